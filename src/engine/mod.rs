@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Runs compiled graphs: the only room that names ONNX Runtime.
+//!
+//! [`runtime`] finds and loads the library, [`provider`] chooses where a graph runs, [`session`]
+//! runs it on memory of the caller's, and [`probe`] asks a generator what its file does not say.
+
+pub mod probe;
+pub mod provider;
+pub mod runtime;
+pub mod session;
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+pub use provider::{Choice, Precision, Provider};
+pub use runtime::Runtime;
+pub use session::{Canceller, Session};
+
+pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "stylize-engine",
+        gst::DebugColorFlags::empty(),
+        Some("Stylize inference engine"),
+    )
+});
+
+/// What went wrong in the engine; the text is for the user.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // Each variant's message documents it.
+pub enum EngineError {
+    #[error("ONNX Runtime was not found. Install it (`make setup`, or `pip install onnxruntime`) and set runtime-library or ORT_DYLIB_PATH to libonnxruntime.so. Looked at: {}.", .tried.join("; "))]
+    RuntimeNotFound { tried: Vec<String> },
+    #[error("ONNX Runtime at \"{path}\", named by {named_by}, cannot be loaded: {reason}. Correct or unset {named_by}.")]
+    RuntimeBroken {
+        named_by: &'static str,
+        path: PathBuf,
+        reason: String,
+    },
+    #[error("ONNX Runtime at \"{path}\" is version {found}, but at least 1.{needed} is needed. Install a newer one.")]
+    RuntimeTooOld {
+        path: PathBuf,
+        found: String,
+        needed: u32,
+    },
+    #[error("ONNX Runtime is already loaded from \"{loaded}\" in this process; \"{wanted}\" cannot be loaded beside it. Use one library, or start a new process.")]
+    RuntimeOther { loaded: PathBuf, wanted: PathBuf },
+    #[error("The execution provider {provider} is not available: {reason}. {install}")]
+    ProviderMissing {
+        provider: &'static str,
+        reason: String,
+        install: &'static str,
+    },
+    #[error("The execution provider {provider} cannot run in {precision} on this machine. Use precision=auto, or one of: {supported}.")]
+    Precision {
+        provider: &'static str,
+        precision: &'static str,
+        supported: String,
+    },
+    #[error("ONNX Runtime refuses the model: {0}")]
+    Refused(String),
+    #[error("The generator failed on a frame: {0}")]
+    Run(String),
+    #[error("The run was cancelled.")]
+    Cancelled,
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+}
+
+impl EngineError {
+    /// A library's message as one line for the user.
+    fn one_line(err: &ort::Error) -> String {
+        err.message().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn refused<R>(err: ort::Error<R>) -> Self {
+        Self::Refused(err.message().split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    fn run(err: ort::Error) -> Self {
+        Self::Run(Self::one_line(&err))
+    }
+}

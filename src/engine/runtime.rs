@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Finds and loads ONNX Runtime, once per process.
+//!
+//! Nothing here runs when the plugin is registered, because GStreamer's registry scanner does that
+//! in a helper process: the library is loaded when the first element starts.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use parking_lot::Mutex;
+
+use super::{CAT, EngineError};
+
+/// Lines of ONNX Runtime itself; the category that GStreamer's own onnx plugin uses.
+static LIBRARY_CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "onnxruntime",
+        gst::DebugColorFlags::empty(),
+        Some("ONNX Runtime library"),
+    )
+});
+
+/// Where `make setup` put ONNX Runtime when this was built (see `.cargo/config.toml`).
+const SETUP_DIR: Option<&str> = option_env!("STYLIZE_RUNTIME_DIR");
+
+const FILE_PREFIX: &str = if cfg!(windows) {
+    "onnxruntime"
+} else {
+    "libonnxruntime"
+};
+const FILE_SUFFIX: &str = if cfg!(windows) {
+    ".dll"
+} else if cfg!(target_os = "macos") {
+    ".dylib"
+} else {
+    ".so"
+};
+
+static PLUGIN_DIR: OnceLock<PathBuf> = OnceLock::new();
+
+/// Remembers the plugin's own folder, one of the places that are searched.
+pub fn set_plugin_dir(dir: &Path) {
+    // Set again only if the plugin is loaded twice, from the same place.
+    let _ = PLUGIN_DIR.set(dir.into());
+}
+
+/// The folder that holds what `make install` puts beside the plugin: `<plugin dir>/../stylize`.
+pub fn data_dir() -> Option<PathBuf> {
+    Some(PLUGIN_DIR.get()?.parent()?.join("stylize"))
+}
+
+/// The loaded library. ONNX Runtime allows one environment per process, so it is never unloaded.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(super) environment: Environment,
+    path: PathBuf,
+    version: String,
+}
+
+static LOADED: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
+
+impl Runtime {
+    /// The loaded runtime, loading it first if need be.
+    ///
+    /// Searched in this order: `wanted` (the property `runtime-library`), `ORT_DYLIB_PATH`, beside
+    /// the plugin, the setup folder the plugin was built with, the system's loader. A path that
+    /// the user named must work; the search does not go on behind it.
+    pub fn get(wanted: Option<&Path>) -> Result<Arc<Self>, EngineError> {
+        let mut loaded = LOADED.lock();
+        if let Some(runtime) = loaded.as_ref() {
+            return match wanted.and_then(|path| resolve(path).ok()) {
+                Some(wanted) if !same_file(&wanted, &runtime.path) => {
+                    Err(EngineError::RuntimeOther {
+                        loaded: runtime.path.clone(),
+                        wanted,
+                    })
+                }
+                _ => Ok(runtime.clone()),
+            };
+        }
+        let runtime = Arc::new(Self::load(wanted)?);
+        gst::info!(
+            CAT,
+            "ONNX Runtime {} from {}",
+            runtime.version,
+            runtime.path.display()
+        );
+        *loaded = Some(runtime.clone());
+        Ok(runtime)
+    }
+
+    fn load(wanted: Option<&Path>) -> Result<Self, EngineError> {
+        if let Some(path) = wanted {
+            return load_named(path, "runtime-library");
+        }
+        if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+            return load_named(Path::new(&path), "ORT_DYLIB_PATH");
+        }
+        let beside = PLUGIN_DIR.get().cloned();
+        let installed = data_dir().map(|dir| dir.join("onnxruntime"));
+        let folders = beside
+            .into_iter()
+            .chain(installed)
+            .chain(SETUP_DIR.map(PathBuf::from));
+        let mut tried = Vec::new();
+        for folder in folders {
+            match newest_in(&folder) {
+                Some(file) => match load_file(&file) {
+                    Ok(runtime) => return Ok(runtime),
+                    Err(err) => tried.push(format!("{} ({err})", file.display())),
+                },
+                None => tried.push(folder.display().to_string()),
+            }
+        }
+        // The loader's own search: names only, no folder.
+        for name in [
+            format!("{FILE_PREFIX}{FILE_SUFFIX}"),
+            format!("{FILE_PREFIX}{FILE_SUFFIX}.1"),
+        ] {
+            match load_file(Path::new(&name)) {
+                Ok(runtime) => return Ok(runtime),
+                Err(err @ EngineError::RuntimeTooOld { .. }) => return Err(err),
+                Err(_) => tried.push(format!("the system's {name}")),
+            }
+        }
+        Err(EngineError::RuntimeNotFound { tried })
+    }
+
+    /// Version such as "1.24.1".
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The library's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn load_named(path: &Path, named_by: &'static str) -> Result<Runtime, EngineError> {
+    let broken = |reason: String| EngineError::RuntimeBroken {
+        named_by,
+        path: path.into(),
+        reason,
+    };
+    let file = resolve(path).map_err(&broken)?;
+    load_file(&file).map_err(|err| match err {
+        EngineError::Refused(reason) => broken(reason),
+        other => other,
+    })
+}
+
+/// The library's file from what the user wrote: a file, or a folder that holds it.
+fn resolve(path: &Path) -> Result<PathBuf, String> {
+    if path.is_dir() {
+        return newest_in(path).ok_or_else(|| format!("the folder holds no {FILE_PREFIX}*"));
+    }
+    // Absolute, because ort looks for relative paths beside the executable first.
+    std::path::absolute(path)
+        .ok()
+        .filter(|path| path.exists())
+        .ok_or_else(|| "there is no such file".to_string())
+}
+
+/// The library in a folder, the highest version if there are several: `libonnxruntime.so.1.24.1`.
+fn newest_in(folder: &Path) -> Option<PathBuf> {
+    let version = |name: &str| -> Option<Vec<u32>> {
+        let rest = name.strip_prefix(FILE_PREFIX)?;
+        let numbers = rest.replacen(FILE_SUFFIX, "", 1);
+        if numbers.len() == rest.len() {
+            return None;
+        }
+        let parts = numbers.split('.').filter(|part| !part.is_empty());
+        parts.map(|part| part.parse().ok()).collect()
+    };
+    std::fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| Some((version(entry.file_name().to_str()?)?, entry.path())))
+        .max()
+        .map(|(_, path)| path)
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// Loads one file and makes the process's environment in it. Reasons for which the file is no
+/// usable library come back as [`EngineError::Refused`].
+fn load_file(path: &Path) -> Result<Runtime, EngineError> {
+    use ort::LoadDynamicError;
+    let builder = ort::init_from(path).map_err(|err| match err {
+        LoadDynamicError::BadVersion { version_str, path } => EngineError::RuntimeTooOld {
+            path,
+            found: version_str,
+            needed: ort::MINOR_VERSION,
+        },
+        other => EngineError::Refused(other.to_string()),
+    })?;
+    let environment = builder
+        .with_name("stylize")
+        .with_telemetry(false)
+        .with_logger(Arc::new(log))
+        .build()
+        .map_err(EngineError::refused)?;
+    environment.set_log_level(wanted_level());
+    Ok(Runtime {
+        environment,
+        path: path.into(),
+        version: library_version(),
+    })
+}
+
+/// "1.24.1" from the loaded library's API base.
+fn library_version() -> String {
+    // `ort::info()` reads "ORT Build Info: git-branch=rel-1.24.1, …"; releases all carry it.
+    ort::info()
+        .split(['=', ',', ' '])
+        .find_map(|word| word.strip_prefix("rel-"))
+        .map_or_else(|| "unknown".into(), str::to_string)
+}
+
+/// ONNX Runtime formats every line that its level lets through, so ask only for what is shown.
+fn wanted_level() -> LogLevel {
+    match LIBRARY_CAT.threshold() {
+        level if level >= gst::DebugLevel::Log => LogLevel::Verbose,
+        level if level >= gst::DebugLevel::Info => LogLevel::Info,
+        gst::DebugLevel::Warning | gst::DebugLevel::Fixme => LogLevel::Warning,
+        _ => LogLevel::Error,
+    }
+}
+
+fn log(level: LogLevel, category: &str, id: &str, location: &str, message: &str) {
+    let level = match level {
+        LogLevel::Fatal | LogLevel::Error => gst::DebugLevel::Error,
+        LogLevel::Warning => gst::DebugLevel::Warning,
+        LogLevel::Info => gst::DebugLevel::Info,
+        LogLevel::Verbose => gst::DebugLevel::Log,
+    };
+    gst::log_with_level!(
+        LIBRARY_CAT,
+        level,
+        "{category} {id}: {message} ({location})"
+    );
+}

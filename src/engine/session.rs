@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A compiled graph, ready to run on the caller's memory.
+
+use std::ffi::CString;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use onnx_protobuf::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use ort::AsPointer;
+use ort::session::RunOptions;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::{TensorRef, TensorRefMut};
+
+use protobuf::MessageField;
+
+use super::{Choice, EngineError, Runtime, provider};
+use crate::model::edit::{serialize, value_info};
+use crate::model::{ElementType, ModelError};
+
+/// Names of the compiled graph's tensors.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    /// Input, u8 `[rows, stride]`.
+    pub frame: &'static str,
+    /// Input, f32 `[1]`.
+    pub strength: &'static str,
+    /// Output, u8 `[rows, stride]`.
+    pub out: &'static str,
+}
+
+/// Bytes of a picture in memory: `rows` rows of `stride` bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    pub rows: usize,
+    pub stride: usize,
+}
+
+impl Rows {
+    fn shape(&self) -> [usize; 2] {
+        [self.rows, self.stride]
+    }
+}
+
+/// A session over one compiled graph. One run at a time (`&mut self`).
+pub struct Session {
+    session: ort::session::Session,
+    options: Arc<Cancellable>,
+    inputs: [CString; 2],
+    output: CString,
+}
+
+struct Cancellable {
+    options: RunOptions,
+    cancelled: AtomicBool,
+}
+
+/// Stops a running session from another thread.
+#[derive(Clone)]
+pub struct Canceller(Arc<Cancellable>);
+
+impl Canceller {
+    /// Ends the run in progress as soon as the provider allows, and refuses later ones.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::SeqCst);
+        // Fails only on a null handle.
+        let _ = self.0.options.terminate();
+    }
+
+    /// Allows runs again.
+    pub fn reset(&self) {
+        let _ = self.0.options.unterminate();
+        self.0.cancelled.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Session {
+    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider.
+    pub fn new(
+        runtime: &Runtime,
+        graph: &[u8],
+        choice: &Choice,
+        names: Names,
+    ) -> Result<Self, EngineError> {
+        // Names of our own hold no NUL.
+        let c = |name: &str| CString::new(name).unwrap_or_default();
+        let options = RunOptions::new().map_err(EngineError::refused)?;
+        Ok(Self {
+            session: load(runtime, graph, choice)?,
+            options: Arc::new(Cancellable {
+                options,
+                cancelled: AtomicBool::new(false),
+            }),
+            inputs: [c(names.frame), c(names.strength)],
+            output: c(names.out),
+        })
+    }
+
+    /// A handle that cancels this session's runs.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.options.clone())
+    }
+
+    /// Runs the graph once, reading `frame` and writing `out` in place: no copy is made where the
+    /// provider works in host memory.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
+    /// then hold part of a picture.
+    pub fn run(
+        &mut self,
+        (frame, frame_rows): (&[u8], Rows),
+        strength: f32,
+        (out, out_rows): (&mut [u8], Rows),
+    ) -> Result<(), EngineError> {
+        if self.options.cancelled.load(Ordering::SeqCst) {
+            return Err(EngineError::Cancelled);
+        }
+        let strength = [strength];
+        let frame =
+            TensorRef::from_array_view((frame_rows.shape(), frame)).map_err(EngineError::run)?;
+        let strength =
+            TensorRef::from_array_view(([1_usize], &strength[..])).map_err(EngineError::run)?;
+        let out =
+            TensorRefMut::from_array_view_mut((out_rows.shape(), out)).map_err(EngineError::run)?;
+
+        let input_names = [self.inputs[0].as_ptr(), self.inputs[1].as_ptr()];
+        let inputs = [frame.ptr(), strength.ptr()];
+        let output_names = [self.output.as_ptr()];
+        let mut outputs = [out.ptr().cast_mut()];
+        let api = ort::api();
+        // ort's safe calls copy borrowed inputs or allocate outputs; the C function does neither.
+        //
+        // SAFETY: all handles are alive until the end of this function; the counts match the
+        // arrays; the output is ours and of the graph's shape, which ONNX Runtime checks.
+        let status = unsafe {
+            (api.Run)(
+                self.session.ptr().cast_mut(),
+                self.options.options.ptr(),
+                input_names.as_ptr(),
+                inputs.as_ptr(),
+                inputs.len(),
+                output_names.as_ptr(),
+                outputs.len(),
+                outputs.as_mut_ptr(),
+            )
+        };
+        debug_assert!(ptr::eq(outputs[0], out.ptr()));
+        // SAFETY: the status is fresh and handed over.
+        unsafe { ort::Error::result_from_status(status) }.map_err(|err| {
+            if self.options.cancelled.load(Ordering::SeqCst) {
+                EngineError::Cancelled
+            } else {
+                EngineError::run(err)
+            }
+        })
+    }
+
+    /// Loads and runs a graph of one node, to see that the provider works on this machine.
+    pub(super) fn check(runtime: &Runtime, choice: &Choice) -> Result<(), EngineError> {
+        let graph = tiny_graph()?;
+        let mut session = load(runtime, &graph, choice)?;
+        let ones = [1.0_f32; 4];
+        let x = TensorRef::from_array_view(([1_usize, 1, 2, 2], &ones[..]))
+            .map_err(EngineError::run)?;
+        let outputs = session
+            .run(ort::inputs!["x" => x])
+            .map_err(EngineError::run)?;
+        let (_, y) = outputs[0]
+            .try_extract_tensor::<f32>()
+            .map_err(EngineError::run)?;
+        if y.iter().all(|v| (v - 2.0).abs() < 1e-3) {
+            Ok(())
+        } else {
+            Err(EngineError::Run(format!("1 + 1 gives {y:?}")))
+        }
+    }
+}
+
+/// A session of ort's, all options set.
+pub(super) fn load(
+    runtime: &Runtime,
+    graph: &[u8],
+    choice: &Choice,
+) -> Result<ort::session::Session, EngineError> {
+    let builder =
+        ort::session::Session::builder(&runtime.environment).map_err(EngineError::refused)?;
+    let builder = builder
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .map_err(EngineError::refused)?
+        // Spinning threads would take the cores from decoder and encoder between two frames.
+        .with_intra_op_spinning(false)
+        .map_err(EngineError::refused)?;
+    provider::configure(builder, choice)
+        .map_err(EngineError::refused)?
+        .commit_from_memory(graph)
+        .map_err(EngineError::refused)
+}
+
+/// `y = x + x` over f32 `[1, 1, 2, 2]`, serialized.
+fn tiny_graph() -> Result<Vec<u8>, ModelError> {
+    let value = |name| value_info(name, ElementType::F32, Some(&[1, 1, 2, 2]));
+    let model = ModelProto {
+        ir_version: 8,
+        opset_import: vec![OperatorSetIdProto {
+            version: 13,
+            ..OperatorSetIdProto::default()
+        }],
+        graph: MessageField::some(GraphProto {
+            name: "check".into(),
+            node: vec![NodeProto {
+                op_type: "Add".into(),
+                input: vec!["x".into(), "x".into()],
+                output: vec!["y".into()],
+                ..NodeProto::default()
+            }],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    };
+    serialize(&model)
+}

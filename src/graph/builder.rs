@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Appends nodes to an ONNX graph in forms that are valid for the model's own operator set, from
+//! version 7 up. Where an operator changed its shape over the versions, the change is hidden here.
+
+use onnx_protobuf::{
+    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
+};
+use protobuf::MessageField;
+
+use crate::model::ElementType;
+use crate::model::edit::value_info;
+
+/// Prefix of every name that the compiler adds, so that it cannot clash with the generator's.
+const PREFIX: &str = "stylize/";
+
+/// Name of a tensor in the graph.
+pub(super) type Name = String;
+
+/// Nodes and constants to be appended to a graph.
+pub(super) struct Builder {
+    opset: i64,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    serial: usize,
+}
+
+impl Builder {
+    pub(super) fn new(opset: i64) -> Self {
+        Self {
+            opset,
+            nodes: Vec::new(),
+            constants: Vec::new(),
+            serial: 0,
+        }
+    }
+
+    /// An empty builder whose names go on from this one's.
+    pub(super) fn continued(&self) -> Self {
+        Self {
+            serial: self.serial,
+            ..Self::new(self.opset)
+        }
+    }
+
+    /// Puts the nodes before the generator's (`ingest`) or behind them, and adds the constants.
+    pub(super) fn append_to(self, graph: &mut GraphProto, before: bool) {
+        if before {
+            graph.node.splice(0..0, self.nodes);
+        } else {
+            graph.node.extend(self.nodes);
+        }
+        graph.initializer.extend(self.constants);
+    }
+
+    fn fresh(&mut self, what: &str) -> Name {
+        self.serial += 1;
+        format!("{PREFIX}{}_{}", what.to_lowercase(), self.serial)
+    }
+
+    /// Appends a node with one output and returns the output's name.
+    fn node(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> Name {
+        let output = self.fresh(op);
+        self.nodes.push(NodeProto {
+            name: output.clone(),
+            op_type: op.into(),
+            input: inputs.iter().map(|name| (*name).to_string()).collect(),
+            output: vec![output.clone()],
+            attribute: attributes,
+            ..NodeProto::default()
+        });
+        output
+    }
+
+    /// Makes the last node write to `name` instead of a name of its own.
+    pub(super) fn rename_last(&mut self, name: &str) {
+        if let Some(output) = self
+            .nodes
+            .last_mut()
+            .and_then(|node| node.output.first_mut())
+        {
+            *output = name.into();
+        }
+    }
+
+    fn constant(&mut self, element: i32, dims: &[i64], raw_data: Vec<u8>) -> Name {
+        let name = self.fresh("constant");
+        self.constants.push(TensorProto {
+            name: name.clone(),
+            data_type: element,
+            dims: dims.to_vec(),
+            raw_data,
+            ..TensorProto::default()
+        });
+        name
+    }
+
+    pub(super) fn floats(&mut self, dims: &[i64], values: &[f32]) -> Name {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(1, dims, bytes)
+    }
+
+    fn integers(&mut self, values: &[i64]) -> Name {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(7, &[values.len() as i64], bytes)
+    }
+
+    pub(super) fn zero_bytes(&mut self, dims: &[i64]) -> Name {
+        let len = dims.iter().product::<i64>().max(0) as usize;
+        self.constant(2, dims, vec![0; len])
+    }
+
+    pub(super) fn cast(&mut self, x: &str, to: ElementType) -> Name {
+        self.node("Cast", &[x], vec![int("to", to.to_onnx().into())])
+    }
+
+    pub(super) fn transpose(&mut self, x: &str, axes: &[i64]) -> Name {
+        self.node("Transpose", &[x], vec![ints("perm", axes)])
+    }
+
+    pub(super) fn reshape(&mut self, x: &str, dims: &[i64]) -> Name {
+        let shape = self.integers(dims);
+        self.node("Reshape", &[x, &shape], vec![])
+    }
+
+    /// Elements `start..end` of one axis.
+    pub(super) fn slice(&mut self, x: &str, axis: i64, start: i64, end: i64) -> Name {
+        if self.opset < 10 {
+            let attributes = vec![
+                ints("axes", &[axis]),
+                ints("starts", &[start]),
+                ints("ends", &[end]),
+            ];
+            return self.node("Slice", &[x], attributes);
+        }
+        let [starts, ends, axes] = [start, end, axis].map(|v| self.integers(&[v]));
+        self.node("Slice", &[x, &starts, &ends, &axes], vec![])
+    }
+
+    /// Picks whole slices of `axis` in the order of `indices`.
+    pub(super) fn gather(&mut self, x: &str, axis: i64, indices: &[i64]) -> Name {
+        let indices = self.integers(indices);
+        self.node("Gather", &[x, &indices], vec![int("axis", axis)])
+    }
+
+    pub(super) fn concat(&mut self, axis: i64, parts: &[&str]) -> Name {
+        self.node("Concat", parts, vec![int("axis", axis)])
+    }
+
+    pub(super) fn mul(&mut self, a: &str, b: &str) -> Name {
+        self.node("Mul", &[a, b], vec![])
+    }
+
+    pub(super) fn add(&mut self, a: &str, b: &str) -> Name {
+        self.node("Add", &[a, b], vec![])
+    }
+
+    pub(super) fn sub(&mut self, a: &str, b: &str) -> Name {
+        self.node("Sub", &[a, b], vec![])
+    }
+
+    pub(super) fn matmul(&mut self, a: &str, b: &str) -> Name {
+        self.node("MatMul", &[a, b], vec![])
+    }
+
+    /// Reflection padding (without repeating the edge) of float NCHW pictures at the right and the
+    /// bottom, pixels. A pad longer than the picture reflects again.
+    pub(super) fn pad_reflect(
+        &mut self,
+        x: &str,
+        (mut height, mut width): (usize, usize),
+        (to_height, to_width): (usize, usize),
+    ) -> Name {
+        let mut x = x.to_string();
+        while height < to_height || width < to_width {
+            let bottom = (to_height - height).min(height - 1);
+            let right = (to_width - width).min(width - 1);
+            let pads = [0, 0, 0, 0, 0, 0, bottom as i64, right as i64];
+            let mode = text("mode", "reflect");
+            x = if self.opset < 11 {
+                self.node("Pad", &[&x], vec![mode, ints("pads", &pads)])
+            } else {
+                let pads = self.integers(&pads);
+                self.node("Pad", &[&x, &pads], vec![mode])
+            };
+            height += bottom;
+            width += right;
+        }
+        x
+    }
+
+    /// Bytes to floats: `x · scale`.
+    pub(super) fn from_bytes(&mut self, x: &str, scale: f32) -> Name {
+        if self.opset >= 10 {
+            // One pass over memory where a runtime has a kernel for it.
+            let scale = self.floats(&[], &[scale]);
+            let zero = self.zero_bytes(&[]);
+            return self.node("DequantizeLinear", &[x, &scale, &zero], vec![]);
+        }
+        let x = self.cast(x, ElementType::F32);
+        if scale == 1.0 {
+            return x;
+        }
+        let scale = self.floats(&[], &[scale]);
+        self.mul(&x, &scale)
+    }
+
+    /// Floats to bytes: `x / scale`, rounded to the nearest and clamped to 0..255, because a plain
+    /// cast wraps.
+    pub(super) fn to_bytes(&mut self, x: &str, scale: f32) -> Name {
+        if self.opset >= 10 {
+            // Saturates by definition, in one pass.
+            let scale = self.floats(&[], &[scale]);
+            let zero = self.zero_bytes(&[]);
+            return self.node("QuantizeLinear", &[x, &scale, &zero], vec![]);
+        }
+        let mut x = x.to_string();
+        if scale != 1.0 {
+            let inverse = self.floats(&[], &[1.0 / scale]);
+            x = self.mul(&x, &inverse);
+        }
+        let attributes = vec![float("min", 0.0), float("max", 255.0)];
+        let clipped = self.node("Clip", &[&x], attributes);
+        let half = self.floats(&[], &[0.5]);
+        let rounded = self.add(&clipped, &half);
+        self.cast(&rounded, ElementType::U8)
+    }
+
+    /// `then()` where the one-element float tensor `x` is below `limit`, `otherwise()` elsewhere.
+    /// Only the branch taken is computed. Both build one tensor of the same type and shape.
+    pub(super) fn if_below(
+        &mut self,
+        x: &str,
+        limit: f32,
+        then: impl FnOnce(&mut Self) -> Name,
+        otherwise: impl FnOnce(&mut Self) -> Name,
+    ) -> Name {
+        let limit = self.floats(&[1], &[limit]);
+        let condition = self.node("Less", &[x, &limit], vec![]);
+        let then = self.subgraph("then", then);
+        let otherwise = self.subgraph("otherwise", otherwise);
+        let attributes = vec![graph("then_branch", then), graph("else_branch", otherwise)];
+        self.node("If", &[&condition], attributes)
+    }
+
+    fn subgraph(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Name) -> GraphProto {
+        let mut branch = self.continued();
+        let output = body(&mut branch);
+        self.serial = branch.serial;
+        GraphProto {
+            name: format!("{PREFIX}{name}"),
+            output: vec![value_info(&output, ElementType::U8, None)],
+            node: branch.nodes,
+            initializer: branch.constants,
+            ..GraphProto::default()
+        }
+    }
+}
+
+fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        type_: kind.into(),
+        ..AttributeProto::default()
+    }
+}
+
+fn int(name: &str, i: i64) -> AttributeProto {
+    AttributeProto {
+        i,
+        ..attribute(name, AttributeType::INT)
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        ints: values.to_vec(),
+        ..attribute(name, AttributeType::INTS)
+    }
+}
+
+fn float(name: &str, f: f32) -> AttributeProto {
+    AttributeProto {
+        f,
+        ..attribute(name, AttributeType::FLOAT)
+    }
+}
+
+fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        s: value.as_bytes().to_vec(),
+        ..attribute(name, AttributeType::STRING)
+    }
+}
+
+fn graph(name: &str, g: GraphProto) -> AttributeProto {
+    AttributeProto {
+        g: MessageField::some(g),
+        ..attribute(name, AttributeType::GRAPH)
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The way in: bytes of a frame to the generator's input tensor.
+
+use super::builder::{Builder, Name};
+use super::format::{Frame, Packed};
+use super::resample::resample;
+use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature};
+
+/// What the way out needs from the way in.
+pub(super) struct Ingested {
+    /// All bytes of the frame as planes, `[1, 3 or 4, H, W]` u8, in the frame's own channel order.
+    pub planes: Name,
+}
+
+/// Axis positions of the frame's channels in the generator's order.
+pub(super) fn colour_indices(format: &Packed, order: ChannelOrder) -> [i64; 3] {
+    let [r, g, b] = format.rgb.map(|byte| byte as i64);
+    match order {
+        ChannelOrder::Rgb => [r, g, b],
+        ChannelOrder::Bgr => [b, g, r],
+    }
+}
+
+/// Builds the way from `frame_name` (u8) to `signature.input`.
+pub(super) fn build(
+    b: &mut Builder,
+    signature: &Signature,
+    frame: &Frame,
+    frame_name: &str,
+) -> Ingested {
+    let planes = planes(b, frame, frame_name);
+    let mut x = colours(b, frame, signature.order, &planes);
+
+    let size = (frame.height, frame.width);
+    let (width, height) = signature.picture_size(frame.width, frame.height);
+    let target = (height, width);
+    let input = &signature.input;
+    if input.element != ElementType::U8 || size != target {
+        x = from_bytes(b, &x, &input.range);
+        x = match signature.extent {
+            Extent::Any { .. } => b.pad_reflect(&x, size, target),
+            Extent::Fixed { .. } => resample(b, &x, size, target),
+        };
+        x = match input.element {
+            ElementType::F32 => x,
+            ElementType::F16 => b.cast(&x, ElementType::F16),
+            ElementType::U8 => b.to_bytes(&x, 1.0),
+        };
+    }
+    // The last node must be one of ours, to carry the input's name.
+    match input.layout {
+        Layout::Nhwc => b.transpose(&x, &[0, 2, 3, 1]),
+        Layout::Nchw => b.reshape(&x, &[1, 3, height as i64, width as i64]),
+    };
+    b.rename_last(&input.name);
+    Ingested { planes }
+}
+
+/// Drops the padding of the rows and takes the pixels apart.
+fn planes(b: &mut Builder, frame: &Frame, frame_name: &str) -> Name {
+    let row = frame.row() as i64;
+    let mut x = frame_name.to_string();
+    if frame.stride != frame.row() {
+        x = b.slice(&x, 1, 0, row);
+    }
+    let pixels = [
+        1,
+        frame.height as i64,
+        frame.width as i64,
+        frame.format.bytes as i64,
+    ];
+    x = b.reshape(&x, &pixels);
+    b.transpose(&x, &[0, 3, 1, 2])
+}
+
+/// The colour planes in the generator's order, u8.
+pub(super) fn colours(b: &mut Builder, frame: &Frame, order: ChannelOrder, planes: &str) -> Name {
+    let indices = colour_indices(&frame.format, order);
+    if frame.format.bytes == 3 && indices == [0, 1, 2] {
+        return planes.to_string();
+    }
+    b.gather(planes, 1, &indices)
+}
+
+/// Bytes to the generator's values: `x · scale + offset`, leaving out what does nothing.
+fn from_bytes(b: &mut Builder, x: &str, range: &Range) -> Name {
+    if let Some(scale) = range.plain_scale() {
+        return b.from_bytes(x, scale);
+    }
+    let (scale, offset) = range.scale_offset();
+    let x = b.cast(x, ElementType::F32);
+    let scale = per_channel(b, &scale);
+    let x = b.mul(&x, &scale);
+    let offset = per_channel(b, &offset);
+    b.add(&x, &offset)
+}
+
+/// A constant that broadcasts over NCHW; a scalar when all channels agree.
+pub(super) fn per_channel(b: &mut Builder, values: &[f32; 3]) -> Name {
+    if values.iter().all(|v| *v == values[0]) {
+        b.floats(&[], &values[..1])
+    } else {
+        b.floats(&[1, 3, 1, 1], values)
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The graph compiler: a generator, a frame format and effects become one ONNX graph.
+//!
+//! `frame (u8) → planes → range → scale or pad → generator → crop or scale back → range → mix →
+//! clamp → frame (u8)`. Pure functions over protobuf: the result is handed to a runtime as bytes.
+//! The pixel work then runs on the same execution provider as the network, fused by its compiler,
+//! and only bytes cross a bus.
+
+mod builder;
+mod effects;
+mod emit;
+mod format;
+mod ingest;
+mod resample;
+
+pub use format::{Frame, Packed};
+
+use crate::model::edit::{serialize, value_info};
+use crate::model::{ElementType, Model, ModelError, Signature};
+use builder::Builder;
+
+/// Name of the graph input that takes the frame's bytes, u8 `[H, stride]`.
+pub const FRAME: &str = "stylize/frame";
+/// Name of the graph input that takes the strength, f32 `[1]` in 0..1.
+pub const STRENGTH: &str = "stylize/strength";
+/// Name of the graph output, u8 `[H, out_stride]`.
+pub const OUT: &str = "stylize/out";
+
+/// How the mix with the source frame is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blend {
+    /// On every frame: free where the provider fuses elementwise operators.
+    Always,
+    /// In a branch that is only taken below full strength: for providers that do not fuse.
+    Branch,
+}
+
+/// Why no graph could be compiled.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // Each variant's message documents it.
+pub enum GraphError {
+    #[error("The model uses operator set {0}, which is too old. Export it with operator set 7 or newer.")]
+    OldOpset(i64),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Oldest operator set that the builder has forms for.
+const OLDEST_OPSET: i64 = 7;
+
+/// Compiles the job of stylizing one frame. The result is a serialized ONNX model with the inputs
+/// [`FRAME`] and [`STRENGTH`] and the output [`OUT`].
+pub fn compile(
+    model: &Model,
+    signature: &Signature,
+    frame: &Frame,
+    blend: Blend,
+) -> Result<Vec<u8>, GraphError> {
+    let opset = model.opset();
+    if opset < OLDEST_OPSET {
+        return Err(GraphError::OldOpset(opset));
+    }
+    let mut proto = model.open();
+    let mut ingest = Builder::new(opset);
+    let ingested = ingest::build(&mut ingest, signature, frame, FRAME);
+    let mut emit = ingest.continued();
+    emit::build(&mut emit, signature, frame, &ingested, blend, OUT);
+
+    let graph = proto.graph.mut_or_insert_default();
+    ingest.append_to(graph, true);
+    emit.append_to(graph, false);
+    let rows = frame.height as i64;
+    graph.input = vec![
+        value_info(FRAME, ElementType::U8, Some(&[rows, frame.stride as i64])),
+        value_info(STRENGTH, ElementType::F32, Some(&[1])),
+    ];
+    graph.output = vec![value_info(
+        OUT,
+        ElementType::U8,
+        Some(&[rows, frame.out_stride as i64]),
+    )];
+    serialize(&proto).map_err(GraphError::Model)
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The generator's protobuf made ready for a compiler or a runtime.
+
+use onnx_protobuf::{
+    GraphProto, Message, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    tensor_shape_proto, type_proto,
+};
+use protobuf::MessageField;
+
+use super::{ElementType, Layout, Model, ModelError};
+
+impl Model {
+    /// The generator without what ties it to a size: stale shapes go, and initializers become
+    /// constants (before IR version 4 they were inputs as well, which keeps runtimes from folding
+    /// them). Its graph has no inputs and outputs: the caller sets them.
+    pub(crate) fn open(&self) -> ModelProto {
+        let mut proto = self.proto.clone();
+        proto.ir_version = proto.ir_version.max(4);
+        let graph = proto.graph.mut_or_insert_default();
+        graph.value_info.clear();
+        graph.input.clear();
+        graph.output.clear();
+        proto
+    }
+
+    /// The generator alone, its input fixed to `width` x `height` pixels and its output's shape
+    /// left open, serialized.
+    pub fn at_size(
+        &self,
+        layout: Layout,
+        width: usize,
+        height: usize,
+    ) -> Result<Vec<u8>, ModelError> {
+        let (h, w) = (height as i64, width as i64);
+        let dims = match layout {
+            Layout::Nchw => [1, 3, h, w],
+            Layout::Nhwc => [1, h, w, 3],
+        };
+        let mut proto = self.open();
+        let graph: &mut GraphProto = proto.graph.mut_or_insert_default();
+        graph.input = vec![value_info(&self.input.name, self.input.element, Some(&dims))];
+        graph.output = vec![value_info(&self.output.name, self.output.element, None)];
+        serialize(&proto)
+    }
+}
+
+/// Protobuf bytes of a model.
+pub(crate) fn serialize(proto: &ModelProto) -> Result<Vec<u8>, ModelError> {
+    proto
+        .write_to_bytes()
+        .map_err(|err| ModelError::NotOnnx(err.to_string()))
+}
+
+/// A graph input or output; `dims` of `None` leaves the shape open.
+pub(crate) fn value_info(name: &str, element: ElementType, dims: Option<&[i64]>) -> ValueInfoProto {
+    let dim = |size: &i64| tensor_shape_proto::Dimension {
+        value: Some(tensor_shape_proto::dimension::Value::DimValue(*size)),
+        ..tensor_shape_proto::Dimension::default()
+    };
+    let shape = dims.map(|dims| TensorShapeProto {
+        dim: dims.iter().map(dim).collect(),
+        ..TensorShapeProto::default()
+    });
+    let tensor = type_proto::Tensor {
+        elem_type: element.to_onnx(),
+        shape: MessageField::from_option(shape),
+        ..type_proto::Tensor::default()
+    };
+    ValueInfoProto {
+        name: name.into(),
+        type_: MessageField::some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What a *generator* is: an ONNX image-to-image network, read from its bytes and described by a
+//! [`Signature`].
+//!
+//! This room knows protobuf and GLib key files; it knows neither ONNX Runtime nor GStreamer
+//! elements. Facts about a generator come from four places and are believed in this order
+//! ([`Facts::or`]): properties of the element, the `.modelinfo` sidecar ([`modelinfo`]), ONNX
+//! metadata ([`metadata`]), then the graph's own shapes and a probe run.
+
+pub(crate) mod edit;
+pub mod metadata;
+pub mod modelinfo;
+pub mod signature;
+
+use std::path::{Path, PathBuf};
+
+use onnx_protobuf::{GraphProto, Message, ModelProto, ValueInfoProto, type_proto};
+
+pub use signature::{
+    ChannelOrder, ElementType, Extent, Facts, Layout, Range, Signature, TensorSpec,
+};
+
+/// Why a file is not a generator that this software can run. The text is for the user: it says
+/// what is wrong, with which value, and what to do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // Each variant's message documents it.
+pub enum ModelError {
+    #[error("The model file \"{0}\" does not exist. Check the path in model-file.")]
+    Missing(PathBuf),
+    #[error(
+        "\"{0}\" is a directory, not a model file. Set model-file to the .onnx file inside it."
+    )]
+    Directory(PathBuf),
+    #[error("The model file \"{path}\" cannot be read: {reason}. Check its permissions.")]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("The model is empty (0 bytes). Export or download it again.")]
+    Empty,
+    #[error("The model is not an ONNX model, or it is damaged or cut short ({0}). Export or download it again.")]
+    NotOnnx(String),
+    #[error("The model keeps its weights in a separate file, which is not supported. Save it as a single .onnx file.")]
+    ExternalData,
+    #[error("The model needs exactly one image input, but has {}. Only single-input image-to-image generators can be played.", ports(.inputs, .outputs))]
+    Inputs {
+        inputs: Vec<String>,
+        outputs: Vec<String>,
+    },
+    #[error("The model's input {input} is not an image of shape [1, 3, H, W] or [1, H, W, 3]; the model has {}.", ports(.inputs, .outputs))]
+    InputShape {
+        input: String,
+        inputs: Vec<String>,
+        outputs: Vec<String>,
+    },
+    #[error("The model has no image output of shape [1, 3, H, W] or [1, H, W, 3]; it has {}. Only image-to-image generators can be played.", ports(.inputs, .outputs))]
+    NoImageOutput {
+        inputs: Vec<String>,
+        outputs: Vec<String>,
+    },
+    #[error("The model's tensor {tensor} has element type {element}, which is not supported. Export it as float32, float16 or uint8.")]
+    Element { tensor: String, element: String },
+    #[error("{origin}: {key}={value} is not understood. {hint}")]
+    Description {
+        origin: String,
+        key: String,
+        value: String,
+        hint: String,
+    },
+    #[error("The model makes {output_width}x{output_height} pictures from {input_width}x{input_height} ones. Only generators that keep the size can be played.")]
+    SizeChanges {
+        input_width: usize,
+        input_height: usize,
+        output_width: usize,
+        output_height: usize,
+    },
+}
+
+/// "inputs: a [1, 3, 8, 8], b [26]; outputs: c [1, 3, 8, 8]", for error messages.
+fn ports(inputs: &[String], outputs: &[String]) -> String {
+    let list = |names: &[String]| {
+        if names.is_empty() {
+            "none".to_string()
+        } else {
+            names.join(", ")
+        }
+    };
+    format!("inputs: {}; outputs: {}", list(inputs), list(outputs))
+}
+
+/// A parsed ONNX model whose graph has one image input and at least one image output.
+///
+/// Everything else (ranges, channel order, size rules) is in [`Facts`], because a graph alone does
+/// not say it.
+#[derive(Debug, Clone)]
+pub struct Model {
+    proto: ModelProto,
+    input: Port,
+    output: Port,
+}
+
+/// A tensor at the model's boundary as the graph declares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Port {
+    pub name: String,
+    /// `-1` for a size that is not fixed.
+    pub dims: Vec<i64>,
+    pub element: ElementType,
+    pub doc: String,
+}
+
+impl Model {
+    /// Reads a model file whole.
+    pub fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+        use std::io::ErrorKind;
+        if path.is_dir() {
+            return Err(ModelError::Directory(path.into()));
+        }
+        std::fs::read(path).map_err(|err| match err.kind() {
+            ErrorKind::NotFound => ModelError::Missing(path.into()),
+            _ => ModelError::Unreadable {
+                path: path.into(),
+                reason: err.to_string(),
+            },
+        })
+    }
+
+    /// Parses ONNX bytes and checks that they hold a single-input image-to-image network.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ModelError> {
+        if bytes.is_empty() {
+            return Err(ModelError::Empty);
+        }
+        let proto = ModelProto::parse_from_bytes(bytes)
+            .map_err(|err| ModelError::NotOnnx(err.to_string()))?;
+        let Some(graph) = proto.graph.as_ref() else {
+            return Err(ModelError::NotOnnx("it has no graph".into()));
+        };
+        if graph.node.is_empty() {
+            return Err(ModelError::NotOnnx("its graph has no nodes".into()));
+        }
+        if default_opset(&proto).is_none() {
+            return Err(ModelError::NotOnnx("it names no operator set".into()));
+        }
+        if graph
+            .initializer
+            .iter()
+            .any(|tensor| !tensor.external_data.is_empty())
+        {
+            return Err(ModelError::ExternalData);
+        }
+
+        let inputs = real_inputs(graph);
+        let describe = |values: &[&ValueInfoProto]| -> Vec<String> {
+            values.iter().map(|value| describe(value)).collect()
+        };
+        let outputs: Vec<&ValueInfoProto> = graph.output.iter().collect();
+        let [input] = inputs.as_slice() else {
+            return Err(ModelError::Inputs {
+                inputs: describe(&inputs),
+                outputs: describe(&outputs),
+            });
+        };
+        if !is_image(&dims(input)) {
+            return Err(ModelError::InputShape {
+                input: input.name.clone(),
+                inputs: describe(&inputs),
+                outputs: describe(&outputs),
+            });
+        }
+        // An output whose shape the exporter left out is taken on trust; the probe run will tell.
+        let candidate = |value: &&&ValueInfoProto| {
+            let dims = dims(value);
+            dims.is_empty() || is_image(&dims)
+        };
+        let Some(output) = outputs.iter().find(candidate) else {
+            return Err(ModelError::NoImageOutput {
+                inputs: describe(&inputs),
+                outputs: describe(&outputs),
+            });
+        };
+        let (input, mut output) = (port(input)?, port(output)?);
+        if output.dims.is_empty() {
+            output.dims.clone_from(&input.dims);
+        }
+        Ok(Self {
+            proto,
+            input,
+            output,
+        })
+    }
+
+    /// Version of the default operator set, at least 1.
+    pub fn opset(&self) -> i64 {
+        default_opset(&self.proto).unwrap_or(1)
+    }
+
+    pub(crate) fn proto(&self) -> &ModelProto {
+        &self.proto
+    }
+
+    pub(crate) fn input(&self) -> &Port {
+        &self.input
+    }
+
+    pub(crate) fn output(&self) -> &Port {
+        &self.output
+    }
+}
+
+/// Version of the operator set of the default domain ("" or "ai.onnx").
+fn default_opset(proto: &ModelProto) -> Option<i64> {
+    proto
+        .opset_import
+        .iter()
+        .find(|set| set.domain.is_empty() || set.domain == "ai.onnx")
+        .map(|set| set.version)
+}
+
+/// Graph inputs that a caller must feed: before IR version 4 initializers are listed there too.
+pub(crate) fn real_inputs(graph: &GraphProto) -> Vec<&ValueInfoProto> {
+    graph
+        .input
+        .iter()
+        .filter(|value| graph.initializer.iter().all(|i| i.name != value.name))
+        .collect()
+}
+
+fn tensor(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
+    match value.type_.value.as_ref()? {
+        type_proto::Value::TensorType(tensor) => Some(tensor),
+        _ => None,
+    }
+}
+
+fn dims(value: &ValueInfoProto) -> Vec<i64> {
+    use onnx_protobuf::tensor_shape_proto::dimension::Value;
+    let Some(shape) = tensor(value).and_then(|tensor| tensor.shape.as_ref()) else {
+        return Vec::new();
+    };
+    shape
+        .dim
+        .iter()
+        .map(|dim| match dim.value {
+            Some(Value::DimValue(size)) if size > 0 => size,
+            _ => -1,
+        })
+        .collect()
+}
+
+/// One picture of three channels; sizes may be open, but something must say "image".
+fn is_image(dims: &[i64]) -> bool {
+    let one = |d: i64| d == 1 || d == -1;
+    let size = |d: i64| d == -1 || d > 3;
+    match *dims {
+        [n, a, b, c] => {
+            one(n) && ((a == 3 || a == -1) && size(b) && size(c) || size(a) && size(b) && c == 3)
+        }
+        _ => false,
+    }
+}
+
+fn describe(value: &ValueInfoProto) -> String {
+    let dims: Vec<String> = dims(value)
+        .iter()
+        .map(|d| if *d < 0 { "?".into() } else { d.to_string() })
+        .collect();
+    format!("{} [{}]", value.name, dims.join(", "))
+}
+
+fn port(value: &ValueInfoProto) -> Result<Port, ModelError> {
+    let code = tensor(value).map_or(0, |tensor| tensor.elem_type);
+    let element = ElementType::from_onnx(code).ok_or_else(|| ModelError::Element {
+        tensor: value.name.clone(),
+        element: signature::onnx_type_name(code),
+    })?;
+    Ok(Port {
+        name: value.name.clone(),
+        dims: dims(value),
+        element,
+        doc: value.doc_string.clone(),
+    })
+}

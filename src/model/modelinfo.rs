@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The `.modelinfo` sidecar: a GLib key file beside the model, in the dialect of GStreamer's
+//! analytics library, with one section of ours.
+//!
+//! ```ini
+//! [modelinfo]
+//! version=1.0
+//!
+//! [inputImage]        # a section per tensor, titled with its name
+//! dir=input
+//! dims=1,3,720,720    # optional; tells the layout where the graph does not
+//! ranges=0.0,255.0    # tensor values for 8-bit 0 and 255, once or per channel
+//!
+//! [stylize]           # ours; other readers skip it
+//! output-range=0,255
+//! channel-order=bgr
+//! size-multiple=4
+//! size-minimum=64
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use gst::glib;
+
+use super::metadata::{Entry, read_order, read_range, read_side};
+use super::{Facts, Layout, Model, ModelError};
+
+/// Where a sidecar may lie: `<model>.modelinfo`, or the model's name with its extension replaced.
+fn candidates(model_file: &Path) -> [PathBuf; 2] {
+    let mut appended = model_file.as_os_str().to_owned();
+    appended.push(".modelinfo");
+    [appended.into(), model_file.with_extension("modelinfo")]
+}
+
+/// The facts in the sidecar of `model_file`; none if there is no sidecar.
+///
+/// # Errors
+/// [`ModelError::Description`] for a file that is not a key file, has another major version, or
+/// has a value that makes no sense. Unknown keys are skipped, as GStreamer does.
+pub fn facts(model: &Model, model_file: &Path) -> Result<Facts, ModelError> {
+    match candidates(model_file).iter().find(|path| path.is_file()) {
+        Some(path) => read(model, path),
+        None => Ok(Facts::default()),
+    }
+}
+
+fn read(model: &Model, path: &Path) -> Result<Facts, ModelError> {
+    let origin = path.display().to_string();
+    let file = glib::KeyFile::new();
+    file.load_from_file(path, glib::KeyFileFlags::NONE)
+        .map_err(|err| ModelError::Description {
+            origin: origin.clone(),
+            key: "file".into(),
+            value: err.to_string(),
+            hint: "It must be a key file that begins with [modelinfo] and version=1.0.".into(),
+        })?;
+    let text = |section: &str, key: &str| -> Entry {
+        let value = file.string(section, key).ok()?;
+        Some((format!("[{section}] {key}"), value.trim().to_string()))
+    };
+
+    let version = text("modelinfo", "version").map(|(_, value)| value);
+    if version.as_deref().map(|v| v.split('.').next()) != Some(Some("1")) {
+        return Err(ModelError::Description {
+            origin,
+            key: "[modelinfo] version".into(),
+            value: version.unwrap_or_default(),
+            hint: "This software reads version 1.x.".into(),
+        });
+    }
+
+    let (input, output) = (&model.input().name, &model.output().name);
+    Ok(Facts {
+        input_range: read_range(&origin, text(input, "ranges"))?,
+        output_range: read_range(
+            &origin,
+            text("stylize", "output-range").or_else(|| text(output, "ranges")),
+        )?,
+        order: read_order(&origin, text("stylize", "channel-order"))?,
+        layout: text(input, "dims").and_then(|(_, dims)| layout(&dims)),
+        multiple: read_side(&origin, text("stylize", "size-multiple"))?,
+        minimum: read_side(&origin, text("stylize", "size-minimum"))?,
+        resizable: None,
+    })
+}
+
+/// Layout from a `dims` list such as `1,3,-1,-1`.
+fn layout(dims: &str) -> Option<Layout> {
+    let dims: Vec<&str> = dims.split(',').map(str::trim).collect();
+    match dims[..] {
+        [_, "3", _, _] => Some(Layout::Nchw),
+        [_, _, _, "3"] => Some(Layout::Nhwc),
+        _ => None,
+    }
+}

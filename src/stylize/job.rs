@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MPL-2.0
+//! From settings and a frame's layout to a session that stylizes such frames.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::report::Error;
+use super::settings::Settings;
+use super::stats::Facts;
+use crate::engine::session::Names;
+use crate::engine::{self, Choice, Provider, Runtime, Session, probe, provider};
+use crate::gallery;
+use crate::graph::{self, Blend, Frame};
+use crate::model::{self, Model, Signature, metadata, modelinfo};
+
+/// Sessions kept for layouts met lately: a stream changes between few.
+const KEPT: usize = 3;
+
+/// A generator that is loaded and understood, with the place where it runs and the sessions
+/// compiled so far. Made when the element starts, dropped when it stops.
+pub(super) struct Player {
+    runtime: Arc<Runtime>,
+    choice: Choice,
+    model: Model,
+    signature: Signature,
+    name: String,
+    /// Most recently used last.
+    jobs: Vec<(Frame, Session)>,
+}
+
+impl Player {
+    /// Loads ONNX Runtime and the generator and decides where it runs.
+    pub fn load(settings: &Settings) -> Result<Self, Error> {
+        let facts = settings
+            .facts()
+            .map_err(|(name, value)| Error::Property { name, value })?;
+        let models = engine::runtime::data_dir().map(|dir| dir.join("models"));
+        let file = settings
+            .model_file
+            .as_deref()
+            .map(|file| gallery::resolve(file, models.as_deref()));
+        let name = match &file {
+            Some(file) => file.display().to_string(),
+            None => gallery::DEFAULT_NAME.to_string(),
+        };
+        let (model, facts) = read(file.as_deref(), facts).map_err(Error::of_model(&name))?;
+
+        let runtime = Runtime::get(settings.runtime_library.as_deref())?;
+        let threads = settings.threads as usize;
+        let choice = provider::choose(&runtime, settings.provider, settings.precision, threads)?;
+        let facts = if Signature::needs_probe(&model, &facts) {
+            facts.or(probe::probe(&runtime, &model, &facts)?)
+        } else {
+            facts
+        };
+        let signature = Signature::resolve(&model, &facts);
+        Ok(Self {
+            runtime,
+            choice,
+            model,
+            signature,
+            name,
+            jobs: Vec::new(),
+        })
+    }
+
+    /// The session for frames of this layout; `Some(time)` if it had to be compiled.
+    pub fn session(&mut self, frame: &Frame) -> Result<(&mut Session, Option<Duration>), Error> {
+        let compiled = match self.jobs.iter().position(|(known, _)| known == frame) {
+            Some(index) => {
+                self.jobs[index..].rotate_left(1);
+                None
+            }
+            None => {
+                let begin = Instant::now();
+                let session = self.compile(frame)?;
+                if self.jobs.len() == KEPT {
+                    self.jobs.remove(0);
+                }
+                self.jobs.push((*frame, session));
+                Some(begin.elapsed())
+            }
+        };
+        match self.jobs.last_mut() {
+            Some((_, session)) => Ok((session, compiled)),
+            None => Err(Error::NotNegotiated),
+        }
+    }
+
+    fn compile(&self, frame: &Frame) -> Result<Session, Error> {
+        let blend = match self.choice.provider {
+            Provider::Cpu => Blend::Branch,
+            _ => Blend::Always,
+        };
+        let graph = graph::compile(&self.model, &self.signature, frame, blend)
+            .map_err(Error::of_graph(&self.name))?;
+        let names = Names {
+            frame: graph::FRAME,
+            strength: graph::STRENGTH,
+            out: graph::OUT,
+        };
+        Ok(Session::new(&self.runtime, &graph, &self.choice, names)?)
+    }
+
+    /// What to tell the user about frames of this size.
+    pub fn facts(&self, width: u32, height: u32) -> Facts {
+        let picture = self
+            .signature
+            .picture_size(width as usize, height as usize);
+        Facts {
+            provider: self.choice.provider.nick(),
+            precision: self.choice.precision.nick(),
+            threads: u32::try_from(self.choice.threads).unwrap_or(0),
+            runtime: self.runtime.version().to_string(),
+            model: self.name.clone(),
+            signature: self.signature.to_string(),
+            frame: (width, height),
+            picture: (
+                u32::try_from(picture.0).unwrap_or(0),
+                u32::try_from(picture.1).unwrap_or(0),
+            ),
+        }
+    }
+}
+
+/// The model with the facts that properties, sidecar and metadata state.
+fn read(
+    file: Option<&Path>,
+    properties: model::Facts,
+) -> Result<(Model, model::Facts), model::ModelError> {
+    match file {
+        None => {
+            let model = Model::parse(gallery::DEFAULT)?;
+            let facts = properties.or(metadata::facts(&model)?);
+            Ok((model, facts))
+        }
+        Some(file) => {
+            let model = Model::parse(&Model::read(file)?)?;
+            let facts = properties
+                .or(modelinfo::facts(&model, file)?)
+                .or(metadata::facts(&model)?);
+            Ok((model, facts))
+        }
+    }
+}
+
+impl Facts {
+    /// One line for the log.
+    pub fn line(&self) -> String {
+        format!(
+            "{} on {} in {} (ONNX Runtime {}): {}x{} frames as {}x{} pictures; {}",
+            self.model,
+            self.provider,
+            self.precision,
+            self.runtime,
+            self.frame.0,
+            self.frame.1,
+            self.picture.0,
+            self.picture.1,
+            self.signature
+        )
+    }
+}

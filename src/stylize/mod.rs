@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The element `stylize`.
+
+mod caps;
+mod frame;
+mod imp;
+mod job;
+mod properties;
+mod report;
+mod settings;
+mod stats;
+
+use gst::glib;
+use gst::prelude::*;
+
+pub use settings::Order;
+
+glib::wrapper! {
+    /// The `stylize` element; see its page in `gst-inspect-1.0 stylize`.
+    pub struct Stylize(ObjectSubclass<imp::Stylize>)
+        @extends gst_base::BaseTransform, gst::Element, gst::Object;
+}
+
+/// Registers the element with the plugin.
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    use crate::engine::{Precision, Provider};
+    for enumeration in [
+        Provider::static_type(),
+        Precision::static_type(),
+        Order::static_type(),
+    ] {
+        enumeration.mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    }
+    gst::Element::register(
+        Some(plugin),
+        "stylize",
+        gst::Rank::NONE,
+        Stylize::static_type(),
+    )
+}

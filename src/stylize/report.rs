@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Errors as users get them: one GStreamer element error with a domain, a code and a sentence.
+
+use crate::engine::EngineError;
+use crate::graph::GraphError;
+use crate::model::ModelError;
+
+/// Anything that can go wrong in the element.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// Something is wrong with the model file.
+    #[error("{error}")]
+    Model { file: String, error: ModelError },
+    #[error("{0}")]
+    Engine(#[from] EngineError),
+    #[error("The property {name}={value} is not understood. Write min,max, such as 0,1 or 0,255, or one pair per channel.")]
+    Property { name: &'static str, value: String },
+    #[error("Frames of {width}x{height} cannot be stylized: width and height must be from 16 to 8192 pixels. Put `videoscale ! video/x-raw,width=…,height=…` before stylize.")]
+    FrameSize { width: i32, height: i32 },
+    #[error("The video format is not supported: {0}. Put `videoconvert` before stylize.")]
+    Format(String),
+    #[error("A frame's memory cannot be used: {0}.")]
+    Memory(String),
+    /// A bug in an application or in this element: frames came before caps, or after stop.
+    #[error("A frame came before the stream's format was set.")]
+    NotNegotiated,
+}
+
+impl Error {
+    /// Names the model file in errors about it.
+    pub fn of_model(file: &str) -> impl Fn(ModelError) -> Self {
+        move |error| Self::Model {
+            file: file.into(),
+            error,
+        }
+    }
+
+    /// The same for what compiling or loading the graph says about the model.
+    pub fn of_graph(file: &str) -> impl Fn(GraphError) -> Self {
+        move |error| match error {
+            GraphError::Model(error) => Self::of_model(file)(error),
+            error @ GraphError::OldOpset(_) => Self::of_model(file)(ModelError::NotOnnx(error.to_string())),
+        }
+    }
+
+    /// As GStreamer's error: domain and code, the sentence, and where the model came from.
+    pub fn message(&self) -> gst::ErrorMessage {
+        use gst::{CoreError, LibraryError, ResourceError, StreamError};
+        let text = self.to_string();
+        macro_rules! message {
+            ($code:expr) => {
+                match self {
+                    Self::Model { file, .. } => {
+                        gst::error_msg!($code, ("{}", text), ["model: {}", file])
+                    }
+                    other => gst::error_msg!($code, ("{}", text), ["{:?}", other]),
+                }
+            };
+        }
+        let model = |error: &ModelError| match error {
+            ModelError::Missing(_) => message!(ResourceError::NotFound),
+            ModelError::Directory(_) | ModelError::Unreadable { .. } => {
+                message!(ResourceError::OpenRead)
+            }
+            ModelError::Description { .. } => message!(ResourceError::Settings),
+            ModelError::Empty | ModelError::NotOnnx(_) | ModelError::ExternalData => {
+                message!(StreamError::WrongType)
+            }
+            ModelError::Inputs { .. }
+            | ModelError::InputShape { .. }
+            | ModelError::NoImageOutput { .. }
+            | ModelError::Element { .. }
+            | ModelError::SizeChanges { .. } => message!(StreamError::Format),
+        };
+        match self {
+            Self::Model { error, .. } | Self::Engine(EngineError::Model(error)) => model(error),
+            Self::Engine(
+                EngineError::RuntimeNotFound { .. }
+                | EngineError::RuntimeBroken { .. }
+                | EngineError::RuntimeTooOld { .. }
+                | EngineError::ProviderMissing { .. },
+            ) => message!(LibraryError::Init),
+            Self::Engine(EngineError::RuntimeOther { .. } | EngineError::Precision { .. }) => {
+                message!(LibraryError::Settings)
+            }
+            Self::Engine(EngineError::Refused(_)) => message!(StreamError::WrongType),
+            Self::Engine(EngineError::Run(_) | EngineError::Cancelled) => {
+                message!(StreamError::Failed)
+            }
+            Self::Property { .. } => message!(LibraryError::Settings),
+            Self::FrameSize { .. } | Self::Format(_) => message!(StreamError::Format),
+            Self::Memory(_) => message!(StreamError::Failed),
+            Self::NotNegotiated => message!(CoreError::Negotiation),
+        }
+    }
+}

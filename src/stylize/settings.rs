@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the user set: plain values, snapshotted by the streaming thread.
+
+use std::path::PathBuf;
+
+use gst::glib;
+
+use crate::engine::{Precision, Provider};
+use crate::model::{ChannelOrder, Facts, Range};
+
+/** GstStylizeChannelOrder:
+ *
+ * Order of the colour channels in the generator's tensors.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeChannelOrder")]
+pub enum Order {
+    /// As the model says, else RGB.
+    #[default]
+    #[enum_value(name = "As the model says, else RGB", nick = "auto")]
+    Auto,
+    /// Red, green, blue.
+    #[enum_value(name = "Red, green, blue", nick = "rgb")]
+    Rgb,
+    /// Blue, green, red.
+    #[enum_value(name = "Blue, green, red", nick = "bgr")]
+    Bgr,
+}
+
+/// The writable properties' values.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `None`: the built-in generator.
+    pub model_file: Option<PathBuf>,
+    /// 0..1.
+    pub strength: f64,
+    pub provider: Provider,
+    pub precision: Precision,
+    /// 0 = one per logical CPU.
+    pub threads: u32,
+    pub runtime_library: Option<PathBuf>,
+    /// In the dialect of `.modelinfo`; checked when the element starts.
+    pub input_range: Option<String>,
+    pub output_range: Option<String>,
+    pub order: Order,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            model_file: None,
+            strength: 1.0,
+            provider: Provider::Auto,
+            precision: Precision::Auto,
+            threads: 0,
+            runtime_library: None,
+            input_range: None,
+            output_range: None,
+            order: Order::Auto,
+        }
+    }
+}
+
+impl Settings {
+    /// The facts about the generator that properties state; `Err` names the property whose range
+    /// is not understood.
+    pub fn facts(&self) -> Result<Facts, (&'static str, String)> {
+        let range = |name: &'static str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => match Range::parse(text) {
+                Some(range) => Ok(Some(range)),
+                None => Err((name, text.clone())),
+            },
+        };
+        Ok(Facts {
+            input_range: range("input-range", &self.input_range)?,
+            output_range: range("output-range", &self.output_range)?,
+            order: match self.order {
+                Order::Auto => None,
+                Order::Rgb => Some(ChannelOrder::Rgb),
+                Order::Bgr => Some(ChannelOrder::Bgr),
+            },
+            ..Facts::default()
+        })
+    }
+}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The model card: a Markdown page next to every exported model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .export import About
+from .train import Result
+
+
+def write_card(path: Path, result: Result, about: About, command: str, difference: float) -> None:
+    """Write what the model is, what it was made from and the command that made it."""
+    config, generator = result.config, result.generator
+    losses = ", ".join(f"{name} {value:.4f}" for name, value in result.losses.items())
+    artist = about.artist or "unknown artist"
+    options = ", ".join(f"{k} {v}" for k, v in generator.options().items())
+    lines = [
+        f"# {about.name}",
+        "",
+        f"Style transfer after *{about.title or about.name}* ({artist}).",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| Generator | {generator.NAME} ({options}) |",
+        f"| Parameters | {generator.parameter_count():,} |",
+        f"| Multiply-accumulates | {generator.macs_per_pixel():,.0f} per pixel |",
+        f"| Input, output | RGB in 0..1, [1, 3, H, W], sizes a multiple of "
+        f"{generator.SIZE_MULTIPLE}, at least {generator.minimum_size} |",
+        f"| Licence | {about.license} |",
+        f"| Training photos | {result.photos} |",
+        f"| Steps | {config.steps} of {config.batch} crops of {config.crop} px |",
+        f"| Seed | {config.seed} |",
+        f"| Losses at the end | {losses} (mean of the last 100 steps) |",
+        f"| ONNX Runtime against PyTorch | at most {difference:.3f} grey levels |",
+        "",
+        "Made by",
+        "",
+        f"    {command}",
+        "",
+    ]
+    path.write_text("\n".join(lines))

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The command line: ``stylize-train train | export | evaluate | stylize``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from . import __version__, vgg
+from .card import write_card
+from .checkpoint import read_checkpoint
+from .data import list_photos, read_image
+from .errors import UserError
+from .export import About, export
+from .generators import GENERATORS, create
+from .losses import PerceptualLoss, Weights
+from .render import evaluate, stylize
+from .train import Config, Result, Trainer, run
+
+PATHS = {"style": "PAINTING", "content": "PHOTOS", "out": "MODEL.onnx", "vgg": "VGG.safetensors"}
+"""What stands in the card for the paths of a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    args = parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except UserError as error:
+        print(f"stylize-train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stylize-train: interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    top = argparse.ArgumentParser(prog="stylize-train", description=__doc__.splitlines()[0])
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _train_options(commands.add_parser("train", help="train a generator and export it"))
+
+    p = commands.add_parser("export", help="export a checkpoint")
+    p.add_argument("checkpoint", type=Path)
+    p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
+    _about_options(p)
+    p.set_defaults(run=_export)
+
+    p = commands.add_parser("evaluate", help="losses of a model on photos, as JSON")
+    p.add_argument("model", type=Path)
+    p.add_argument("--style", type=Path, required=True, help="the painting")
+    p.add_argument("--content", type=Path, required=True, help="folder of photos")
+    p.add_argument("--only", default="*", help="file name pattern of the photos")
+    p.add_argument("--style-size", type=int, default=Config.style_size)
+    _vgg_options(p)
+    p.set_defaults(run=_evaluate)
+
+    p = commands.add_parser("stylize", help="render a picture or a folder of pictures")
+    p.add_argument("model", type=Path)
+    p.add_argument("source", type=Path)
+    p.add_argument("target", type=Path)
+    p.add_argument("--size", type=int, help="resize to this longer side first, pixels")
+    p.set_defaults(run=_stylize)
+    return top
+
+
+def _train_options(p: argparse.ArgumentParser) -> None:
+    d = Config("", "")
+    p.add_argument("--style", required=True, help="the painting")
+    p.add_argument("--content", required=True, help="folder of photos, at least a few dozen")
+    p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
+    p.add_argument("--exclude", action="append", default=[], help="photo name pattern to leave out")
+    p.add_argument("--generator", default=d.generator, choices=sorted(GENERATORS))
+    p.add_argument("--width", type=int, default=32, help="channels of the generator's body")
+    p.add_argument("--dilations", type=_integers, default=(1, 2, 4, 1), help="one block for each")
+    p.add_argument("--steps", type=int, default=d.steps)
+    p.add_argument("--batch", type=int, default=d.batch, help="crops per step")
+    p.add_argument("--crop", type=int, default=d.crop, help="side of a crop, pixels")
+    p.add_argument(
+        "--style-size", type=int, default=d.style_size, help="longer side of the painting, pixels"
+    )
+    p.add_argument("--style-weight", type=float, default=d.style_weight)
+    p.add_argument("--content-weight", type=float, default=d.content_weight)
+    p.add_argument("--tv", type=float, default=d.tv, help="weight of smoothness")
+    p.add_argument("--scales", type=_numbers, default=d.scales, help="style weight at 1, 1/2, ...")
+    p.add_argument("--lr", type=float, default=d.lr, help="Adam's rate at the start")
+    p.add_argument("--schedule", default=d.schedule, choices=("linear", "cosine"))
+    p.add_argument("--ema", type=float, default=d.ema, help="decay of averaged weights; 0: none")
+    p.add_argument("--noise", type=float, default=d.noise, help="grain on the input, 0..1")
+    p.add_argument("--seed", type=int, default=d.seed)
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    p.add_argument("--threads", type=int, help="CPU threads; the same number, the same result")
+    p.add_argument("--checkpoint-dir", type=Path, help="default: MODEL.onnx with .run at the end")
+    p.add_argument("--checkpoint-every", type=float, default=60.0, help="seconds")
+    p.add_argument("--resume", action="store_true", help="continue from the checkpoint")
+    p.add_argument("--start-from", type=Path, help="take the weights of this checkpoint")
+    _vgg_options(p)
+    _about_options(p)
+    p.set_defaults(run=_train)
+
+
+def _vgg_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--vgg", help="VGG-19 weights (.safetensors); default: torchvision's")
+    p.add_argument("--vgg-convention", default="auto", choices=("auto", *vgg.CONVENTIONS))
+
+
+def _about_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--name", help="name of the style; default: the model's file name")
+    p.add_argument("--title", default="", help="title of the painting")
+    p.add_argument("--artist", default="")
+    p.add_argument("--license", default="MPL-2.0", help="licence of the model")
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _about(args: argparse.Namespace) -> About:
+    return About(args.name or args.out.stem, args.title, args.artist, args.license)
+
+
+def command_line(args: argparse.Namespace) -> str:
+    """The command that made a model, with placeholders for its paths."""
+    words = ["stylize-train", "train"]
+    defaults = parser().parse_args(["train", "--style", "", "--content", "", "--out", "x"])
+    skip = {"run", "resume", "checkpoint_dir", "checkpoint_every", "device"}
+    for name, value in vars(args).items():
+        if name in skip or (name not in PATHS and value == getattr(defaults, name)):
+            continue
+        if value is None:
+            continue
+        option = "--" + name.replace("_", "-")
+        if name == "exclude":
+            words += [word for pattern in value for word in (option, shlex.quote(pattern))]
+        elif name == "start_from":
+            words += [option, "CHECKPOINT"]
+        elif isinstance(value, tuple):
+            words += [option, ",".join(f"{v:g}" for v in value)]
+        else:
+            words += [option, PATHS.get(name) or shlex.quote(str(value))]
+    return " ".join(words)
+
+
+def _train(args: argparse.Namespace) -> None:
+    device = args.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    config = Config(
+        style=args.style,
+        content=args.content,
+        generator=args.generator,
+        generator_options={"width": args.width, "dilations": list(args.dilations)},
+        steps=args.steps,
+        batch=args.batch,
+        crop=args.crop,
+        style_size=args.style_size,
+        style_weight=args.style_weight,
+        content_weight=args.content_weight,
+        tv=args.tv,
+        scales=args.scales,
+        lr=args.lr,
+        schedule=args.schedule,
+        ema=args.ema,
+        noise=args.noise,
+        exclude=tuple(args.exclude),
+        seed=args.seed,
+        vgg=args.vgg,
+        vgg_convention=args.vgg_convention,
+    )
+    trainer = Trainer(config, device=device)
+    if args.start_from:
+        trainer.start_from(args.start_from)
+    folder = args.checkpoint_dir or args.out.with_name(args.out.name + ".run")
+    result = run(trainer, folder, args.checkpoint_every, args.resume)
+    about = _about(args)
+    difference = export(result.generator, about, args.out)
+    write_card(args.out.with_suffix(".md"), result, about, command_line(args), difference)
+    print(f"{args.out}: {result.losses['total']:.4f}, {result.images_per_second:.2f} images/s")
+
+
+def _export(args: argparse.Namespace) -> None:
+    state = read_checkpoint(args.checkpoint)
+    known = Config.__dataclass_fields__
+    config = Config(**{k: v for k, v in state["config"].items() if k in known})
+    generator = create(config.generator, config.generator_options)
+    generator.load_state_dict(state["average"] or state["generator"])
+    difference = export(generator, _about(args), args.out)
+    print(f"{args.out}: within {difference:.3f} grey levels of PyTorch, step {state['step']}")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    weights = Weights()
+    path = Path(args.vgg) if args.vgg else None
+    defaults = Config("", "")
+    network = vgg.load(path, args.vgg_convention, (*defaults.style_layers, defaults.content_layer))
+    style = read_image(args.style, long_side=args.style_size)[None].float().div(255)
+    loss = PerceptualLoss(network, style, weights)
+    photos = [p for p in list_photos(args.content) if p.match(args.only)]
+    numbers = {"photos": len(photos), **evaluate(args.model, loss, photos)}
+    print(json.dumps(numbers, indent=2))
+
+
+def _stylize(args: argparse.Namespace) -> None:
+    count = stylize(args.model, args.source, args.target, args.size)
+    print(f"{count} picture{'s' if count != 1 else ''} written to {args.target}")
+
+
+__all__ = ["Result", "command_line", "main", "parser"]

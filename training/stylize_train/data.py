@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Photographs in memory, and random crops of them that a seed decides."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional as F
+
+from .errors import UserError
+
+LUMA = (0.2126, 0.7152, 0.0722)
+"""Weights of R, G, B in BT.709 luma."""
+
+
+def read_image(path: Path, long_side: int | None = None, short_side: int | None = None) -> Tensor:
+    """Read a picture as uint8 [3, H, W], RGB, upright.
+
+    ``long_side`` resizes to that longer side; ``short_side`` only shrinks. Both in pixels.
+    """
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        raise UserError(f"{path} is not a picture that can be read.") from None
+    factor = 1.0
+    if long_side is not None:
+        factor = long_side / max(image.size)
+    if short_side is not None:
+        factor = min(factor, short_side / min(image.size))
+    if factor != 1.0:
+        size = tuple(max(1, round(side * factor)) for side in image.size)
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def list_photos(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
+    """Files of a folder by name; not hidden ones, nor those matching a pattern of ``exclude``."""
+    if not folder.is_dir():
+        raise UserError(f"the photo folder {folder} does not exist or is not a folder.")
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file()
+        and not path.name.startswith(".")
+        and not any(fnmatch.fnmatch(path.name, pattern) for pattern in exclude)
+    )
+
+
+class Photos:
+    """All photos of a folder, as uint8 [3, H, W], and a stream of random crops.
+
+    Args:
+        folder: holds pictures and nothing else.
+        crop: side of the crops in pixels; smaller photos are enlarged.
+        seed: decides the whole stream.
+        exclude: file name patterns to leave out.
+        noise: greatest standard deviation of Gaussian noise on the generator's input
+            (range 0..1); the losses see the clean crop. Teaches it to ignore grain, which
+            otherwise flickers in video.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        crop: int,
+        seed: int,
+        exclude: Sequence[str] = (),
+        noise: float = 0.02,
+    ) -> None:
+        files = list_photos(folder, exclude)
+        if not files:
+            raise UserError(f"the photo folder {folder} holds no picture.")
+        self.images = [read_image(path, short_side=max(512, crop)) for path in files]
+        self.crop = crop
+        self.noise = noise
+        self.random = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """``size`` crops: (noisy input, clean photo), float32 [size, 3, crop, crop] in 0..1."""
+        photo = torch.stack([self._crop() for _ in range(size)])
+        sigma = self.noise * torch.rand(size, 1, 1, 1, generator=self.random)
+        noise = torch.randn(photo.shape, generator=self.random)
+        return (photo + sigma * noise).clamp(0, 1), photo
+
+    def _uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * torch.rand((), generator=self.random).item()
+
+    def _below(self, limit: int) -> int:
+        return int(torch.randint(limit, (), generator=self.random))
+
+    def _crop(self) -> Tensor:
+        """A square between the crop size and the whole photo, resized, flipped, jittered."""
+        image = self.images[self._below(len(self.images))]
+        _, height, width = image.shape
+        short = min(height, width)
+        side = round(self._uniform(min(self.crop, short), short))
+        top, left = self._below(height - side + 1), self._below(width - side + 1)
+        square = image[:, top : top + side, left : left + side].float().div(255)
+        if side != self.crop:
+            size = (self.crop, self.crop)
+            square = F.interpolate(square[None], size, mode="bilinear", antialias=True)[0]
+        if self._uniform(0, 1) < 0.5:
+            square = square.flip(2)
+        return self._jitter(square.clamp(0, 1))
+
+    def _jitter(self, image: Tensor) -> Tensor:
+        """Light changes of exposure, contrast and saturation; [3, H, W] in 0..1."""
+        image = image.pow(self._uniform(0.8, 1.25))
+        image = (image - 0.5) * self._uniform(0.8, 1.15) + 0.5 + self._uniform(-0.05, 0.05)
+        luma = (image * torch.tensor(LUMA).view(3, 1, 1)).sum(0, keepdim=True)
+        return (luma + (image - luma) * self._uniform(0.7, 1.3)).clamp(0, 1)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What the generator is trained for: perceptual losses on VGG-19 features.
+
+Every style and content term is divided by the energy of its own target, so a weight
+means the same for every painting and every VGG convention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .vgg import Vgg
+
+STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv3_4")
+CONTENT_LAYER = "conv3_1"
+SCALES = (1.0, 0.6, 0.3)
+"""Weights of the image pyramid: full size, a half, a quarter, ..."""
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrix per sample: [N, C, H, W] to float32 [N, C, C], divided by H*W.
+
+    Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks"
+    (CVPR 2016), eq. 3, up to the constant.
+    """
+    n, c, h, w = features.shape
+    flat = features.reshape(n, c, h * w)
+    return torch.bmm(flat, flat.transpose(1, 2)).float() / (h * w)
+
+
+def pyramid(image: Tensor, levels: int) -> list[Tensor]:
+    """The image and its 2x, 4x, ... average-pooled copies: larger strokes without deeper layers."""
+    images = [image]
+    for _ in range(levels - 1):
+        images.append(F.avg_pool2d(images[-1], 2))
+    return images
+
+
+def relative_error(value: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of |value - target|^2 / |target|^2; ``target`` may broadcast."""
+    dims = tuple(range(1, value.dim()))
+    error = (value - target).square().sum(dims)
+    energy = target.square().sum(dims)
+    return (error / energy.clamp_min(1e-12)).mean()
+
+
+def content_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Squared feature difference relative to the photo's feature energy: 0 is a perfect copy."""
+    return relative_error(features.float(), target.float())
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels, both directions. [N, C, H, W] in 0..1."""
+    dx = (image[..., :, 1:] - image[..., :, :-1]).abs().mean()
+    dy = (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
+    return dx + dy
+
+
+@dataclass
+class Weights:
+    """Weights of the terms (dimensionless)."""
+
+    style: float = 8.0
+    content: float = 1.0
+    tv: float = 0.02
+    scales: Sequence[float] = SCALES
+
+
+class PerceptualLoss:
+    """Style, content and smoothness of a stylized batch.
+
+    The style term is the mean over layers of the relative Gram error, averaged over the
+    pyramid with the weights ``scales``; a value of 1 is what a black image would get.
+    With a VGG cut after block 3 the pyramid restores the scale that deeper layers see.
+
+    Args:
+        vgg: the loss network.
+        style: [1, 3, H, W], RGB in 0..1, already at the size that sets the strokes.
+        weights: weights of the terms.
+        style_layers: layers of the Gram matrices.
+        content_layer: layer of the content term.
+        autocast: evaluate VGG in bfloat16 (sums and losses stay float32).
+    """
+
+    def __init__(
+        self,
+        vgg: Vgg,
+        style: Tensor,
+        weights: Weights,
+        style_layers: Sequence[str] = STYLE_LAYERS,
+        content_layer: str = CONTENT_LAYER,
+        autocast: bool = False,
+    ) -> None:
+        self.vgg = vgg
+        self.weights = weights
+        self.style_layers = tuple(style_layers)
+        self.content_layer = content_layer
+        self.autocast = autocast
+        total = sum(weights.scales)
+        self.scale_weights = tuple(w / total for w in weights.scales)
+        with torch.no_grad():
+            self.targets = [
+                {name: gram(f.float()) for name, f in self.features(image, style_layers).items()}
+                for image in pyramid(style, len(self.scale_weights))
+            ]
+
+    def features(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """VGG features, in bfloat16 if asked for."""
+        with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            return self.vgg(image, layers)
+
+    def style_trace(self) -> float:
+        """Trace of the target's Gram matrices, mean over layers, relative to their size.
+
+        Paintings with a large trace make a method flicker more (Gupta et al.,
+        arXiv:1705.02092): compare paintings with it.
+        """
+        traces = [g.diagonal(dim1=1, dim2=2).mean().item() for g in self.targets[0].values()]
+        return sum(traces) / len(traces)
+
+    def __call__(self, output: Tensor, photo: Tensor) -> dict[str, Tensor]:
+        """Losses of ``output`` against the painting and the ``photo`` it came from.
+
+        Both are [N, 3, H, W] in 0..1. Returns scalars: style, content, tv (unweighted)
+        and total (weighted).
+        """
+        with torch.no_grad():
+            target = self.features(photo, [self.content_layer])[self.content_layer]
+        style = output.new_zeros(())
+        content = output.new_zeros(())
+        levels = zip(
+            pyramid(output, len(self.targets)), self.targets, self.scale_weights, strict=True
+        )
+        for level, (image, targets, weight) in enumerate(levels):
+            layers = list(self.style_layers)
+            if level == 0:
+                layers.append(self.content_layer)
+            features = self.features(image, layers)
+            if level == 0:
+                content = content_loss(features[self.content_layer], target)
+            errors = [relative_error(gram(features[n].float()), targets[n]) for n in targets]
+            style = style + weight * torch.stack(errors).mean()
+        tv = total_variation(output)
+        w = self.weights
+        total = w.style * style + w.content * content + w.tv * tv
+        return {"style": style, "content": content, "tv": tv, "total": total}

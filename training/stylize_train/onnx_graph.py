@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A small ONNX graph writer.
+
+Generators describe themselves to it operation by operation, so an exported
+file holds exactly the nodes that do work: no shape arithmetic, no constants
+that are folded at load, sizes left free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from . import __version__
+
+OPSET = 17
+IR_VERSION = 8
+INPUT = "image"
+OUTPUT = "stylized"
+
+
+class GraphWriter:
+    """Collects nodes and weights; every method returns the name of its output tensor.
+
+    All tensors are float32 NCHW.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self._scope: list[str] = []
+
+    def scoped(self, name: str) -> _Scope:
+        """Prefix of node and tensor names: ``with writer.scoped("block1"): ...``."""
+        return _Scope(self, name)
+
+    def node(self, op: str, inputs: Sequence[str], label: str, **attributes: object) -> str:
+        """Append one node and return its only output."""
+        name = ".".join([*self._scope, label])
+        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def weight(self, label: str, value: NDArray[np.generic]) -> str:
+        """Store an initializer."""
+        name = ".".join([*self._scope, label])
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def conv(
+        self,
+        x: str,
+        label: str,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32] | None = None,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> str:
+        """Convolution without padding; ``weight`` is [out, in, kh, kw]."""
+        inputs = [x, self.weight(f"{label}.weight", weight)]
+        if bias is not None:
+            inputs.append(self.weight(f"{label}.bias", bias))
+        return self.node(
+            "Conv",
+            inputs,
+            label,
+            kernel_shape=list(weight.shape[2:]),
+            strides=[stride, stride],
+            dilations=[dilation, dilation],
+            pads=[0, 0, 0, 0],
+        )
+
+    def instance_norm(
+        self,
+        x: str,
+        label: str,
+        scale: NDArray[np.float32],
+        shift: NDArray[np.float32],
+        epsilon: float,
+    ) -> str:
+        """Instance normalization (Ulyanov et al. 2016, eq. 3) with scale and shift, both [C]."""
+        inputs = [
+            x,
+            self.weight(f"{label}.scale", scale),
+            self.weight(f"{label}.shift", shift),
+        ]
+        return self.node("InstanceNormalization", inputs, label, epsilon=epsilon)
+
+    def pad(self, x: str, label: str, amount: int, mode: str = "reflect") -> str:
+        """Pad height and width by ``amount`` on every side; ``mode`` is reflect or edge."""
+        pads = np.array([0, 0, amount, amount, 0, 0, amount, amount], dtype=np.int64)
+        return self.node("Pad", [x, self.weight(f"{label}.pads", pads)], label, mode=mode)
+
+    def crop(self, x: str, label: str, amount: int) -> str:
+        """Take ``amount`` rows and columns off every side."""
+        bounds = {"starts": [amount] * 2, "ends": [-amount] * 2, "axes": [2, 3]}
+        inputs = [
+            self.weight(f"{label}.{name}", np.array(value, dtype=np.int64))
+            for name, value in bounds.items()
+        ]
+        return self.node("Slice", [x, *inputs], label)
+
+    def depth_to_space(self, x: str, label: str, block: int = 2, mode: str = "DCR") -> str:
+        """[N, C*b*b, H, W] to [N, C, H*b, W*b]; CRD is the order of ``torch.pixel_shuffle``."""
+        return self.node("DepthToSpace", [x], label, blocksize=block, mode=mode)
+
+    def space_to_depth(self, x: str, label: str, block: int = 2) -> str:
+        """[N, C, H*b, W*b] to [N, C*b*b, H, W], channels in (row, column, channel) order."""
+        return self.node("SpaceToDepth", [x], label, blocksize=block)
+
+    def finish(self, x: str, name: str, doc: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
+        """Name ``x`` the graph's output and return the checked model."""
+        for node in self.nodes:
+            node.output[:] = [OUTPUT if o == x else o for o in node.output]
+        shape = [1, 3, "height", "width"]
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)],
+            self.weights,
+            doc_string=doc,
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="stylize-train",
+            producer_version=__version__,
+            doc_string=doc,
+        )
+        helper.set_model_props(model, dict(metadata))
+        onnx.checker.check_model(model)
+        return model
+
+
+class _Scope:
+    def __init__(self, writer: GraphWriter, name: str) -> None:
+        self._writer = writer
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._writer._scope.append(self._name)
+
+    def __exit__(self, *_: object) -> None:
+        self._writer._scope.pop()

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The training loop: one painting, one generator."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from . import vgg
+from .checkpoint import read_checkpoint, write_checkpoint
+from .data import Photos, read_image
+from .errors import UserError
+from .generators import Generator, create
+from .losses import CONTENT_LAYER, STYLE_LAYERS, PerceptualLoss, Weights
+
+TERMS = ("style", "content", "tv", "total")
+
+
+@dataclass
+class Config:
+    """Everything that decides a training run; kept in the checkpoint and the card."""
+
+    style: str
+    content: str
+    generator: str = "lite"
+    generator_options: dict[str, object] = field(default_factory=dict)
+    steps: int = 3000
+    batch: int = 2
+    crop: int = 224
+    style_size: int = 512
+    style_weight: float = 8.0
+    content_weight: float = 1.0
+    tv: float = 0.02
+    scales: tuple[float, ...] = (1.0, 0.6, 0.3)
+    style_layers: tuple[str, ...] = STYLE_LAYERS
+    content_layer: str = CONTENT_LAYER
+    lr: float = 1e-3
+    schedule: str = "linear"
+    ema: float = 0.0
+    noise: float = 0.02
+    exclude: tuple[str, ...] = ()
+    seed: int = 1
+    vgg: str | None = None
+    vgg_convention: str = "auto"
+
+    def check(self) -> None:
+        """Refuse values that cannot work."""
+        least = {"steps": 1, "batch": 1, "crop": 32, "style_size": 32}
+        for name, minimum in least.items():
+            if getattr(self, name) < minimum:
+                raise UserError(f"--{name.replace('_', '-')} must be at least {minimum}.")
+        if self.lr <= 0:
+            raise UserError("--lr must be above 0.")
+        if not 0 <= self.ema < 1:
+            raise UserError("--ema must be at least 0 and below 1.")
+        if not self.scales or min(self.scales) < 0 or sum(self.scales) <= 0:
+            raise UserError("--scales needs weights that are not negative and not all zero.")
+
+
+@dataclass
+class Result:
+    """A trained generator and how it ended."""
+
+    generator: Generator
+    losses: dict[str, float]
+    photos: int
+    images_per_second: float
+    config: Config
+
+
+def learning_rate(config: Config, step: int) -> float:
+    """Rate at ``step``: from ``lr`` to 0, linearly or along half a cosine."""
+    left = 1 - step / config.steps
+    if config.schedule == "cosine":
+        left = (1 - math.cos(math.pi * left)) / 2
+    return config.lr * left
+
+
+class Trainer:
+    """Holds a run's whole state, so that it can stop and continue bit for bit.
+
+    Args:
+        config: the run.
+        loss_network: VGG; read as ``config`` says when not given.
+        device: where to compute.
+        autocast: VGG in bfloat16; by default where the processor has it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        loss_network: vgg.Vgg | None = None,
+        device: str = "cpu",
+        autocast: bool | None = None,
+    ) -> None:
+        config.check()
+        self.config = config
+        self.device = torch.device(device)
+        self.photos = Photos(
+            Path(config.content), config.crop, config.seed, config.exclude, config.noise
+        )
+        style = read_image(Path(config.style), long_side=config.style_size)
+        layers = (*config.style_layers, config.content_layer)
+        if loss_network is None:
+            path = Path(config.vgg) if config.vgg else None
+            loss_network = vgg.load(path, config.vgg_convention, layers)
+        self.loss = PerceptualLoss(
+            loss_network.to(self.device),
+            style[None].float().div(255).to(self.device),
+            Weights(config.style_weight, config.content_weight, config.tv, config.scales),
+            config.style_layers,
+            config.content_layer,
+            autocast_helps(self.device) if autocast is None else autocast,
+        )
+        torch.manual_seed(config.seed)
+        self.generator = create(config.generator, config.generator_options).to(self.device)
+        if config.crop % self.generator.SIZE_MULTIPLE or config.crop < self.generator.minimum_size:
+            raise UserError(
+                f"--crop must be a multiple of {self.generator.SIZE_MULTIPLE} "
+                f"and at least {self.generator.minimum_size}."
+            )
+        self.average = copy.deepcopy(self.generator) if config.ema else None
+        self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=config.lr)
+        self.step = 0
+        self.recent: deque[dict[str, float]] = deque(maxlen=100)
+
+    def train_step(self) -> dict[str, float]:
+        """One batch, one update. Returns the unweighted losses and the total."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        noisy, photo = (t.to(self.device) for t in self.photos.batch(self.config.batch))
+        terms = self.loss(self.generator(noisy), photo)
+        if not torch.isfinite(terms["total"]):
+            raise UserError(f"the loss is not finite at step {self.step}; try a smaller --lr.")
+        self.optimizer.zero_grad(set_to_none=True)
+        terms["total"].backward()
+        self.optimizer.step()
+        self.step += 1
+        if self.average is not None:
+            self._update_average(self.average)
+        values = {name: terms[name].item() for name in TERMS}
+        self.recent.append(values)
+        return values
+
+    @torch.no_grad()
+    def _update_average(self, average: Generator) -> None:
+        """Exponential moving average; shorter memory in the first steps."""
+        decay = min(self.config.ema, self.step / (self.step + 10))
+        for mean, value in zip(average.parameters(), self.generator.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+
+    def mean_losses(self) -> dict[str, float]:
+        """Mean of the last (up to) 100 steps."""
+        count = max(1, len(self.recent))
+        return {name: sum(r[name] for r in self.recent) / count for name in TERMS}
+
+    def best(self) -> Generator:
+        """The network to export: the average if there is one."""
+        return self.average or self.generator
+
+    def state(self) -> dict[str, object]:
+        """All that the next step depends on."""
+        return {
+            "config": asdict(self.config),
+            "step": self.step,
+            "generator": self.generator.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "photos": self.photos.random.get_state(),
+            "recent": list(self.recent),
+        }
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take up a state; refuses that of a different network."""
+        try:
+            self.generator.load_state_dict(state["generator"])  # type: ignore[arg-type]
+            if self.average is not None and state["average"] is not None:
+                self.average.load_state_dict(state["average"])  # type: ignore[arg-type]
+            self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+        except (RuntimeError, ValueError, KeyError):
+            raise UserError("the checkpoint is of a different generator than asked for.") from None
+        random: Tensor = state["photos"]  # type: ignore[assignment]
+        self.photos.random.set_state(random)
+        self.step = state["step"]  # type: ignore[assignment]
+        self.recent.extend(state["recent"])  # type: ignore[arg-type]
+
+    def start_from(self, path: Path) -> None:
+        """Take only the weights of a checkpoint: fine-tuning with other settings."""
+        state = read_checkpoint(path)
+        try:
+            self.generator.load_state_dict(state.get("average") or state["generator"])
+        except (RuntimeError, KeyError):
+            raise UserError(f"{path} is of a different generator than asked for.") from None
+        if self.average is not None:
+            self.average.load_state_dict(self.generator.state_dict())
+
+
+def autocast_helps(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions are native: on CUDA, or a CPU with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def run(
+    trainer: Trainer,
+    checkpoint_dir: Path | None = None,
+    every: float = 60.0,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Result:
+    """Train to the end, with a progress bar, a log and checkpoints.
+
+    Args:
+        trainer: the run.
+        checkpoint_dir: gets ``checkpoint.pt`` and ``log.jsonl`` (one line per 50 steps).
+        every: seconds between checkpoints.
+        resume: continue from ``checkpoint.pt`` if there is one.
+        quiet: no progress bar.
+    """
+    config = trainer.config
+    checkpoint = checkpoint_dir / "checkpoint.pt" if checkpoint_dir else None
+    if resume and checkpoint and checkpoint.exists():
+        trainer.restore(read_checkpoint(checkpoint))
+    if checkpoint_dir:
+        checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    saved = time.monotonic()
+    began, first = time.monotonic(), trainer.step
+    with tqdm(total=config.steps, initial=trainer.step, disable=quiet, unit="step") as bar:
+        while trainer.step < config.steps:
+            trainer.train_step()
+            rate = (trainer.step - first) * config.batch / (time.monotonic() - began)
+            bar.update()
+            if trainer.step % 10 == 0:
+                shown = {name: f"{value:.4f}" for name, value in trainer.mean_losses().items()}
+                bar.set_postfix(**shown, images_per_s=f"{rate:.2f}")
+            if checkpoint_dir and trainer.step % 50 == 0:
+                line = {"step": trainer.step, **trainer.mean_losses(), "images_per_s": rate}
+                with (checkpoint_dir / "log.jsonl").open("a") as log:
+                    log.write(json.dumps(line) + "\n")
+            done = trainer.step == config.steps
+            if checkpoint and (done or time.monotonic() - saved > every):
+                write_checkpoint(checkpoint, trainer.state())
+                saved = time.monotonic()
+    elapsed = max(1e-9, time.monotonic() - began)
+    return Result(
+        trainer.best(),
+        trainer.mean_losses(),
+        len(trainer.photos),
+        (trainer.step - first) * config.batch / elapsed,
+        config,
+    )
