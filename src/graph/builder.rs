@@ -190,12 +190,8 @@ impl Builder {
 
     /// Bytes to floats: `x · scale`.
     pub(super) fn from_bytes(&mut self, x: &str, scale: f32) -> Name {
-        if self.opset >= 10 {
-            // One pass over memory where a runtime has a kernel for it.
-            let scale = self.floats(&[], &[scale]);
-            let zero = self.zero_bytes(&[]);
-            return self.node("DequantizeLinear", &[x, &scale, &zero], vec![]);
-        }
+        // Not DequantizeLinear: with the QuantizeLinear at the other end, ONNX Runtime would take the
+        // generator between them for a quantized one and rewrite it.
         let x = self.cast(x, ElementType::F32);
         if scale == 1.0 {
             return x;

@@ -7,6 +7,7 @@
 //! [`Player`] out of `stream` while it uses it.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use gst::glib;
@@ -58,6 +59,9 @@ pub struct Stylize {
     stream: Mutex<Stream>,
     cancel: Mutex<Cancel>,
     stats: Mutex<Stats>,
+    /// An error was posted and nothing has worked since: the same one is not posted again when
+    /// upstream tries its sticky events once more.
+    failed: AtomicBool,
 }
 
 #[glib::object_subclass]
@@ -80,7 +84,12 @@ impl ObjectImpl for Stylize {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         self.settings.lock().set(value, pspec);
-        gst::debug!(CAT, imp = self, "{} = {value:?}", pspec.name());
+        gst::log!(CAT, imp = self, "{} = {value:?}", pspec.name());
+        let live = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
+        if !live && self.obj().current_state() > gst::State::Ready {
+            let name = pspec.name();
+            gst::warning!(CAT, imp = self, "{name} takes effect when the element starts again");
+        }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -143,6 +152,7 @@ impl BaseTransformImpl for Stylize {
         let player = Player::load(&settings).map_err(|err| err.message())?;
         *self.stats.lock() = Stats::default();
         *self.cancel.lock() = Cancel::default();
+        self.failed.store(false, Ordering::Relaxed);
         *self.stream.lock() = Stream {
             player: Some(player),
             ..Stream::default()
@@ -183,7 +193,7 @@ impl BaseTransformImpl for Stylize {
             gst::EventView::Caps(caps) => {
                 if let Some((width, height)) = caps::bad_size(caps.caps()) {
                     let error = Error::FrameSize { width, height };
-                    self.post_error_message(error.message());
+                    self.report(&error);
                     return false;
                 }
             }
@@ -197,9 +207,11 @@ impl BaseTransformImpl for Stylize {
     fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         // Compiled here for the usual memory layout, so that the first frame does not wait for it.
         self.prepare(incaps).map_err(|err| {
-            self.post_error_message(err.message());
+            self.report(&err);
             gst::loggable_error!(CAT, "{err}")
-        })
+        })?;
+        self.failed.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     fn propose_allocation(
@@ -285,8 +297,7 @@ impl BaseTransformImpl for Stylize {
             Ok(()) => Ok(gst::FlowSuccess::Ok),
             Err(Error::Engine(EngineError::Cancelled)) => Err(gst::FlowError::Flushing),
             Err(err) => {
-                gst::error!(CAT, imp = self, "{err}");
-                self.post_error_message(err.message());
+                self.report(&err);
                 Err(gst::FlowError::Error)
             }
         }
@@ -294,6 +305,13 @@ impl BaseTransformImpl for Stylize {
 }
 
 impl Stylize {
+    /// Posts an error, once.
+    fn report(&self, error: &Error) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            self.post_error_message(error.message());
+        }
+    }
+
     /// Compiles for frames of these caps in their usual memory layout.
     fn prepare(&self, caps: &gst::Caps) -> Result<(), Error> {
         let info = gst_video::VideoInfo::from_caps(caps)

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the tests share: set-up, tiny generators, buffers, errors from the bus.
+
+#![allow(dead_code)] // Every test file uses its own part.
+
+pub mod generators;
+pub mod picture;
+
+use std::path::PathBuf;
+use std::sync::Once;
+
+use gst::prelude::*;
+
+/// Initializes GStreamer and registers the element, once per process.
+pub fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        gst::init().expect("GStreamer");
+        gststylize::plugin_register_static().expect("the element");
+    });
+}
+
+/// Writes a model to a file that lives as long as the returned folder.
+pub fn model_file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("model.onnx");
+    std::fs::write(&file, bytes).expect("a file");
+    (dir, file)
+}
+
+/// A `stylize` element on the CPU provider with this model.
+pub fn element(bytes: &[u8]) -> (tempfile::TempDir, gst::Element) {
+    init();
+    let (dir, file) = model_file(bytes);
+    let element = gst::ElementFactory::make("stylize")
+        .property("model-file", file.to_str().expect("UTF-8"))
+        .property_from_str("execution-provider", "cpu")
+        .property("threads", 1_u32)
+        .build()
+        .expect("stylize");
+    (dir, element)
+}
+
+/// An error message as an application sees it.
+#[derive(Debug)]
+pub struct Report {
+    /// Name of the element that posted it.
+    pub source: String,
+    pub error: gst::glib::Error,
+    pub debug: String,
+}
+
+/// All errors that are on the bus now.
+pub fn errors(bus: &gst::Bus) -> Vec<Report> {
+    std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Error]))
+        .filter_map(|message| match message.view() {
+            gst::MessageView::Error(error) => Some(Report {
+                source: error.src().map(|src| src.name().into()).unwrap_or_default(),
+                error: error.error(),
+                debug: error.debug().map(Into::into).unwrap_or_default(),
+            }),
+            _ => None,
+        })
+        .collect()
+}
