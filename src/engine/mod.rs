@@ -56,7 +56,7 @@ pub enum EngineError {
         precision: &'static str,
         supported: String,
     },
-    #[error("ONNX Runtime refuses the model: {0}")]
+    #[error("ONNX Runtime cannot run the model: {0} Export it again, or use a model made for ONNX Runtime.")]
     Refused(String),
     #[error("The generator failed on a frame: {0}")]
     Run(String),

@@ -104,6 +104,19 @@ impl Runtime {
             .into_iter()
             .chain(installed)
             .chain(SETUP_DIR.map(PathBuf::from));
+        // The loader's own search: names only, no folder.
+        let names = [
+            format!("{FILE_PREFIX}{FILE_SUFFIX}"),
+            format!("{FILE_PREFIX}{FILE_SUFFIX}.1"),
+        ];
+        Self::search(folders, names)
+    }
+
+    /// The first that loads of the libraries in `folders` and of the system's `names`.
+    fn search(
+        folders: impl IntoIterator<Item = PathBuf>,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<Self, EngineError> {
         let mut tried = Vec::new();
         for folder in folders {
             match newest_in(&folder) {
@@ -114,11 +127,7 @@ impl Runtime {
                 None => tried.push(folder.display().to_string()),
             }
         }
-        // The loader's own search: names only, no folder.
-        for name in [
-            format!("{FILE_PREFIX}{FILE_SUFFIX}"),
-            format!("{FILE_PREFIX}{FILE_SUFFIX}.1"),
-        ] {
+        for name in names {
             match load_file(Path::new(&name)) {
                 Ok(runtime) => return Ok(runtime),
                 Err(err @ EngineError::RuntimeTooOld { .. }) => return Err(err),
@@ -247,4 +256,41 @@ fn log(level: LogLevel, category: &str, id: &str, location: &str, message: &str)
         level,
         "{category} {id}: {message} ({location})"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_in_vain_says_where_it_looked() {
+        let empty = tempfile::tempdir().expect("a folder");
+        let broken = tempfile::tempdir().expect("a folder");
+        let file = broken.path().join(format!("{FILE_PREFIX}{FILE_SUFFIX}.1.99.0"));
+        std::fs::write(&file, "no library").expect("a file");
+        let folders = [empty.path().into(), broken.path().into()];
+        let Err(err) = Runtime::search(folders, ["libno-such-onnxruntime.so".to_string()]) else {
+            panic!("there is nothing to find");
+        };
+        let text = err.to_string();
+        assert!(matches!(err, EngineError::RuntimeNotFound { .. }), "{text}");
+        for place in [empty.path(), file.as_path()] {
+            assert!(text.contains(&place.display().to_string()), "{text}");
+        }
+        assert!(text.contains("libno-such-onnxruntime.so"), "{text}");
+        assert!(text.contains("make setup"), "{text}");
+    }
+
+    #[test]
+    fn the_highest_version_in_a_folder_is_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["1.9.0", "1.24.1", "1.24"] {
+            let name = format!("{FILE_PREFIX}{FILE_SUFFIX}.{name}");
+            std::fs::write(dir.path().join(name), "").expect("a file");
+        }
+        let provider = format!("{FILE_PREFIX}_providers_shared{FILE_SUFFIX}");
+        std::fs::write(dir.path().join(provider), "").expect("a file");
+        let newest = newest_in(dir.path()).expect("a library");
+        assert!(newest.to_string_lossy().ends_with("1.24.1"), "{newest:?}");
+    }
 }

@@ -49,8 +49,11 @@ impl Player {
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
         let threads = settings.threads as usize;
         let choice = provider::choose(&runtime, settings.provider, settings.precision, threads)?;
-        let facts = if Signature::needs_probe(&model, &facts) {
-            facts.or(probe::probe(&runtime, &model, &facts)?)
+        // A user's file is run once even if it says all about itself: what cannot run is refused
+        // here, when the element starts, and not in the middle of the stream.
+        let facts = if file.is_some() || Signature::needs_probe(&model, &facts) {
+            let found = probe::probe(&runtime, &model, &facts);
+            facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
         } else {
             facts
         };
@@ -100,7 +103,8 @@ impl Player {
             strength: graph::STRENGTH,
             out: graph::OUT,
         };
-        Ok(Session::new(&self.runtime, &graph, &self.choice, names)?)
+        Session::new(&self.runtime, &graph, &self.choice, names)
+            .map_err(|err| Error::of_engine(&self.name, err))
     }
 
     /// What to tell the user about frames of this size.

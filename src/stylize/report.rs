@@ -11,6 +11,9 @@ pub(super) enum Error {
     /// Something is wrong with the model file.
     #[error("{error}")]
     Model { file: String, error: ModelError },
+    /// ONNX Runtime does not run the model.
+    #[error("{error}")]
+    Refused { file: String, error: EngineError },
     #[error("{0}")]
     Engine(#[from] EngineError),
     #[error("The property {name}={value} is not understood. Write min,max, such as 0,1 or 0,255, or one pair per channel.")]
@@ -43,6 +46,16 @@ impl Error {
         }
     }
 
+    /// What the engine says while it loads a model is about that file.
+    pub fn of_engine(file: &str, error: EngineError) -> Self {
+        let file = file.to_string();
+        match error {
+            EngineError::Model(error) => Self::Model { file, error },
+            error @ (EngineError::Refused(_) | EngineError::Run(_)) => Self::Refused { file, error },
+            error => Self::Engine(error),
+        }
+    }
+
     /// As GStreamer's error: domain and code, the sentence, and where the model came from.
     pub fn message(&self) -> gst::ErrorMessage {
         use gst::{CoreError, LibraryError, ResourceError, StreamError};
@@ -50,7 +63,7 @@ impl Error {
         macro_rules! message {
             ($code:expr) => {
                 match self {
-                    Self::Model { file, .. } => {
+                    Self::Model { file, .. } | Self::Refused { file, .. } => {
                         gst::error_msg!($code, ("{}", text), ["model: {}", file])
                     }
                     other => gst::error_msg!($code, ("{}", text), ["{:?}", other]),
@@ -83,7 +96,9 @@ impl Error {
             Self::Engine(EngineError::RuntimeOther { .. } | EngineError::Precision { .. }) => {
                 message!(LibraryError::Settings)
             }
-            Self::Engine(EngineError::Refused(_)) => message!(StreamError::WrongType),
+            Self::Refused { .. } | Self::Engine(EngineError::Refused(_)) => {
+                message!(StreamError::WrongType)
+            }
             Self::Engine(EngineError::Run(_) | EngineError::Cancelled) => {
                 message!(StreamError::Failed)
             }
