@@ -23,6 +23,8 @@ use crate::model::{ElementType, ModelError};
 pub struct Names {
     /// Input, u8 `[rows, stride]`.
     pub frame: &'static str,
+    /// Input, the same bytes.
+    pub source: &'static str,
     /// Input, f32 `[1]`.
     pub strength: &'static str,
     /// Output, u8 `[rows, stride]`.
@@ -46,7 +48,7 @@ impl Rows {
 pub struct Session {
     session: ort::session::Session,
     options: Arc<Cancellable>,
-    inputs: [CString; 2],
+    inputs: [CString; 3],
     output: CString,
 }
 
@@ -91,7 +93,7 @@ impl Session {
                 options,
                 cancelled: AtomicBool::new(false),
             }),
-            inputs: [c(names.frame), c(names.strength)],
+            inputs: [c(names.frame), c(names.source), c(names.strength)],
             output: c(names.out),
         })
     }
@@ -124,8 +126,8 @@ impl Session {
         let out =
             TensorRefMut::from_array_view_mut((out_rows.shape(), out)).map_err(EngineError::run)?;
 
-        let input_names = [self.inputs[0].as_ptr(), self.inputs[1].as_ptr()];
-        let inputs = [frame.ptr(), strength.ptr()];
+        let input_names = self.inputs.each_ref().map(|name| name.as_ptr());
+        let inputs = [frame.ptr(), frame.ptr(), strength.ptr()];
         let output_names = [self.output.as_ptr()];
         let mut outputs = [out.ptr().cast_mut()];
         let api = ort::api();
@@ -177,8 +179,9 @@ impl Session {
     }
 }
 
-/// A session of ort's, all options set.
-pub(super) fn load(
+/// A session of ort's, all options set. Public for the benchmark, which compares with it.
+#[doc(hidden)]
+pub fn load(
     runtime: &Runtime,
     graph: &[u8],
     choice: &Choice,

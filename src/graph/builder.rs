@@ -201,23 +201,37 @@ impl Builder {
     }
 
     /// Floats to bytes: `x / scale`, rounded to the nearest and clamped to 0..255, because a plain
-    /// cast wraps.
-    pub(super) fn to_bytes(&mut self, x: &str, scale: f32) -> Name {
+    /// cast wraps. One pass over memory where a runtime has a kernel for it.
+    pub(super) fn quantize(&mut self, x: &str, scale: f32) -> Name {
         if self.opset >= 10 {
-            // Saturates by definition, in one pass.
             let scale = self.floats(&[], &[scale]);
             let zero = self.zero_bytes(&[]);
             return self.node("QuantizeLinear", &[x, &scale, &zero], vec![]);
         }
-        let mut x = x.to_string();
-        if scale != 1.0 {
-            let inverse = self.floats(&[], &[1.0 / scale]);
-            x = self.mul(&x, &inverse);
+        if scale == 1.0 {
+            return self.round_to_bytes(x);
         }
-        let attributes = vec![float("min", 0.0), float("max", 255.0)];
-        let clipped = self.node("Clip", &[&x], attributes);
-        let half = self.floats(&[], &[0.5]);
-        let rounded = self.add(&clipped, &half);
+        let inverse = self.floats(&[], &[1.0 / scale]);
+        let x = self.mul(x, &inverse);
+        self.round_to_bytes(&x)
+    }
+
+    /// The same for values in 0..255 in elementwise operators, which a compiler fuses with what
+    /// comes before.
+    pub(super) fn round_to_bytes(&mut self, x: &str) -> Name {
+        let clipped = if self.opset >= 11 {
+            let [low, high] = [0.0, 255.0].map(|limit| self.floats(&[], &[limit]));
+            self.node("Clip", &[x, &low, &high], vec![])
+        } else {
+            let attributes = vec![float("min", 0.0), float("max", 255.0)];
+            self.node("Clip", &[x], attributes)
+        };
+        let rounded = if self.opset >= 11 {
+            self.node("Round", &[&clipped], vec![])
+        } else {
+            let half = self.floats(&[], &[0.5]);
+            self.add(&clipped, &half)
+        };
         self.cast(&rounded, ElementType::U8)
     }
 

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The way out: the generator's output tensor to bytes of a frame.
+//!
+//! Two forms of the last steps exist, because providers differ in what they make of them. One fuses
+//! the mix, the clamp and the interleaving into one pass over pixels (`mixed`); where nothing is
+//! fused, every operator is a pass over memory, and the shortest chain (`full`) is taken at full
+//! strength.
 
 use super::builder::{Builder, Name};
 use super::effects::mix;
 use super::format::Frame;
 use super::ingest::{self, Ingested, per_channel};
 use super::resample::resample;
-use super::{Blend, STRENGTH};
+use super::{Blend, SOURCE, STRENGTH};
 use crate::model::{ElementType, Extent, Layout, Range, Signature};
 
 /// Builds the way from `signature.output` to `out_name` (u8).
@@ -18,27 +23,24 @@ pub(super) fn build(
     blend: Blend,
     out_name: &str,
 ) {
-    let stylized = picture(b, signature, frame);
-    let range = &signature.output.range;
-    let planes = &ingested.planes;
-    let mixed = |b: &mut Builder| {
-        let colours = ingest::colours(b, frame, signature.order, planes);
-        let source = b.from_bytes(&colours, 1.0);
-        let stylized = to_byte_range(b, &stylized, range);
-        let mixed = mix(b, &source, &stylized, STRENGTH);
-        b.to_bytes(&mixed, 1.0)
+    let tail = Tail {
+        signature,
+        frame,
+        planes: &ingested.planes,
+        stylized: picture(b, signature, frame),
     };
-    let bytes = match blend {
-        Blend::Always => mixed(b),
-        Blend::Branch => b.if_below(STRENGTH, 1.0, mixed, |b| match range.plain_scale() {
-            Some(scale) => b.to_bytes(&stylized, scale),
-            None => {
-                let x = to_byte_range(b, &stylized, range);
-                b.to_bytes(&x, 1.0)
-            }
-        }),
+    let pixels = match blend {
+        Blend::Always => tail.mixed(b),
+        Blend::Branch => b.if_below(STRENGTH, 1.0, |b| tail.mixed(b), |b| tail.full(b)),
     };
-    pixels(b, signature, frame, planes, &bytes, out_name);
+    let (height, row) = (frame.height as i64, frame.row() as i64);
+    let rows = b.reshape(&pixels, &[height, row]);
+    let padding = frame.out_stride as i64 - row;
+    if padding > 0 {
+        let zeros = b.zero_bytes(&[height, padding]);
+        b.concat(1, &[&rows, &zeros]);
+    }
+    b.rename_last(out_name);
 }
 
 /// The generator's picture at the frame's size as float planes in its own range, not yet clamped.
@@ -67,6 +69,79 @@ fn picture(b: &mut Builder, signature: &Signature, frame: &Frame) -> Name {
     x
 }
 
+/// The last steps: `[1, 3, H, W]` floats to `[1, H, W, bytes]` u8.
+struct Tail<'a> {
+    signature: &'a Signature,
+    frame: &'a Frame,
+    planes: &'a str,
+    stylized: Name,
+}
+
+impl Tail<'_> {
+    /// For each byte of a pixel the generator's channel that goes there; `None` for the fourth.
+    fn channels(&self) -> Vec<Option<i64>> {
+        let order = ingest::colour_indices(&self.frame.format, self.signature.order);
+        let channel = |byte| order.iter().position(|at| *at == byte);
+        (0..self.frame.format.bytes as i64)
+            .map(|byte| channel(byte).map(|c| c as i64))
+            .collect()
+    }
+
+    /// Mixed with the source frame at any strength, on interleaved pixels. The fourth byte takes
+    /// part at strength 0, which gives the source's exactly.
+    fn mixed(&self, b: &mut Builder) -> Name {
+        let range = &self.signature.output.range;
+        let mut x = self.stylized.clone();
+        if range.plain_scale().is_none() {
+            x = to_byte_range(b, &x, range);
+        }
+        let channels = self.channels();
+        if channels != [Some(0), Some(1), Some(2)] {
+            let order: Vec<i64> = channels.iter().map(|c| c.unwrap_or(0)).collect();
+            x = b.gather(&x, 1, &order);
+        }
+        x = b.transpose(&x, &[0, 2, 3, 1]);
+        if let Some(scale) = range.plain_scale()
+            && scale != 1.0
+        {
+            let inverse = b.floats(&[], &[1.0 / scale]);
+            x = b.mul(&x, &inverse);
+        }
+        let mut strength = STRENGTH.to_string();
+        if channels.contains(&None) {
+            let mask: Vec<f32> = channels.iter().map(|c| f32::from(u8::from(c.is_some()))).collect();
+            let mask = b.floats(&[mask.len() as i64], &mask);
+            strength = b.mul(&strength, &mask);
+        }
+        let source = ingest::pixels(b, self.frame, SOURCE);
+        let source = b.cast(&source, ElementType::F32);
+        let mixed = mix(b, &source, &x, &strength);
+        b.round_to_bytes(&mixed)
+    }
+
+    /// The stylized picture alone: floats become bytes first, so that what moves is small.
+    fn full(&self, b: &mut Builder) -> Name {
+        let range = &self.signature.output.range;
+        let mut x = match range.plain_scale() {
+            Some(scale) => b.quantize(&self.stylized, scale),
+            None => {
+                let x = to_byte_range(b, &self.stylized, range);
+                b.quantize(&x, 1.0)
+            }
+        };
+        let channels = self.channels();
+        let order: Vec<i64> = channels.iter().map(|c| c.unwrap_or(3)).collect();
+        if let Some(fourth) = self.frame.format.fourth() {
+            let plane = b.slice(self.planes, 1, fourth as i64, fourth as i64 + 1);
+            x = b.concat(1, &[&x, &plane]);
+        }
+        if !order.is_sorted() {
+            x = b.gather(&x, 1, &order);
+        }
+        b.transpose(&x, &[0, 2, 3, 1])
+    }
+}
+
 /// Inverse of [`Range::scale_offset`]: tensor values to 0..255, not yet clamped.
 fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
     let (scale, offset) = range.scale_offset();
@@ -80,40 +155,4 @@ fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
         x = b.mul(&x, &inverse);
     }
     x
-}
-
-/// Colour planes in the generator's order, and the frame's own fourth plane, to rows of pixels.
-fn pixels(
-    b: &mut Builder,
-    signature: &Signature,
-    frame: &Frame,
-    planes: &str,
-    colours: &str,
-    out_name: &str,
-) {
-    let format = &frame.format;
-    let mut x = colours.to_string();
-    let mut channels = ingest::colour_indices(format, signature.order).to_vec();
-    if let Some(fourth) = format.fourth() {
-        let plane = b.slice(planes, 1, fourth as i64, fourth as i64 + 1);
-        x = b.concat(1, &[&x, &plane]);
-        channels.push(fourth as i64);
-    }
-    // `channels[i]` is the byte that plane i goes to; invert it.
-    let order: Vec<i64> = (0..format.bytes as i64)
-        .filter_map(|byte| channels.iter().position(|c| *c == byte))
-        .map(|plane| plane as i64)
-        .collect();
-    if !order.iter().enumerate().all(|(i, plane)| i as i64 == *plane) {
-        x = b.gather(&x, 1, &order);
-    }
-    x = b.transpose(&x, &[0, 2, 3, 1]);
-    let (height, row) = (frame.height as i64, frame.row() as i64);
-    x = b.reshape(&x, &[height, row]);
-    let padding = frame.out_stride as i64 - row;
-    if padding > 0 {
-        let zeros = b.zero_bytes(&[height, padding]);
-        b.concat(1, &[&x, &zeros]);
-    }
-    b.rename_last(out_name);
 }

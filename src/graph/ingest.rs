@@ -28,7 +28,8 @@ pub(super) fn build(
     frame: &Frame,
     frame_name: &str,
 ) -> Ingested {
-    let planes = planes(b, frame, frame_name);
+    let pixels = pixels(b, frame, frame_name);
+    let planes = b.transpose(&pixels, &[0, 3, 1, 2]);
     let mut x = colours(b, frame, signature.order, &planes);
 
     let size = (frame.height, frame.width);
@@ -44,7 +45,7 @@ pub(super) fn build(
         x = match input.element {
             ElementType::F32 => x,
             ElementType::F16 => b.cast(&x, ElementType::F16),
-            ElementType::U8 => b.to_bytes(&x, 1.0),
+            ElementType::U8 => b.quantize(&x, 1.0),
         };
     }
     // The last node must be one of ours, to carry the input's name.
@@ -56,25 +57,18 @@ pub(super) fn build(
     Ingested { planes }
 }
 
-/// Drops the padding of the rows and takes the pixels apart.
-fn planes(b: &mut Builder, frame: &Frame, frame_name: &str) -> Name {
-    let row = frame.row() as i64;
+/// The frame's pixels without the padding of its rows, `[1, H, W, bytes]` u8.
+pub(super) fn pixels(b: &mut Builder, frame: &Frame, frame_name: &str) -> Name {
     let mut x = frame_name.to_string();
     if frame.stride != frame.row() {
-        x = b.slice(&x, 1, 0, row);
+        x = b.slice(&x, 1, 0, frame.row() as i64);
     }
-    let pixels = [
-        1,
-        frame.height as i64,
-        frame.width as i64,
-        frame.format.bytes as i64,
-    ];
-    x = b.reshape(&x, &pixels);
-    b.transpose(&x, &[0, 3, 1, 2])
+    let (height, width) = (frame.height as i64, frame.width as i64);
+    b.reshape(&x, &[1, height, width, frame.format.bytes as i64])
 }
 
 /// The colour planes in the generator's order, u8.
-pub(super) fn colours(b: &mut Builder, frame: &Frame, order: ChannelOrder, planes: &str) -> Name {
+fn colours(b: &mut Builder, frame: &Frame, order: ChannelOrder, planes: &str) -> Name {
     let indices = colour_indices(&frame.format, order);
     if frame.format.bytes == 3 && indices == [0, 1, 2] {
         return planes.to_string();

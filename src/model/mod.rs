@@ -11,6 +11,7 @@ pub(crate) mod edit;
 pub mod metadata;
 pub mod modelinfo;
 pub mod signature;
+mod unbake;
 
 use std::path::{Path, PathBuf};
 
@@ -127,7 +128,7 @@ impl Model {
         if bytes.is_empty() {
             return Err(ModelError::Empty);
         }
-        let proto = ModelProto::parse_from_bytes(bytes)
+        let mut proto = ModelProto::parse_from_bytes(bytes)
             .map_err(|err| ModelError::NotOnnx(err.to_string()))?;
         let Some(graph) = proto.graph.as_ref() else {
             return Err(ModelError::NotOnnx("it has no graph".into()));
@@ -179,11 +180,23 @@ impl Model {
         if output.dims.is_empty() {
             output.dims.clone_from(&input.dims);
         }
+        if let ([_, 3, height, width], Some(graph)) = (&input.dims[..], proto.graph.as_mut())
+            && *height > 0
+            && *width > 0
+        {
+            unbake::unbake(graph, &input.name, [*height, *width]);
+        }
         Ok(Self {
             proto,
             input,
             output,
         })
+    }
+
+    /// Whether the graph names a size in a way that a runtime takes on trust, so that running it at
+    /// another size could crash the process.
+    pub(crate) fn is_baked(&self) -> bool {
+        self.proto.graph.as_ref().is_some_and(unbake::is_baked)
     }
 
     /// Version of the default operator set, at least 1.

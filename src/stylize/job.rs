@@ -100,6 +100,7 @@ impl Player {
             .map_err(Error::of_graph(&self.name))?;
         let names = Names {
             frame: graph::FRAME,
+            source: graph::SOURCE,
             strength: graph::STRENGTH,
             out: graph::OUT,
         };

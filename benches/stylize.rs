@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Speed and memory of the element, as ratios taken in one run (`make bench`).
+//!
+//! The machine's other load moves absolute times; pairs of runs in turn, A B A B …, it moves alike.
+//! `cargo bench -- NAME …` runs only the parts whose names contain one of the words; `long` adds
+//! the 5,000-frame memory run.
+
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gststylize::engine::session::load;
+use gststylize::engine::{Choice, Precision, Provider, Runtime};
+use gststylize::model::{Layout, Model};
+use ort::value::TensorRef;
+
+const WIDTH: usize = 1280;
+const HEIGHT: usize = 720;
+const PAIRS: usize = 60;
+
+/// `stylize ! fakesink`, fed frame by frame through a pad of our own.
+struct Element {
+    pipeline: gst::Pipeline,
+    stylize: gst::Element,
+    pad: gst::Pad,
+    frame: gst::Buffer,
+}
+
+impl Element {
+    fn new(provider: &str, precision: &str) -> Self {
+        let stylize = gst::ElementFactory::make("stylize")
+            .property_from_str("execution-provider", provider)
+            .property_from_str("precision", precision)
+            .build()
+            .expect("stylize");
+        let sink = gst::ElementFactory::make("fakesink")
+            .property("sync", false)
+            .property("async", false)
+            .build()
+            .expect("fakesink");
+        let pipeline = gst::Pipeline::new();
+        pipeline.add_many([&stylize, &sink]).expect("added");
+        stylize.link(&sink).expect("linked");
+        let pad = gst::Pad::builder(gst::PadDirection::Src).build();
+        pad.set_active(true).expect("active");
+        pad.link(&stylize.static_pad("sink").expect("a pad"))
+            .expect("linked");
+        pipeline.set_state(gst::State::Playing).expect("playing");
+        pad.push_event(gst::event::StreamStart::new("bench"));
+        let (width, height) = (WIDTH as u32, HEIGHT as u32);
+        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height)
+            .fps(gst::Fraction::new(30, 1))
+            .build()
+            .expect("video info");
+        pad.push_event(gst::event::Caps::new(&info.to_caps().expect("caps")));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        pad.push_event(gst::event::Segment::new(&segment));
+        Self {
+            pipeline,
+            stylize,
+            pad,
+            frame: gst::Buffer::from_slice(bytes()),
+        }
+    }
+
+    fn run(&self) -> Duration {
+        let begin = Instant::now();
+        self.pad.push(self.frame.clone()).expect("pushed");
+        begin.elapsed()
+    }
+
+    fn stat<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> T
+    where
+        T: gst::glib::value::ValueType,
+    {
+        let stats = self.stylize.property::<gst::Structure>("stats");
+        stats.get(name).expect("a field of the statistics")
+    }
+}
+
+impl Drop for Element {
+    fn drop(&mut self) {
+        // Fails only if an element refuses to stop; there is nothing to do about it then.
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// A frame of smooth and busy parts.
+fn bytes() -> Vec<u8> {
+    let value = |i: usize| {
+        let (x, y, c) = (i / 3 % WIDTH, i / 3 / WIDTH, i % 3);
+        let wave = ((x as f32 / 37.0).sin() * (y as f32 / 23.0 + c as f32).cos() + 1.0) * 100.0;
+        wave as u8 ^ ((x / 16 * y / 16) as u8 & 31)
+    };
+    (0..WIDTH * HEIGHT * 3).map(value).collect()
+}
+
+/// The generator alone on float tensors: what an application would call without GStreamer.
+struct Bare {
+    session: ort::session::Session,
+    picture: Vec<f32>,
+    input: String,
+}
+
+impl Bare {
+    fn new(provider: Provider, precision: Precision) -> Self {
+        let runtime = Runtime::get(None).expect("ONNX Runtime");
+        let model = Model::parse(gststylize::gallery::DEFAULT).expect("the built-in generator");
+        let graph = model
+            .at_size(Layout::Nchw, WIDTH, HEIGHT)
+            .expect("a fixed size");
+        let choice = Choice {
+            provider,
+            precision,
+            threads: 0,
+        };
+        let session = load(&runtime, &graph, &choice).expect("a session");
+        let bytes = bytes();
+        let plane = WIDTH * HEIGHT;
+        let at = |i: usize| f32::from(bytes[i % plane * 3 + i / plane]) / 255.0;
+        Self {
+            input: session.inputs()[0].name().to_string(),
+            session,
+            picture: (0..plane * 3).map(at).collect(),
+        }
+    }
+
+    fn run(&mut self) -> Duration {
+        let begin = Instant::now();
+        let shape = [1, 3, HEIGHT, WIDTH];
+        let picture = TensorRef::from_array_view((shape, &self.picture[..])).expect("a tensor");
+        let outputs = self
+            .session
+            .run(ort::inputs![self.input.as_str() => picture])
+            .expect("a run");
+        assert_eq!(outputs.len(), 1);
+        begin.elapsed()
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Element against bare session, pair by pair.
+fn overhead(provider: (&str, Provider), precision: (&str, Precision)) {
+    let element = Element::new(provider.0, precision.0);
+    let mut bare = Bare::new(provider.1, precision.1);
+    for _ in 0..5 {
+        element.run();
+        bare.run();
+    }
+    let (mut frames, mut runs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        let (run, frame) = (bare.run(), element.run());
+        ratios.push(run.as_secs_f64() / frame.as_secs_f64());
+        frames.push(frame);
+        runs.push(run);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "stylize ÷ bare session.run, {} {}, 1280x720: {:.3} of its frame rate (median of {PAIRS} pairs; {:.1} ms and {:.1} ms, fastest {:.1} and {:.1})",
+        provider.0,
+        precision.0,
+        ratios[PAIRS / 2],
+        ms(median(frames.clone())),
+        ms(median(runs.clone())),
+        ms(frames.into_iter().min().unwrap_or_default()),
+        ms(runs.into_iter().min().unwrap_or_default()),
+    );
+}
+
+fn frame_rate() {
+    let element = Element::new("auto", "auto");
+    for _ in 0..10 {
+        element.run();
+    }
+    let times: Vec<Duration> = (0..200).map(|_| element.run()).collect();
+    let total: Duration = times.iter().sum();
+    println!(
+        "built-in generator, 1280x720, auto = {} {}: {:.1} fps (mean of 200 frames; median {:.1} ms)",
+        element.stat::<String>("provider"),
+        element.stat::<String>("precision"),
+        200.0 / total.as_secs_f64(),
+        ms(median(times)),
+    );
+}
+
+/// Must run first: a later element finds ONNX Runtime loaded.
+fn first_frame() {
+    let begin = Instant::now();
+    let element = Element::new("auto", "auto");
+    element.run();
+    println!(
+        "from PLAYING to the first frame behind stylize, 1280x720, new process: {:.2} s (compiling the graph {:.2} s)",
+        begin.elapsed().as_secs_f64(),
+        element.stat::<u64>("compile-time") as f64 / 1e9,
+    );
+}
+
+/// Resident memory of this process, MiB.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    kib.unwrap_or(f64::NAN) / 1024.0
+}
+
+fn memory(frames: usize) {
+    let element = Element::new("auto", "auto");
+    let mut marks = Vec::new();
+    for frame in 1..=frames {
+        element.run();
+        if [50, 500, frames].contains(&frame) {
+            marks.push(format!("{:.0} MiB after {frame}", resident()));
+        }
+    }
+    println!("resident memory at 1280x720: {}", marks.join(", "));
+}
+
+fn main() {
+    gst::init().expect("GStreamer");
+    gststylize::plugin_register_static().expect("the element");
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    if wanted("first-frame") {
+        first_frame();
+    }
+    if wanted("memory") || words.iter().any(|word| word == "long") {
+        let long = words.iter().any(|word| word == "long");
+        memory(if long { 5000 } else { 600 });
+    }
+    if wanted("frame-rate") {
+        frame_rate();
+    }
+    if wanted("overhead") {
+        overhead(("cpu", Provider::Cpu), ("fp32", Precision::Fp32));
+        let openvino = ("openvino", Provider::OpenVino);
+        overhead(openvino, ("fp32", Precision::Fp32));
+        overhead(openvino, ("bf16", Precision::Bf16));
+    }
+}
