@@ -39,23 +39,25 @@ fn play(
     Picture::read(&out, &info, name)
 }
 
-/// All formats × strides × sizes; `reference` is the generator's effect on one pixel.
+/// All providers × formats × strides × sizes; `reference` is the generator's effect on one pixel.
 fn check(net: &Net, tolerance: u8, reference: impl Fn([u8; 3]) -> [u8; 3]) {
-    let (_dir, element) = common::element(&net.bytes());
-    for (width, height) in [(16, 16), (33, 17), (64, 48)] {
-        let picture = Picture::varied(width, height);
-        let wanted = picture.map(&reference);
-        for (format, name) in FORMATS {
-            for padding in [0, 20] {
-                let got = play(&element, &picture, (format, name), padding);
-                let context = format!("{name} {width}x{height} padding {padding}");
-                let difference = got.max_difference(&wanted);
-                assert!(difference <= tolerance, "{context}: off by {difference}");
-                if name.len() == 4 {
-                    let same = |a: &Picture, b: &Picture| {
-                        a.pixels.iter().zip(&b.pixels).all(|(a, b)| a[3] == b[3])
-                    };
-                    assert!(same(&got, &picture), "{context}: the fourth byte changed");
+    for provider in common::PROVIDERS {
+        let (_dir, element) = common::element_on(provider, &net.bytes());
+        for (width, height) in [(16, 16), (33, 17), (64, 48)] {
+            let picture = Picture::varied(width, height);
+            let wanted = picture.map(&reference);
+            for (format, name) in FORMATS {
+                for padding in [0, 20] {
+                    let got = play(&element, &picture, (format, name), padding);
+                    let context = format!("{provider} {name} {width}x{height} padding {padding}");
+                    let difference = got.max_difference(&wanted);
+                    assert!(difference <= tolerance, "{context}: off by {difference}");
+                    if name.len() == 4 {
+                        let same = |a: &Picture, b: &Picture| {
+                            a.pixels.iter().zip(&b.pixels).all(|(a, b)| a[3] == b[3])
+                        };
+                        assert!(same(&got, &picture), "{context}: the fourth byte changed");
+                    }
                 }
             }
         }
@@ -124,21 +126,24 @@ fn overshoot_is_clamped_and_does_not_wrap() {
 
 #[test]
 fn strength_mixes_linearly_in_every_format() {
-    for strength in [0.0, 0.25, 0.5, 1.0] {
-        let (_dir, element) = common::element(&generators::negative(17).bytes());
-        element.set_property("strength", strength);
-        let picture = Picture::varied(33, 17);
-        let wanted = picture.map(|rgb| {
-            rgb.map(|v| {
-                let source = f64::from(v);
-                (source + strength * (255.0 - 2.0 * source)).round() as u8
-            })
-        });
-        for format in FORMATS {
-            let got = play(&element, &picture, format, 0);
-            let difference = got.max_difference(&wanted);
-            let bound = u8::from(strength > 0.0);
-            assert!(difference <= bound, "{} at {strength}: {difference}", format.1);
+    for provider in common::PROVIDERS {
+        let (_dir, element) = common::element_on(provider, &generators::negative(17).bytes());
+        for strength in [0.0, 0.25, 0.5, 1.0] {
+            element.set_property("strength", strength);
+            let picture = Picture::varied(33, 17);
+            let wanted = picture.map(|rgb| {
+                rgb.map(|v| {
+                    let source = f64::from(v);
+                    (source + strength * (255.0 - 2.0 * source)).round() as u8
+                })
+            });
+            for format in FORMATS {
+                let got = play(&element, &picture, format, 0);
+                let difference = got.max_difference(&wanted);
+                let bound = u8::from(strength > 0.0);
+                let context = format!("{provider} {} at {strength}", format.1);
+                assert!(difference <= bound, "{context}: {difference}");
+            }
         }
     }
 }

@@ -28,13 +28,26 @@ pub fn model_file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     (dir, file)
 }
 
+/// Providers that `make setup` installs on this machine; each compiles graphs in its own way.
+pub const PROVIDERS: &[&str] = if cfg!(target_arch = "x86_64") {
+    &["cpu", "openvino"]
+} else {
+    &["cpu"]
+};
+
 /// A `stylize` element on the CPU provider with this model.
 pub fn element(bytes: &[u8]) -> (tempfile::TempDir, gst::Element) {
+    element_on("cpu", bytes)
+}
+
+/// A `stylize` element on any provider, in full precision.
+pub fn element_on(provider: &str, bytes: &[u8]) -> (tempfile::TempDir, gst::Element) {
     init();
     let (dir, file) = model_file(bytes);
     let element = gst::ElementFactory::make("stylize")
         .property("model-file", file.to_str().expect("UTF-8"))
-        .property_from_str("execution-provider", "cpu")
+        .property_from_str("execution-provider", provider)
+        .property_from_str("precision", "fp32")
         .property("threads", 1_u32)
         .build()
         .expect("stylize");

@@ -1,0 +1,57 @@
+# gst-plugin-stylize: every task is one target; `make help` lists them.
+# The work is in scripts/; this file only names it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Arguments of `make demo` and `make train`; see their scripts.
+IN ?=
+OUT ?=
+MODEL ?=
+STYLE ?=
+CONTENT ?=
+TRAIN_ARGS ?=
+
+.PHONY: help setup build demo test lint bench install uninstall test-training train clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: ## Install what is missing: system packages, ONNX Runtime
+	@scripts/setup.sh
+
+build: setup ## Build the plugin (release)
+	cargo build --release --lib
+
+demo: setup ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.onnx
+	@scripts/demo.sh "$(IN)" "$(OUT)" "$(MODEL)"
+
+test: setup ## Run every test of the plugin
+	@scripts/fetch-clip.sh >/dev/null
+	cargo test
+
+lint: setup ## Check formatting and lints
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+bench: setup ## Measure speed and memory (a few minutes, on a quiet machine)
+	@scripts/bench.sh
+
+install: build ## Install plugin, ONNX Runtime and models for this user
+	@scripts/install.sh
+
+uninstall: ## Remove what `make install` put there
+	@scripts/install.sh --remove
+
+test-training: setup ## Run the tests of the training tool
+	@training/setup.sh
+	cd training && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pytest -q
+
+train: setup ## Train a generator: STYLE=image.jpg CONTENT=folder OUT=model.onnx
+	$(if $(and $(STYLE),$(CONTENT),$(OUT)),,$(error say make train STYLE=image.jpg CONTENT=folder OUT=model.onnx))
+	@training/setup.sh
+	training/.venv/bin/stylize-train train --style "$(STYLE)" --content "$(CONTENT)" --out "$(OUT)" $(TRAIN_ARGS)
+
+clean: ## Remove what was built (not what setup fetched)
+	cargo clean
+	rm -f demo.mp4
