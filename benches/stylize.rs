@@ -68,9 +68,9 @@ impl Element {
         begin.elapsed()
     }
 
-    fn stat<T: for<'a> gst::glib::value::FromValue<'a>>(&self, name: &str) -> T
+    fn stat<T>(&self, name: &str) -> T
     where
-        T: gst::glib::value::ValueType,
+        T: for<'a> gst::glib::value::FromValue<'a> + gst::glib::value::ValueType,
     {
         let stats = self.stylize.property::<gst::Structure>("stats");
         stats.get(name).expect("a field of the statistics")

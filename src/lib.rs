@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 #![allow(unused_doc_comments)]
 
-
 //! GStreamer plugin with the element `stylize`, which turns video into paintings: every frame goes
 //! through an ONNX generator with instance normalization (Ulyanov et al. 2016).
 /**

@@ -31,7 +31,9 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 fn code(file: &Path) -> String {
     let text = std::fs::read_to_string(file).expect("a source file");
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = text.lines().map(|line| line.split("//").next().unwrap_or(""));
+    let lines = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -53,7 +55,10 @@ fn imports_run_one_way() {
     for (room, allowed) in MAY_IMPORT {
         for file in sources(&src.join(room)) {
             let code = code(&file);
-            assert!(!code.contains("crate::{"), "{file:?}: write one `use` per room");
+            assert!(
+                !code.contains("crate::{"),
+                "{file:?}: write one `use` per room"
+            );
             for other in named_after(&code, "crate::") {
                 seen += 1;
                 assert!(
@@ -100,7 +105,10 @@ fn files_are_short_and_do_not_unwrap() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for dir in ["src", "tests", "benches", "examples"] {
         for file in sources(&root.join(dir)) {
-            let lines = std::fs::read_to_string(&file).expect("text").lines().count();
+            let lines = std::fs::read_to_string(&file)
+                .expect("text")
+                .lines()
+                .count();
             assert!(lines <= MAX_LINES, "{file:?} has {lines} lines");
         }
     }
@@ -109,6 +117,9 @@ fn files_are_short_and_do_not_unwrap() {
         assert!(!code.contains(".unwrap()"), "{file:?} unwraps");
         // Pad templates are static tables.
         let allowed = usize::from(file.ends_with("stylize/imp.rs"));
-        assert!(code.matches(".expect(").count() <= allowed, "{file:?} expects");
+        assert!(
+            code.matches(".expect(").count() <= allowed,
+            "{file:?} expects"
+        );
     }
 }

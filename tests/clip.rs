@@ -13,7 +13,10 @@ use gst::prelude::*;
 fn clip() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/fetch-clip.sh");
     let output = Command::new(script).output().expect("the script runs");
-    assert!(output.status.success(), "the clip could not be fetched: {output:?}");
+    assert!(
+        output.status.success(),
+        "the clip could not be fetched: {output:?}"
+    );
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
@@ -57,12 +60,17 @@ fn content(file: &Path) -> Content {
         stats.get::<u64>("rendered").expect("a count")
     };
     let end = |name: &str| {
-        let sample = sink(name).property::<Option<gst::Sample>>("last-sample").expect("a sample");
+        let sample = sink(name)
+            .property::<Option<gst::Sample>>("last-sample")
+            .expect("a sample");
         let buffer = sample.buffer().expect("a buffer");
         let end = buffer.pts().expect("pts") + buffer.duration().unwrap_or_default();
         end.mseconds()
     };
-    let caps = sink("video").static_pad("sink").and_then(|pad| pad.current_caps()).expect("caps");
+    let caps = sink("video")
+        .static_pad("sink")
+        .and_then(|pad| pad.current_caps())
+        .expect("caps");
     let structure = caps.structure(0).expect("a structure");
     let content = Content {
         frames: rendered("video"),
@@ -101,9 +109,18 @@ fn the_real_clip_keeps_frames_size_duration_and_sound() {
     let (before, after) = (content(&clip), content(&out));
     assert_eq!(stats.get::<u64>("frames"), Ok(before.frames));
     assert_eq!((after.frames, after.size), (before.frames, before.size));
-    assert_eq!(after.sound_bytes, before.sound_bytes, "the sound is the same packets");
-    assert!(after.video_end.abs_diff(before.video_end) <= 50, "{before:?} {after:?}");
-    assert!(after.sound_end.abs_diff(before.sound_end) <= 50, "{before:?} {after:?}");
+    assert_eq!(
+        after.sound_bytes, before.sound_bytes,
+        "the sound is the same packets"
+    );
+    assert!(
+        after.video_end.abs_diff(before.video_end) <= 50,
+        "{before:?} {after:?}"
+    );
+    assert!(
+        after.sound_end.abs_diff(before.sound_end) <= 50,
+        "{before:?} {after:?}"
+    );
 }
 
 /// Reads a PNG as RGB.
@@ -119,7 +136,9 @@ fn png(file: &Path) -> Picture {
 }
 
 fn last(sink: &gst::Element) -> Picture {
-    let sample = sink.property::<Option<gst::Sample>>("last-sample").expect("a sample");
+    let sample = sink
+        .property::<Option<gst::Sample>>("last-sample")
+        .expect("a sample");
     let caps = sample.caps().expect("caps");
     let info = gst_video::VideoInfo::from_caps(caps).expect("video");
     Picture::read(&sample.buffer_owned().expect("a buffer"), &info, "RGB")
@@ -160,7 +179,10 @@ fn the_shipped_generator_paints_its_picture() {
     let source = png(&fixtures.join("frame.png"));
     let golden = png(&fixtures.join("starry-night.png"));
     let unlike = ssim(&source, &golden);
-    assert!(unlike < 0.8, "the golden picture is not the source: {unlike}");
+    assert!(
+        unlike < 0.8,
+        "the golden picture is not the source: {unlike}"
+    );
     for provider in ["cpu", "auto"] {
         let pipeline = play(&format!(
             "filesrc location={} ! pngdec ! videoconvert ! video/x-raw,format=RGB \

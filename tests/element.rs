@@ -23,7 +23,8 @@ fn caps(width: u32, height: u32) -> gst::Caps {
 }
 
 fn frame(width: usize, height: usize, pts: gst::ClockTime) -> gst::Buffer {
-    let mut buffer = Picture::varied(width, height).buffer(RGB.0, RGB.1, (width * 3).next_multiple_of(4));
+    let mut buffer =
+        Picture::varied(width, height).buffer(RGB.0, RGB.1, (width * 3).next_multiple_of(4));
     buffer.get_mut().expect("fresh").set_pts(pts);
     buffer
 }
@@ -89,8 +90,13 @@ fn timestamps_flags_and_metas_pass_untouched() {
     assert_eq!(out.dts(), Some(gst::ClockTime::from_mseconds(1200)));
     assert_eq!(out.duration(), Some(gst::ClockTime::from_mseconds(40)));
     assert_eq!((out.offset(), out.offset_end()), (7, 8));
-    assert!(out.flags().contains(gst::BufferFlags::DISCONT | gst::BufferFlags::MARKER));
-    let roi = out.meta::<gst_video::VideoRegionOfInterestMeta>().expect("region");
+    assert!(
+        out.flags()
+            .contains(gst::BufferFlags::DISCONT | gst::BufferFlags::MARKER)
+    );
+    let roi = out
+        .meta::<gst_video::VideoRegionOfInterestMeta>()
+        .expect("region");
     assert_eq!(roi.rect(), (1, 2, 3, 4));
     let crop = out.meta::<gst_video::VideoCropMeta>().expect("crop");
     assert_eq!(crop.rect(), (4, 2, 16, 8));
@@ -109,8 +115,13 @@ fn colorimetry_and_other_caps_fields_pass_untouched() {
                 pixel-aspect-ratio=16/11,colorimetry=(string)1:1:5:1,chroma-site=(string)mpeg2,\
                 interlace-mode=progressive,multiview-mode=mono";
     harness.set_src_caps_str(caps);
-    harness.push_and_pull(frame(32, 16, gst::ClockTime::ZERO)).expect("a frame");
-    let out = harness.sinkpad().and_then(|pad| pad.current_caps()).expect("caps");
+    harness
+        .push_and_pull(frame(32, 16, gst::ClockTime::ZERO))
+        .expect("a frame");
+    let out = harness
+        .sinkpad()
+        .and_then(|pad| pad.current_caps())
+        .expect("caps");
     let wanted: gst::Caps = caps.parse().expect("caps");
     assert!(out.is_strictly_equal(&wanted), "{out}");
 }
@@ -118,7 +129,10 @@ fn colorimetry_and_other_caps_fields_pass_untouched() {
 #[test]
 fn caps_may_change_in_mid_stream() {
     let (_dir, element, mut harness) = negative();
-    for (round, (width, height)) in [(32, 16), (33, 17), (48, 64), (32, 16)].into_iter().enumerate() {
+    for (round, (width, height)) in [(32, 16), (33, 17), (48, 64), (32, 16)]
+        .into_iter()
+        .enumerate()
+    {
         harness.set_src_caps(caps(width, height));
         let pts = gst::ClockTime::from_mseconds(40 * round as u64);
         let out = harness
@@ -152,7 +166,11 @@ fn output_comes_from_a_pool_and_upstream_is_told_of_video_meta() {
     let mut query = gst::query::Allocation::new(Some(&caps(32, 16)), true);
     let src = harness.srcpad().expect("a pad");
     assert!(src.peer_query(&mut query));
-    assert!(query.find_allocation_meta::<gst_video::VideoMeta>().is_some());
+    assert!(
+        query
+            .find_allocation_meta::<gst_video::VideoMeta>()
+            .is_some()
+    );
     let out = harness
         .push_and_pull(frame(32, 16, gst::ClockTime::ZERO))
         .expect("a frame");
@@ -182,7 +200,11 @@ fn strength_follows_a_control_source() {
         let got = Picture::read(&out, &info(32, 16), RGB.1);
         assert!(got.max_difference(&wanted) <= 1, "at {ms} ms");
     }
-    assert_eq!(stat::<u64>(&element, "compiled-graphs"), 1, "strength never recompiles");
+    assert_eq!(
+        stat::<u64>(&element, "compiled-graphs"),
+        1,
+        "strength never recompiles"
+    );
 }
 
 #[test]
@@ -201,16 +223,24 @@ fn flush_seek_and_end_of_stream() {
         .property("signal-handoffs", true)
         .build()
         .expect("fakesink");
-    pipeline.add_many([&source, &filter, &element, &sink]).expect("added");
+    pipeline
+        .add_many([&source, &filter, &element, &sink])
+        .expect("added");
     gst::Element::link_many([&source, &filter, &element, &sink]).expect("linked");
     let bus = pipeline.bus().expect("a bus");
     pipeline.set_state(gst::State::Paused).expect("paused");
-    pipeline.state(gst::ClockTime::from_seconds(20)).0.expect("prerolled");
+    pipeline
+        .state(gst::ClockTime::from_seconds(20))
+        .0
+        .expect("prerolled");
     for target in [800_u64, 200, 1000] {
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         let target = gst::ClockTime::from_mseconds(target);
         pipeline.seek_simple(flags, target).expect("seeked");
-        pipeline.state(gst::ClockTime::from_seconds(20)).0.expect("prerolled");
+        pipeline
+            .state(gst::ClockTime::from_seconds(20))
+            .0
+            .expect("prerolled");
         assert_eq!(pipeline.query_position::<gst::ClockTime>(), Some(target));
     }
     pipeline.set_state(gst::State::Playing).expect("playing");
@@ -229,7 +259,9 @@ fn a_flush_during_a_run_ends_it_and_the_stream_goes_on() {
     let (_dir, _element, mut harness) = negative();
     harness.set_src_caps(caps(32, 16));
     for round in 0..20 {
-        harness.push(frame(32, 16, gst::ClockTime::from_mseconds(round))).expect("pushed");
+        harness
+            .push(frame(32, 16, gst::ClockTime::from_mseconds(round)))
+            .expect("pushed");
         assert!(harness.push_event(gst::event::FlushStart::new()));
         assert!(harness.push_event(gst::event::FlushStop::new(true)));
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
@@ -246,7 +278,9 @@ fn a_flush_during_a_run_ends_it_and_the_stream_goes_on() {
 fn late_frames_are_dropped_before_inference_and_counted() {
     let (_dir, element, mut harness) = negative();
     harness.set_src_caps(caps(32, 16));
-    harness.push(frame(32, 16, gst::ClockTime::ZERO)).expect("pushed");
+    harness
+        .push(frame(32, 16, gst::ClockTime::ZERO))
+        .expect("pushed");
     let late = gst::ClockTime::from_seconds(5);
     let qos = gst::event::Qos::new(gst::QOSType::Underflow, 2.0, 1_000_000, late);
     assert!(harness.push_upstream_event(qos));
@@ -270,7 +304,9 @@ fn statistics_have_all_fields_before_and_after_start() {
     };
     let before = fields(&element);
     harness.set_src_caps(caps(33, 17));
-    harness.push(frame(33, 17, gst::ClockTime::ZERO)).expect("pushed");
+    harness
+        .push(frame(33, 17, gst::ClockTime::ZERO))
+        .expect("pushed");
     assert_eq!(fields(&element), before);
     assert_eq!(stat::<String>(&element, "provider"), "cpu");
     assert_eq!(stat::<String>(&element, "precision"), "fp32");
@@ -289,6 +325,9 @@ fn the_built_in_generator_plays_any_size_without_a_property() {
             .push_and_pull(frame(width as usize, height as usize, gst::ClockTime::ZERO))
             .expect("a frame");
         let got = Picture::read(&out, &info(width, height), RGB.1);
-        assert!(got.max_difference(&source) > 30, "{width}x{height} is stylized");
+        assert!(
+            got.max_difference(&source) > 30,
+            "{width}x{height} is stylized"
+        );
     }
 }

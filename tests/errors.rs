@@ -63,7 +63,10 @@ fn fails_once<E: glib::error::ErrorDomain + PartialEq + std::fmt::Debug>(
     for word in words {
         assert!(text.contains(word), "\"{word}\" in: {text}");
     }
-    assert!(text.ends_with('.') && !text.contains('\n'), "a sentence: {text}");
+    assert!(
+        text.ends_with('.') && !text.contains('\n'),
+        "a sentence: {text}"
+    );
     mend(&element(pipeline));
     let errors = play(pipeline);
     assert!(errors.is_empty(), "after mending: {errors:?}");
@@ -107,7 +110,11 @@ fn model_that_is_missing() {
 #[test]
 fn model_that_is_a_directory() {
     let dir = tempfile::tempdir().expect("a folder");
-    bad_model(dir.path(), gst::ResourceError::OpenRead, &["is a directory"]);
+    bad_model(
+        dir.path(),
+        gst::ResourceError::OpenRead,
+        &["is a directory"],
+    );
 }
 
 #[test]
@@ -126,8 +133,16 @@ fn model_that_is_empty() {
 #[test]
 fn model_that_is_not_onnx() {
     let words = ["not an ONNX model"];
-    bad_bytes(b"<!DOCTYPE html><p>404", gst::StreamError::WrongType, &words);
-    bad_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", gst::StreamError::WrongType, &words);
+    bad_bytes(
+        b"<!DOCTYPE html><p>404",
+        gst::StreamError::WrongType,
+        &words,
+    );
+    bad_bytes(
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+        gst::StreamError::WrongType,
+        &words,
+    );
     bad_bytes(&[0; 4096], gst::StreamError::WrongType, &words);
 }
 
@@ -186,7 +201,11 @@ fn model_of_an_unsupported_type() {
         .input("x", I64, &NCHW)
         .output("y", I64, &NCHW)
         .node("Identity", &["x"], "y", vec![]);
-    bad_bytes(&net.bytes(), gst::StreamError::Format, &["int64", "float32"]);
+    bad_bytes(
+        &net.bytes(),
+        gst::StreamError::Format,
+        &["int64", "float32"],
+    );
 }
 
 #[test]
@@ -214,7 +233,11 @@ fn model_that_changes_the_size() {
 fn model_of_an_ancient_operator_set() {
     let mut net = generators::identity(17);
     net.model.opset_import[0].version = 6;
-    bad_bytes(&net.bytes(), gst::StreamError::WrongType, &["operator set 6"]);
+    bad_bytes(
+        &net.bytes(),
+        gst::StreamError::WrongType,
+        &["operator set 6"],
+    );
 }
 
 #[test]

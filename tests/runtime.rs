@@ -33,7 +33,10 @@ fn one_error(errors: &[common::Report], code: gst::LibraryError, words: &[&str])
     };
     assert_eq!(error.error.kind(), Some(code), "{error:?}");
     for word in words {
-        assert!(error.error.message().contains(word), "\"{word}\" in {error:?}");
+        assert!(
+            error.error.message().contains(word),
+            "\"{word}\" in {error:?}"
+        );
     }
 }
 
@@ -63,14 +66,26 @@ fn from_nothing_to_a_library_that_loads() {
     let init = gst::LibraryError::Init;
 
     let missing = start(Some(Path::new("/nowhere/libonnxruntime.so")));
-    one_error(&missing, init, &["/nowhere/libonnxruntime.so", "runtime-library"]);
+    one_error(
+        &missing,
+        init,
+        &["/nowhere/libonnxruntime.so", "runtime-library"],
+    );
 
     let empty = start(Some(dir.path()));
-    one_error(&empty, init, &["holds no libonnxruntime", "runtime-library"]);
+    one_error(
+        &empty,
+        init,
+        &["holds no libonnxruntime", "runtime-library"],
+    );
 
     let text = dir.path().join("text.so");
     std::fs::write(&text, "no library").expect("a file");
-    one_error(&start(Some(&text)), init, &["cannot be loaded", "runtime-library"]);
+    one_error(
+        &start(Some(&text)),
+        init,
+        &["cannot be loaded", "runtime-library"],
+    );
 
     let old = old_library(dir.path());
     one_error(&start(Some(&old)), init, &["1.10.0", "at least 1.24"]);
@@ -86,6 +101,10 @@ fn from_nothing_to_a_library_that_loads() {
     assert!(found.is_empty(), "the build's own setup folder: {found:?}");
 
     let other = start(Some(&old));
-    one_error(&other, gst::LibraryError::Settings, &["already loaded", "new process"]);
+    one_error(
+        &other,
+        gst::LibraryError::Settings,
+        &["already loaded", "new process"],
+    );
     assert!(start(None).is_empty());
 }

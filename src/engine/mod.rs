@@ -30,19 +30,25 @@ pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 pub enum EngineError {
     #[error("ONNX Runtime was not found. Install it (`make setup`, or `pip install onnxruntime`) and set runtime-library or ORT_DYLIB_PATH to libonnxruntime.so. Looked at: {}.", .tried.join("; "))]
     RuntimeNotFound { tried: Vec<String> },
-    #[error("ONNX Runtime at \"{path}\", named by {named_by}, cannot be loaded: {reason}. Correct or unset {named_by}.")]
+    #[error(
+        "ONNX Runtime at \"{path}\", named by {named_by}, cannot be loaded: {reason}. Correct or unset {named_by}."
+    )]
     RuntimeBroken {
         named_by: &'static str,
         path: PathBuf,
         reason: String,
     },
-    #[error("ONNX Runtime at \"{path}\" is version {found}, but at least 1.{needed} is needed. Install a newer one.")]
+    #[error(
+        "ONNX Runtime at \"{path}\" is version {found}, but at least 1.{needed} is needed. Install a newer one."
+    )]
     RuntimeTooOld {
         path: PathBuf,
         found: String,
         needed: u32,
     },
-    #[error("ONNX Runtime is already loaded from \"{loaded}\" in this process; \"{wanted}\" cannot be loaded beside it. Use one library, or start a new process.")]
+    #[error(
+        "ONNX Runtime is already loaded from \"{loaded}\" in this process; \"{wanted}\" cannot be loaded beside it. Use one library, or start a new process."
+    )]
     RuntimeOther { loaded: PathBuf, wanted: PathBuf },
     #[error("The execution provider {provider} is not available: {reason}. {install}")]
     ProviderMissing {
@@ -50,13 +56,17 @@ pub enum EngineError {
         reason: String,
         install: &'static str,
     },
-    #[error("The execution provider {provider} cannot run in {precision} on this machine. Use precision=auto, or one of: {supported}.")]
+    #[error(
+        "The execution provider {provider} cannot run in {precision} on this machine. Use precision=auto, or one of: {supported}."
+    )]
     Precision {
         provider: &'static str,
         precision: &'static str,
         supported: String,
     },
-    #[error("ONNX Runtime cannot run the model: {0} Export it again, or use a model made for ONNX Runtime.")]
+    #[error(
+        "ONNX Runtime cannot run the model: {0} Export it again, or use a model made for ONNX Runtime."
+    )]
     Refused(String),
     #[error("The generator failed on a frame: {0}")]
     Run(String),
@@ -69,11 +79,19 @@ pub enum EngineError {
 impl EngineError {
     /// A library's message as one line for the user.
     fn one_line(err: &ort::Error) -> String {
-        err.message().split_whitespace().collect::<Vec<_>>().join(" ")
+        err.message()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     fn refused<R>(err: ort::Error<R>) -> Self {
-        Self::Refused(err.message().split_whitespace().collect::<Vec<_>>().join(" "))
+        Self::Refused(
+            err.message()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" "),
+        )
     }
 
     fn run(err: ort::Error) -> Self {

@@ -186,7 +186,10 @@ pub fn choose(
         match check(runtime, candidate, precision, threads) {
             Ok(choice) => return Ok(choice),
             Err(err) => {
-                gst::warning!(CAT, "execution-provider=auto passes over {candidate:?}: {err}");
+                gst::warning!(
+                    CAT,
+                    "execution-provider=auto passes over {candidate:?}: {err}"
+                );
                 last = Some(err);
             }
         }
@@ -231,6 +234,7 @@ fn check(
 
 /// Adds the provider to a session's options; registration failures are errors, never a silent
 /// fall back to the CPU.
+#[allow(clippy::result_large_err)] // ort's own type
 pub(super) fn configure(builder: SessionBuilder, choice: &Choice) -> BuilderResult {
     let threads = match choice.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -266,7 +266,9 @@ mod tests {
     fn a_search_in_vain_says_where_it_looked() {
         let empty = tempfile::tempdir().expect("a folder");
         let broken = tempfile::tempdir().expect("a folder");
-        let file = broken.path().join(format!("{FILE_PREFIX}{FILE_SUFFIX}.1.99.0"));
+        let file = broken
+            .path()
+            .join(format!("{FILE_PREFIX}{FILE_SUFFIX}.1.99.0"));
         std::fs::write(&file, "no library").expect("a file");
         let folders = [empty.path().into(), broken.path().into()];
         let Err(err) = Runtime::search(folders, ["libno-such-onnxruntime.so".to_string()]) else {

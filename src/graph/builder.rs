@@ -189,7 +189,7 @@ impl Builder {
     }
 
     /// Bytes to floats: `x · scale`.
-    pub(super) fn from_bytes(&mut self, x: &str, scale: f32) -> Name {
+    pub(super) fn dequantize(&mut self, x: &str, scale: f32) -> Name {
         // Not DequantizeLinear: with the QuantizeLinear at the other end, ONNX Runtime would take the
         // generator between them for a quantized one and rewrite it.
         let x = self.cast(x, ElementType::F32);

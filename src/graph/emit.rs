@@ -109,7 +109,10 @@ impl Tail<'_> {
         }
         let mut strength = STRENGTH.to_string();
         if channels.contains(&None) {
-            let mask: Vec<f32> = channels.iter().map(|c| f32::from(u8::from(c.is_some()))).collect();
+            let mask: Vec<f32> = channels
+                .iter()
+                .map(|c| f32::from(u8::from(c.is_some())))
+                .collect();
             let mask = b.floats(&[mask.len() as i64], &mask);
             strength = b.mul(&strength, &mask);
         }

@@ -37,7 +37,7 @@ pub(super) fn build(
     let target = (height, width);
     let input = &signature.input;
     if input.element != ElementType::U8 || size != target {
-        x = from_bytes(b, &x, &input.range);
+        x = to_range(b, &x, &input.range);
         x = match signature.extent {
             Extent::Any { .. } => b.pad_reflect(&x, size, target),
             Extent::Fixed { .. } => resample(b, &x, size, target),
@@ -77,9 +77,9 @@ fn colours(b: &mut Builder, frame: &Frame, order: ChannelOrder, planes: &str) ->
 }
 
 /// Bytes to the generator's values: `x · scale + offset`, leaving out what does nothing.
-fn from_bytes(b: &mut Builder, x: &str, range: &Range) -> Name {
+fn to_range(b: &mut Builder, x: &str, range: &Range) -> Name {
     if let Some(scale) = range.plain_scale() {
-        return b.from_bytes(x, scale);
+        return b.dequantize(x, scale);
     }
     let (scale, offset) = range.scale_offset();
     let x = b.cast(x, ElementType::F32);

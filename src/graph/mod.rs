@@ -43,7 +43,9 @@ pub enum Blend {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum GraphError {
-    #[error("The model uses operator set {0}, which is too old. Export it with operator set 7 or newer.")]
+    #[error(
+        "The model uses operator set {0}, which is too old. Export it with operator set 7 or newer."
+    )]
     OldOpset(i64),
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -38,7 +38,11 @@ impl Model {
         };
         let mut proto = self.open();
         let graph: &mut GraphProto = proto.graph.mut_or_insert_default();
-        graph.input = vec![value_info(&self.input.name, self.input.element, Some(&dims))];
+        graph.input = vec![value_info(
+            &self.input.name,
+            self.input.element,
+            Some(&dims),
+        )];
         graph.output = vec![value_info(&self.output.name, self.output.element, None)];
         serialize(&proto)
     }

@@ -117,3 +117,53 @@ pub(super) fn read_side(origin: &str, entry: Entry) -> Result<Option<usize>, Mod
         _ => Err(refuse(origin, key, value, "Write a number from 1 to 256.")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::{described, image_model};
+
+    #[test]
+    fn conventions_of_others_are_read() {
+        let found = described(&[
+            ("Image.BitmapPixelFormat", "Bgr8"),
+            ("Image.NominalPixelRange", "Normalized_1_1"),
+        ]);
+        assert_eq!(found.as_ref().map(|f| f.order), Ok(Some(ChannelOrder::Bgr)));
+        assert_eq!(found.map(|f| f.input_range), Ok(Some(Range::SIGNED)));
+        let other = described(&[("Image.BitmapPixelFormat", "Gray8")]);
+        assert_eq!(other, Ok(Facts::default()));
+    }
+
+    #[test]
+    fn our_own_keys_go_first() {
+        let found = described(&[
+            ("Image.BitmapPixelFormat", "Bgr8"),
+            ("stylize.channel-order", "rgb"),
+            ("stylize.output-range", "0,1"),
+            ("stylize.size-multiple", "4"),
+        ]);
+        let wanted = Facts {
+            order: Some(ChannelOrder::Rgb),
+            output_range: Some(Range::UNIT),
+            multiple: Some(4),
+            ..Facts::default()
+        };
+        assert_eq!(found, Ok(wanted));
+        let refused = described(&[("stylize.size-multiple", "four")]);
+        assert!(matches!(refused, Err(ModelError::Description { .. })));
+    }
+
+    #[test]
+    fn a_sentence_in_the_inputs_description_tells_the_order() {
+        let mut model = image_model();
+        assert_eq!(facts(&model), Ok(Facts::default()));
+        for (sentence, order) in [
+            ("Image(s) in BGR format.", ChannelOrder::Bgr),
+            ("Image(s) in RGB format. It is a tensor.", ChannelOrder::Rgb),
+        ] {
+            model.input.doc = sentence.into();
+            assert_eq!(facts(&model).map(|f| f.order), Ok(Some(order)));
+        }
+    }
+}

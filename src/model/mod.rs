@@ -8,6 +8,7 @@
 //! metadata ([`metadata`]), then the graph's own shapes and a probe run.
 
 pub(crate) mod edit;
+mod legacy;
 pub mod metadata;
 pub mod modelinfo;
 pub mod signature;
@@ -36,9 +37,13 @@ pub enum ModelError {
     Unreadable { path: PathBuf, reason: String },
     #[error("The model is empty (0 bytes). Export or download it again.")]
     Empty,
-    #[error("The model is not an ONNX model, or it is damaged or cut short ({0}). Export or download it again.")]
+    #[error(
+        "The model is not an ONNX model, or it is damaged or cut short ({0}). Export or download it again."
+    )]
     NotOnnx(String),
-    #[error("The model keeps its weights in a separate file, which is not supported. Save it as a single .onnx file.")]
+    #[error(
+        "The model keeps its weights in a separate file, which is not supported. Save it as a single .onnx file."
+    )]
     ExternalData,
     #[error("The model needs exactly one image input, but has {}. Only single-input image-to-image generators can be played.", ports(.inputs, .outputs))]
     Inputs {
@@ -56,7 +61,9 @@ pub enum ModelError {
         inputs: Vec<String>,
         outputs: Vec<String>,
     },
-    #[error("The model's tensor {tensor} has element type {element}, which is not supported. Export it as float32, float16 or uint8.")]
+    #[error(
+        "The model's tensor {tensor} has element type {element}, which is not supported. Export it as float32, float16 or uint8."
+    )]
     Element { tensor: String, element: String },
     #[error("{origin}: {key}={value} is not understood. {hint}")]
     Description {
@@ -65,7 +72,9 @@ pub enum ModelError {
         value: String,
         hint: String,
     },
-    #[error("The model makes {output_width}x{output_height} pictures from {input_width}x{input_height} ones. Only generators that keep the size can be played.")]
+    #[error(
+        "The model makes {output_width}x{output_height} pictures from {input_width}x{input_height} ones. Only generators that keep the size can be played."
+    )]
     SizeChanges {
         input_width: usize,
         input_height: usize,
@@ -165,12 +174,14 @@ impl Model {
                 outputs: describe(&outputs),
             });
         }
-        // An output whose shape the exporter left out is taken on trust; the probe run will tell.
-        let candidate = |value: &&&ValueInfoProto| {
-            let dims = dims(value);
-            dims.is_empty() || is_image(&dims)
-        };
-        let Some(output) = outputs.iter().find(candidate) else {
+        // An output whose shape the exporter left out is taken on trust, if no other is an image; the
+        // probe run will tell.
+        let images = || outputs.iter().filter(|value| is_image(&dims(value)));
+        let Some(output) = images()
+            .find(|value| port(value).is_ok())
+            .or_else(|| images().next())
+            .or_else(|| outputs.iter().find(|value| dims(value).is_empty()))
+        else {
             return Err(ModelError::NoImageOutput {
                 inputs: describe(&inputs),
                 outputs: describe(&outputs),
@@ -180,11 +191,15 @@ impl Model {
         if output.dims.is_empty() {
             output.dims.clone_from(&input.dims);
         }
-        if let ([_, 3, height, width], Some(graph)) = (&input.dims[..], proto.graph.as_mut())
-            && *height > 0
-            && *width > 0
-        {
-            unbake::unbake(graph, &input.name, [*height, *width]);
+        let opset = default_opset(&proto).unwrap_or(1);
+        if let Some(graph) = proto.graph.as_mut() {
+            if let [_, 3, height, width] = input.dims[..]
+                && height > 0
+                && width > 0
+            {
+                unbake::unbake(graph, &input.name, [height, width]);
+            }
+            legacy::modernize(graph, opset);
         }
         Ok(Self {
             proto,
@@ -197,6 +212,12 @@ impl Model {
     /// another size could crash the process.
     pub(crate) fn is_baked(&self) -> bool {
         self.proto.graph.as_ref().is_some_and(unbake::is_baked)
+    }
+
+    /// Whether an operator's name contains `part`.
+    pub(crate) fn has_operator(&self, part: &str) -> bool {
+        let nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
+        nodes.into_iter().any(|node| node.op_type.contains(part))
     }
 
     /// Version of the default operator set, at least 1.
@@ -289,4 +310,117 @@ fn port(value: &ValueInfoProto) -> Result<Port, ModelError> {
         element,
         doc: value.doc_string.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use onnx_protobuf::{NodeProto, OperatorSetIdProto, StringStringEntryProto};
+    use protobuf::MessageField;
+
+    use super::edit::value_info;
+    use super::*;
+
+    const OPEN: [i64; 4] = [1, 3, -1, -1];
+
+    /// `y = x` with these shapes; no shape where there are no numbers.
+    fn proto(inputs: &[(&str, &[i64])], outputs: &[(&str, &[i64])]) -> ModelProto {
+        let values = |list: &[(&str, &[i64])]| {
+            let value = |(name, dims): &(&str, &[i64])| {
+                value_info(name, ElementType::F32, (!dims.is_empty()).then_some(*dims))
+            };
+            list.iter().map(value).collect()
+        };
+        let node = NodeProto {
+            op_type: "Identity".into(),
+            input: vec![inputs[0].0.into()],
+            output: vec![outputs[0].0.into()],
+            ..NodeProto::default()
+        };
+        ModelProto {
+            ir_version: 8,
+            opset_import: vec![OperatorSetIdProto {
+                version: 13,
+                ..OperatorSetIdProto::default()
+            }],
+            graph: MessageField::some(GraphProto {
+                node: vec![node],
+                input: values(inputs),
+                output: values(outputs),
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
+        }
+    }
+
+    fn parsed(proto: &ModelProto) -> Result<Model, ModelError> {
+        Model::parse(&edit::serialize(proto)?)
+    }
+
+    /// A generator of open size that says nothing about itself.
+    pub(super) fn image_model() -> Model {
+        parsed(&proto(&[("x", &OPEN)], &[("y", &OPEN)])).expect("a generator")
+    }
+
+    /// What is read from these metadata.
+    pub(super) fn described(entries: &[(&str, &str)]) -> Result<Facts, ModelError> {
+        let mut proto = proto(&[("x", &OPEN)], &[("y", &OPEN)]);
+        let entry = |(key, value): &(&str, &str)| StringStringEntryProto {
+            key: (*key).into(),
+            value: (*value).into(),
+            ..StringStringEntryProto::default()
+        };
+        proto.metadata_props = entries.iter().map(entry).collect();
+        metadata::facts(&parsed(&proto)?)
+    }
+
+    #[test]
+    fn the_image_is_picked_from_several_outputs() {
+        let input: [(&str, &[i64]); 1] = [("x", &OPEN)];
+        for (outputs, picked) in [
+            (&[("score", &[1, 10][..]), ("y", &OPEN)][..], "y"),
+            (&[("open", &[]), ("y", &[1, -1, -1, 3])], "y"),
+            (&[("score", &[1, 10]), ("open", &[])], "open"),
+        ] {
+            let model = parsed(&proto(&input, outputs)).expect("a generator");
+            assert_eq!(model.output().name, picked);
+        }
+    }
+
+    #[test]
+    fn shapes_tell_the_layout() {
+        for (dims, layout) in [
+            (&[1, 3, -1, -1], Layout::Nchw),
+            (&[1, -1, -1, 3], Layout::Nhwc),
+            (&[1, 720, 720, 3], Layout::Nhwc),
+            (&[-1, 3, 224, 224], Layout::Nchw),
+            (&[1, -1, -1, -1], Layout::Nchw),
+        ] {
+            let model = parsed(&proto(&[("x", dims)], &[("y", &[])])).expect("a generator");
+            let signature = Signature::resolve(&model, &Facts::default());
+            assert_eq!(signature.input.layout, layout, "{dims:?}");
+            assert_eq!(signature.output.layout, layout, "{dims:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_to_image_network_is_refused_with_its_shapes() {
+        let image: (&str, &[i64]) = ("x", &OPEN);
+        let refused = |inputs: &[(&str, &[i64])], outputs: &[(&str, &[i64])]| {
+            let err = parsed(&proto(inputs, outputs)).expect_err("no generator");
+            err.to_string()
+        };
+        let text = refused(&[image, ("weights", &[26])], &[("y", &OPEN)]);
+        assert!(text.contains("x [1, 3, ?, ?], weights [26]"), "{text}");
+        for dims in [
+            &[3, 64, 64][..],
+            &[1, 1, 64, 64],
+            &[2, 3, 64, 64],
+            &[1, 100],
+        ] {
+            let text = refused(&[("x", dims)], &[("y", &OPEN)]);
+            assert!(text.contains("not an image"), "{text}");
+        }
+        let text = refused(&[image], &[("y", &[1, 1, 1, 100])]);
+        assert!(text.contains("y [1, 1, 1, 100]"), "{text}");
+    }
 }

@@ -93,3 +93,73 @@ fn layout(dims: &str) -> Option<Layout> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ChannelOrder, Range, tests::image_model};
+
+    /// The facts of a sidecar with this content.
+    fn facts_of(content: &str) -> Result<Facts, ModelError> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("style.onnx");
+        std::fs::write(dir.path().join("style.onnx.modelinfo"), content).expect("a file");
+        facts(&image_model(), &file)
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let found = facts_of(
+            "[modelinfo]\nversion = 1.2\ngroup-id=a\n\n\
+             [x]\ndir=input\ndims=1, -1, -1, 3\nranges=0.0,1.0; -1.0,1.0; 0.0,255.0\n\
+             [y]\nranges=-1,1\n\
+             [stylize]\nchannel-order=BGR\nsize-multiple=8\nsize-minimum=64\nmood=blue\n",
+        )
+        .expect("facts");
+        let per_channel = Range {
+            min: [0.0, -1.0, 0.0],
+            max: [1.0, 1.0, 255.0],
+        };
+        assert_eq!(
+            found,
+            Facts {
+                input_range: Some(per_channel),
+                output_range: Some(Range::SIGNED),
+                order: Some(ChannelOrder::Bgr),
+                layout: Some(Layout::Nhwc),
+                multiple: Some(8),
+                minimum: Some(64),
+                resizable: None,
+            }
+        );
+    }
+
+    #[test]
+    fn our_own_output_range_goes_first_and_silence_says_nothing() {
+        let content = "[modelinfo]\nversion=1.0\n[y]\nranges=-1,1\n[stylize]\noutput-range=0,1\n";
+        let found = facts_of(content).expect("facts");
+        assert_eq!(found.output_range, Some(Range::UNIT));
+        assert_eq!(facts_of("[modelinfo]\nversion=1.0\n"), Ok(Facts::default()));
+        let alone = facts(&image_model(), Path::new("/nowhere/style.onnx"));
+        assert_eq!(alone, Ok(Facts::default()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_names_the_key() {
+        for (content, key) in [
+            ("[modelinfo]\nversion=2.0\n", "[modelinfo] version"),
+            ("[modelinfo]\n", "[modelinfo] version"),
+            ("not a key file", "file"),
+            ("[modelinfo]\nversion=1.0\n[x]\nranges=1\n", "[x] ranges"),
+            (
+                "[modelinfo]\nversion=1.0\n[stylize]\nsize-minimum=-4\n",
+                "[stylize] size-minimum",
+            ),
+        ] {
+            let Err(ModelError::Description { key: named, .. }) = facts_of(content) else {
+                panic!("must be refused: {content}");
+            };
+            assert_eq!(named, key, "{content}");
+        }
+    }
+}

@@ -45,8 +45,23 @@ impl ElementType {
 /// Name of a `TensorProto.DataType` for error messages.
 pub(super) fn onnx_type_name(code: i32) -> String {
     let names = [
-        "undefined", "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string",
-        "bool", "float16", "float64", "uint32", "uint64", "complex64", "complex128", "bfloat16",
+        "undefined",
+        "float32",
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "int32",
+        "int64",
+        "string",
+        "bool",
+        "float16",
+        "float64",
+        "uint32",
+        "uint64",
+        "complex64",
+        "complex128",
+        "bfloat16",
     ];
     usize::try_from(code)
         .ok()
@@ -192,9 +207,8 @@ pub struct Signature {
 impl Signature {
     /// Whether a probe run must still answer something.
     pub fn needs_probe(model: &Model, facts: &Facts) -> bool {
-        let range_open = |port: &Port, range: Option<Range>| {
-            port.element != ElementType::U8 && range.is_none()
-        };
+        let range_open =
+            |port: &Port, range: Option<Range>| port.element != ElementType::U8 && range.is_none();
         // The output's range can be told from a run and the input's follows it.
         range_open(model.output(), facts.output_range)
             || match model.fixed_size(facts) {
@@ -206,9 +220,10 @@ impl Signature {
     /// Puts the facts together. Gaps that are left get the field's defaults: the output's range
     /// for the input (a network that is given 0..255 gives 0..255 back), RGB, any size.
     pub fn resolve(model: &Model, facts: &Facts) -> Self {
+        let inner = layout(model.input()).or(facts.layout);
         let spec = |port: &Port, range: Option<Range>| TensorSpec {
             name: port.name.clone(),
-            layout: layout(port, facts.layout),
+            layout: layout(port).or(inner).unwrap_or(Layout::Nchw),
             element: port.element,
             range: match port.element {
                 ElementType::U8 => Range::BYTE,
@@ -265,13 +280,12 @@ impl std::fmt::Display for Signature {
     }
 }
 
-/// `[_, H, W, 3]` is NHWC unless the axis 1 also says 3; an open shape is NCHW, the exporters'
-/// default.
-fn layout(port: &Port, told: Option<Layout>) -> Layout {
+/// The layout that a shape shows: which of the axes 1 and 3 says 3, if only one does.
+fn layout(port: &Port) -> Option<Layout> {
     match port.dims[..] {
-        [_, 3, _, c] if c != 3 => Layout::Nchw,
-        [_, a, _, 3] if a != 3 => Layout::Nhwc,
-        _ => told.unwrap_or(Layout::Nchw),
+        [_, 3, _, c] if c != 3 => Some(Layout::Nchw),
+        [_, a, _, 3] if a != 3 => Some(Layout::Nhwc),
+        _ => None,
     }
 }
 
@@ -279,11 +293,16 @@ impl Model {
     /// Width and height in pixels if the graph fixes both.
     pub(crate) fn fixed_size(&self, facts: &Facts) -> Option<(usize, usize)> {
         let port = self.input();
-        let (height, width) = match layout(port, facts.layout) {
-            Layout::Nchw => (port.dims[2], port.dims[3]),
-            Layout::Nhwc => (port.dims[1], port.dims[2]),
+        let (height, width) = match layout(port).or(facts.layout) {
+            Some(Layout::Nhwc) => (port.dims[1], port.dims[2]),
+            _ => (port.dims[2], port.dims[3]),
         };
         Some((usize::try_from(width).ok()?, usize::try_from(height).ok()?))
+    }
+
+    /// Whether the input's shape leaves open which of its axes is that of the colours.
+    pub(crate) fn layout_is_open(&self) -> bool {
+        layout(self.input()).is_none()
     }
 
     /// The error for a generator whose output size differs from its input size.

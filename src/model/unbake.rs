@@ -8,9 +8,7 @@
 
 use std::collections::HashMap;
 
-use onnx_protobuf::{
-    AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType,
-};
+use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
 
 /// Height and width.
 type Size = [i64; 2];
@@ -32,9 +30,10 @@ pub(super) fn unbake(graph: &mut GraphProto, input: &str, size: Size) {
 
 /// Whether a transposed convolution still says which size comes out of it.
 pub(super) fn is_baked(graph: &GraphProto) -> bool {
-    graph.node.iter().any(|node| {
-        node.op_type == "ConvTranspose" && attribute(node, "output_shape").is_some()
-    })
+    graph
+        .node
+        .iter()
+        .any(|node| node.op_type == "ConvTranspose" && attribute(node, "output_shape").is_some())
 }
 
 /// The size that a node makes of `size`; a transposed convolution is rewritten on the way. `None`
@@ -42,11 +41,11 @@ pub(super) fn is_baked(graph: &GraphProto) -> bool {
 fn follow(node: &mut NodeProto, size: Size) -> Option<Size> {
     match node.op_type.as_str() {
         "Conv" | "MaxPool" | "AveragePool" => {
-            let window = Window::of(node)?;
+            let window = Window::of(node).filter(|_| attribute(node, "ceil_mode").is_none())?;
             match auto_pad(node) {
-                "SAME_UPPER" | "SAME_LOWER" => {
-                    Some(each(|i| (size[i] + window.strides[i] - 1) / window.strides[i]))
-                }
+                "SAME_UPPER" | "SAME_LOWER" => Some(each(|i| {
+                    (size[i] + window.strides[i] - 1) / window.strides[i]
+                })),
                 _ => Some(each(|i| {
                     (size[i] + window.pads[i] - window.reach[i]) / window.strides[i] + 1
                 })),
@@ -64,9 +63,25 @@ fn follow(node: &mut NodeProto, size: Size) -> Option<Size> {
             let scale = integers(node, "scale").is_some();
             (!scale).then(|| each(|i| size[i] - border[1 - i] - border[3 - i]))
         }
-        "Add" | "Sub" | "Mul" | "Div" | "Sum" | "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Tanh"
-        | "Sigmoid" | "Clip" | "Identity" | "Dropout" | "Cast" | "Affine" | "ImageScaler"
-        | "BatchNormalization" | "InstanceNormalization" => Some(size),
+        "Add"
+        | "Sub"
+        | "Mul"
+        | "Div"
+        | "Sum"
+        | "Relu"
+        | "LeakyRelu"
+        | "PRelu"
+        | "Elu"
+        | "Tanh"
+        | "Sigmoid"
+        | "Clip"
+        | "Identity"
+        | "Dropout"
+        | "Cast"
+        | "Affine"
+        | "ImageScaler"
+        | "BatchNormalization"
+        | "InstanceNormalization" => Some(size),
         _ => None,
     }
 }
@@ -96,7 +111,8 @@ fn transposed(node: &mut NodeProto, size: Size) -> Option<Size> {
         .retain(|attribute| !replaced.contains(&attribute.name.as_str()));
     let pads = vec![half[0], half[1], cut[0] - half[0], cut[1] - half[1]];
     node.attribute.push(ints("pads", pads));
-    node.attribute.push(ints("output_padding", missing.to_vec()));
+    node.attribute
+        .push(ints("output_padding", missing.to_vec()));
     Some(wanted)
 }
 
@@ -134,7 +150,9 @@ fn each(f: impl Fn(usize) -> i64) -> Size {
 }
 
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name == name)
+    node.attribute
+        .iter()
+        .find(|attribute| attribute.name == name)
 }
 
 fn integers(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
@@ -176,13 +194,22 @@ mod tests {
         let strides = || ints("strides", vec![2, 2]);
         GraphProto {
             node: vec![
-                node("Conv", "x", "a", vec![kernel(), strides(), ints("pads", vec![1; 4])]),
+                node(
+                    "Conv",
+                    "x",
+                    "a",
+                    vec![kernel(), strides(), ints("pads", vec![1; 4])],
+                ),
                 node("Crop", "a", "b", vec![ints("border", vec![1; 4])]),
                 node(
                     "ConvTranspose",
                     "b",
                     "y",
-                    vec![kernel(), strides(), ints("output_shape", output_shape.to_vec())],
+                    vec![
+                        kernel(),
+                        strides(),
+                        ints("output_shape", output_shape.to_vec()),
+                    ],
                 ),
             ],
             ..GraphProto::default()
@@ -200,7 +227,11 @@ mod tests {
             let mut graph = halved_and_doubled(shape);
             unbake(&mut graph, "x", [40, 60]);
             assert!(!is_baked(&graph));
-            assert_eq!(integers(&graph.node[2], "pads"), Some(pads.to_vec()), "{shape:?}");
+            assert_eq!(
+                integers(&graph.node[2], "pads"),
+                Some(pads.to_vec()),
+                "{shape:?}"
+            );
             let padding = integers(&graph.node[2], "output_padding");
             assert_eq!(padding, Some(added.to_vec()), "{shape:?}");
         }

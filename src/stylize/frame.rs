@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The bytes of a mapped frame as one slice.
 
-use gst_video::prelude::*;
 use gst_video::VideoFrameRef;
+use gst_video::prelude::*;
 
 use super::report::Error;
 use crate::engine::session::Rows;
@@ -65,7 +65,10 @@ pub(super) fn readable<'a>(
     if bytes.len() == len {
         return Ok((bytes, plane.rows));
     }
-    gst::debug!(gst::CAT_PERFORMANCE, "copying a frame without padding in its last row");
+    gst::debug!(
+        gst::CAT_PERFORMANCE,
+        "copying a frame without padding in its last row"
+    );
     spare.clear();
     spare.extend_from_slice(bytes);
     spare.resize(len, 0);

@@ -88,7 +88,11 @@ impl ObjectImpl for Stylize {
         let live = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
         if !live && self.obj().current_state() > gst::State::Ready {
             let name = pspec.name();
-            gst::warning!(CAT, imp = self, "{name} takes effect when the element starts again");
+            gst::warning!(
+                CAT,
+                imp = self,
+                "{name} takes effect when the element starts again"
+            );
         }
     }
 
@@ -230,16 +234,16 @@ impl BaseTransformImpl for Stylize {
     ) -> Result<(), gst::LoggableError> {
         let (caps, _) = query.get_owned();
         let Some(info) = caps.and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok()) else {
-            return Err(gst::loggable_error!(CAT, "allocation query without video caps"));
+            return Err(gst::loggable_error!(
+                CAT,
+                "allocation query without video caps"
+            ));
         };
         let caps = info
             .to_caps()
             .map_err(|err| gst::loggable_error!(CAT, "{err}"))?;
         let offered = query.allocation_pools().next();
-        let (pool, size, min, max) =
-            offered
-            .clone()
-            .unwrap_or((None, info.size() as u32, 0, 0));
+        let (pool, size, min, max) = offered.clone().unwrap_or((None, info.size() as u32, 0, 0));
         let pool = pool.unwrap_or_else(|| gst_video::VideoBufferPool::new().upcast());
         let mut config = pool.config();
         config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
@@ -314,8 +318,8 @@ impl Stylize {
 
     /// Compiles for frames of these caps in their usual memory layout.
     fn prepare(&self, caps: &gst::Caps) -> Result<(), Error> {
-        let info = gst_video::VideoInfo::from_caps(caps)
-            .map_err(|_| Error::Format(caps.to_string()))?;
+        let info =
+            gst_video::VideoInfo::from_caps(caps).map_err(|_| Error::Format(caps.to_string()))?;
         let stride = usize::try_from(info.stride()[0]).unwrap_or(0);
         let layout = layout(&info, stride, stride)?;
         self.with_player(|this, player, stream| {
@@ -414,11 +418,7 @@ impl Stylize {
 }
 
 /// The layout of frames with these strides in bytes.
-fn layout(
-    info: &gst_video::VideoInfo,
-    stride: usize,
-    out_stride: usize,
-) -> Result<Frame, Error> {
+fn layout(info: &gst_video::VideoInfo, stride: usize, out_stride: usize) -> Result<Frame, Error> {
     let format =
         caps::packed(info.format()).ok_or_else(|| Error::Format(info.format().to_string()))?;
     Ok(Frame {

@@ -110,9 +110,7 @@ impl Player {
 
     /// What to tell the user about frames of this size.
     pub fn facts(&self, width: u32, height: u32) -> Facts {
-        let picture = self
-            .signature
-            .picture_size(width as usize, height as usize);
+        let picture = self.signature.picture_size(width as usize, height as usize);
         Facts {
             provider: self.choice.provider.nick(),
             precision: self.choice.precision.nick(),

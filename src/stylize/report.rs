@@ -16,9 +16,13 @@ pub(super) enum Error {
     Refused { file: String, error: EngineError },
     #[error("{0}")]
     Engine(#[from] EngineError),
-    #[error("The property {name}={value} is not understood. Write min,max, such as 0,1 or 0,255, or one pair per channel.")]
+    #[error(
+        "The property {name}={value} is not understood. Write min,max, such as 0,1 or 0,255, or one pair per channel."
+    )]
     Property { name: &'static str, value: String },
-    #[error("Frames of {width}x{height} cannot be stylized: width and height must be from 16 to 8192 pixels. Put `videoscale ! video/x-raw,width=…,height=…` before stylize.")]
+    #[error(
+        "Frames of {width}x{height} cannot be stylized: width and height must be from 16 to 8192 pixels. Put `videoscale ! video/x-raw,width=…,height=…` before stylize."
+    )]
     FrameSize { width: i32, height: i32 },
     #[error("The video format is not supported: {0}. Put `videoconvert` before stylize.")]
     Format(String),
@@ -42,7 +46,9 @@ impl Error {
     pub fn of_graph(file: &str) -> impl Fn(GraphError) -> Self {
         move |error| match error {
             GraphError::Model(error) => Self::of_model(file)(error),
-            error @ GraphError::OldOpset(_) => Self::of_model(file)(ModelError::NotOnnx(error.to_string())),
+            error @ GraphError::OldOpset(_) => {
+                Self::of_model(file)(ModelError::NotOnnx(error.to_string()))
+            }
         }
     }
 
@@ -51,7 +57,9 @@ impl Error {
         let file = file.to_string();
         match error {
             EngineError::Model(error) => Self::Model { file, error },
-            error @ (EngineError::Refused(_) | EngineError::Run(_)) => Self::Refused { file, error },
+            error @ (EngineError::Refused(_) | EngineError::Run(_)) => {
+                Self::Refused { file, error }
+            }
             error => Self::Engine(error),
         }
     }

@@ -3,8 +3,10 @@
 
 #![allow(dead_code)] // Every test file uses its own part.
 
+pub mod conventions;
 pub mod generators;
 pub mod picture;
+pub mod play;
 
 use std::path::PathBuf;
 use std::sync::Once;

@@ -12,7 +12,7 @@ from .train import Result
 def write_card(path: Path, result: Result, about: About, command: str, difference: float) -> None:
     """Write what the model is, what it was made from and the command that made it."""
     config, generator = result.config, result.generator
-    losses = ", ".join(f"{name} {value:.4f}" for name, value in result.losses.items())
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in result.losses.items())
     artist = about.artist or "unknown artist"
     options = ", ".join(f"{k} {v}" for k, v in generator.options().items())
     lines = [

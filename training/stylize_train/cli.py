@@ -80,7 +80,7 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--exclude", action="append", default=[], help="photo name pattern to leave out")
     p.add_argument("--generator", default=d.generator, choices=sorted(GENERATORS))
     p.add_argument("--width", type=int, default=32, help="channels of the generator's body")
-    p.add_argument("--dilations", type=_integers, default=(1, 2, 4, 1), help="one block for each")
+    p.add_argument("--dilations", type=_integers, default=(1, 2, 4), help="one block for each")
     p.add_argument("--steps", type=int, default=d.steps)
     p.add_argument("--batch", type=int, default=d.batch, help="crops per step")
     p.add_argument("--crop", type=int, default=d.crop, help="side of a crop, pixels")
@@ -90,6 +90,7 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--style-weight", type=float, default=d.style_weight)
     p.add_argument("--content-weight", type=float, default=d.content_weight)
     p.add_argument("--tv", type=float, default=d.tv, help="weight of smoothness")
+    p.add_argument("--lattice", type=float, default=d.lattice, help="weight against fixed patterns")
     p.add_argument("--scales", type=_numbers, default=d.scales, help="style weight at 1, 1/2, ...")
     p.add_argument("--lr", type=float, default=d.lr, help="Adam's rate at the start")
     p.add_argument("--schedule", default=d.schedule, choices=("linear", "cosine"))
@@ -171,6 +172,7 @@ def _train(args: argparse.Namespace) -> None:
         style_weight=args.style_weight,
         content_weight=args.content_weight,
         tv=args.tv,
+        lattice=args.lattice,
         scales=args.scales,
         lr=args.lr,
         schedule=args.schedule,

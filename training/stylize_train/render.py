@@ -77,7 +77,8 @@ def evaluate(model: Path, loss: PerceptualLoss, photos: Sequence[Path]) -> dict[
 
     ``*_photo`` is what the photo itself scores: its style term is the distance there was
     to go. ``noise_gain`` is how much stronger grain (sigma 1 %) is in the output than in
-    the input, as a ratio of root mean squares: a cheap sign of flicker.
+    the input, as a ratio of root mean squares: a cheap sign of flicker. ``lattice_levels`` is
+    the strength of a fixed pattern in grey levels.
     """
     if not photos:
         raise UserError("there is no photo to evaluate on.")
@@ -99,6 +100,8 @@ def evaluate(model: Path, loss: PerceptualLoss, photos: Sequence[Path]) -> dict[
                 "style_photo": before["style"].item(),
                 "content": after["content"].item(),
                 "tv": after["tv"].item(),
+                "lattice_levels": 255 * after["lattice"].sqrt().item(),
+                "lattice_photo": 255 * before["lattice"].sqrt().item(),
                 "tv_photo": total_variation(photo).item(),
                 "noise_gain": (shift.square().mean() / given.square().mean()).sqrt().item(),
             }

@@ -20,9 +20,9 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .data import Photos, read_image
 from .errors import UserError
 from .generators import Generator, create
-from .losses import CONTENT_LAYER, STYLE_LAYERS, PerceptualLoss, Weights
+from .losses import CONTENT_LAYER, SCALES, STYLE_LAYERS, PerceptualLoss, Weights
 
-TERMS = ("style", "content", "tv", "total")
+TERMS = ("style", "content", "tv", "lattice", "total")
 
 
 @dataclass
@@ -36,11 +36,12 @@ class Config:
     steps: int = 3000
     batch: int = 2
     crop: int = 224
-    style_size: int = 512
-    style_weight: float = 8.0
-    content_weight: float = 1.0
+    style_size: int = 896
+    style_weight: float = 16.0
+    content_weight: float = 1.5
     tv: float = 0.02
-    scales: tuple[float, ...] = (1.0, 0.6, 0.3)
+    lattice: float = 1000.0
+    scales: tuple[float, ...] = SCALES
     style_layers: tuple[str, ...] = STYLE_LAYERS
     content_layer: str = CONTENT_LAYER
     lr: float = 1e-3
@@ -116,7 +117,13 @@ class Trainer:
         self.loss = PerceptualLoss(
             loss_network.to(self.device),
             style[None].float().div(255).to(self.device),
-            Weights(config.style_weight, config.content_weight, config.tv, config.scales),
+            Weights(
+                config.style_weight,
+                config.content_weight,
+                config.tv,
+                config.lattice,
+                config.scales,
+            ),
             config.style_layers,
             config.content_layer,
             autocast_helps(self.device) if autocast is None else autocast,
@@ -161,7 +168,7 @@ class Trainer:
     def mean_losses(self) -> dict[str, float]:
         """Mean of the last (up to) 100 steps."""
         count = max(1, len(self.recent))
-        return {name: sum(r[name] for r in self.recent) / count for name in TERMS}
+        return {name: sum(r.get(name, 0.0) for r in self.recent) / count for name in TERMS}
 
     def best(self) -> Generator:
         """The network to export: the average if there is one."""
@@ -241,7 +248,7 @@ def run(
             rate = (trainer.step - first) * config.batch / (time.monotonic() - began)
             bar.update()
             if trainer.step % 10 == 0:
-                shown = {name: f"{value:.4f}" for name, value in trainer.mean_losses().items()}
+                shown = {name: f"{value:.4g}" for name, value in trainer.mean_losses().items()}
                 bar.set_postfix(**shown, images_per_s=f"{rate:.2f}")
             if checkpoint_dir and trainer.step % 50 == 0:
                 line = {"step": trainer.step, **trainer.mean_losses(), "images_per_s": rate}

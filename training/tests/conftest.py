@@ -54,7 +54,7 @@ def make_trainer(photos: Path, painting: Path, loss_network: vgg.Vgg) -> Callabl
     """A tiny run; keywords override its settings."""
 
     def make(**settings: object) -> Trainer:
-        torch.set_num_threads(2)
+        torch.set_num_threads(1)
         values: dict[str, object] = {
             "style": str(painting),
             "content": str(photos),

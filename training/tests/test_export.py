@@ -98,5 +98,5 @@ def test_stylize_pads_only_what_is_missing(tmp_path: Path) -> None:
 
 def test_cost_of_the_default_generator() -> None:
     generator = create("lite")
-    assert generator.parameter_count() == 84_140
-    assert generator.macs_per_pixel() == pytest.approx(6408)
+    assert generator.parameter_count() == 65_580
+    assert generator.macs_per_pixel() == pytest.approx(5256)

@@ -12,7 +12,9 @@ from stylize_train.generators.lite import HEAD, Lite, icnr_, merge_nearest
 from stylize_train.losses import (
     PerceptualLoss,
     Weights,
+    content_loss,
     gram,
+    lattice,
     pyramid,
     relative_error,
     total_variation,
@@ -75,15 +77,32 @@ def test_losses_are_relative_to_their_target(loss_network: vgg.Vgg) -> None:
     target = torch.rand(1, 4, 4)
     assert relative_error(torch.zeros(3, 4, 4), target).item() == pytest.approx(1)
     style = torch.rand(1, 3, 32, 32)
-    terms = PerceptualLoss(loss_network, style, Weights(2, 3, 4))(style, style)
+    terms = PerceptualLoss(loss_network, style, Weights(2, 3, 4, 0))(style, style)
     assert terms["style"].item() == pytest.approx(0, abs=1e-6)
     assert terms["content"].item() == pytest.approx(0, abs=1e-6)
     assert terms["total"].item() == pytest.approx(4 * terms["tv"].item(), abs=1e-5)
 
 
+def test_content_ignores_brightness_and_contrast() -> None:
+    photo = torch.rand(2, 8, 12, 12, generator=torch.Generator().manual_seed(0))
+    other = torch.rand(2, 8, 12, 12, generator=torch.Generator().manual_seed(1))
+    assert content_loss(photo, photo).item() == 0
+    assert content_loss(3 * photo + 1, photo).item() == pytest.approx(0, abs=1e-6)
+    assert content_loss(other, photo).item() == pytest.approx(2, rel=0.1)
+
+
 def test_total_variation_of_a_ramp() -> None:
     ramp = torch.arange(8.0).div(8).expand(1, 3, 5, 8)
     assert total_variation(ramp).item() == pytest.approx(1 / 8)
+
+
+def test_lattice_sees_patterns_not_structure() -> None:
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
+    assert lattice(ramp).item() < 1e-6
+    checks = torch.zeros(2, 2).fill_diagonal_(0.1).repeat(32, 32)
+    assert lattice(ramp + checks).sqrt().item() == pytest.approx(0.05, rel=0.05)
+    noise = 0.1 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert lattice(noise).sqrt().item() < 0.02
 
 
 def test_icnr_starts_as_nearest_neighbour() -> None:

@@ -73,7 +73,7 @@ class Lite(Generator):
     NAME: ClassVar[str] = "lite"
     SIZE_MULTIPLE: ClassVar[int] = 4
 
-    def __init__(self, width: int = 32, dilations: Sequence[int] = (1, 2, 4, 1)) -> None:
+    def __init__(self, width: int = 32, dilations: Sequence[int] = (1, 2, 4)) -> None:
         super().__init__()
         if width < 1 or not dilations or min(dilations) < 1:
             raise UserError("width and every dilation must be at least 1.")

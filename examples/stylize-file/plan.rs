@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What is decided before anything plays: container, encoder, and the element's properties.
+
+use anyhow::{Result, anyhow, bail};
+use gst::prelude::*;
+
+use super::Args;
+
+/// Containers by extension, with the muxer as `gst-launch-1.0` writes it.
+const CONTAINERS: [(&str, &str); 7] = [
+    ("mp4", "mp4mux faststart=true"),
+    ("m4v", "mp4mux faststart=true"),
+    ("mov", "qtmux faststart=true"),
+    ("mkv", "matroskamux"),
+    ("webm", "webmmux"),
+    ("avi", "avimux"),
+    ("ts", "mpegtsmux"),
+];
+
+/// H.264 encoders, hardware first. Quality settings where an encoder's own default is a fixed
+/// bitrate; `superfast`, because the encoder shares the processor with the generator.
+const H264: [(&str, &str); 6] = [
+    ("nvh264enc", ""),
+    ("vah264enc", ""),
+    ("vaapih264enc", ""),
+    ("v4l2h264enc", ""),
+    ("x264enc", "pass=qual quantizer=20 speed-preset=superfast"),
+    ("openh264enc", "complexity=low"),
+];
+const WEBM: [(&str, &str); 2] = [
+    (
+        "vp9enc",
+        "deadline=1 cpu-used=8 row-mt=true end-usage=cq cq-level=24 target-bitrate=6000000",
+    ),
+    (
+        "vp8enc",
+        "deadline=1 cpu-used=8 end-usage=cq cq-level=12 target-bitrate=6000000",
+    ),
+];
+
+/// Compressed sound may run far ahead of the painting.
+pub const LONG_QUEUE: &str = "queue max-size-buffers=0 max-size-time=0 max-size-bytes=67108864";
+
+/// What is decided before anything plays.
+#[derive(Clone)]
+pub struct Plan {
+    pub muxer: &'static str,
+    pub webm: bool,
+    stylize: String,
+    encoder: String,
+}
+
+impl Plan {
+    /// Description of the video's way from the parsed stream to the muxer.
+    pub fn video(&self, odd: (bool, bool)) -> String {
+        let crop = match odd {
+            (false, false) => String::new(),
+            (width, height) => format!(
+                " ! videocrop right={} bottom={}",
+                u8::from(width),
+                u8::from(height)
+            ),
+        };
+        let (stylize, encoder) = (&self.stylize, &self.encoder);
+        // A short queue, so that Ctrl-C need not wait for much.
+        format!(
+            "queue max-size-buffers=8 ! decodebin ! videoconvert ! {stylize}{crop} ! videoconvert ! {encoder} ! queue"
+        )
+    }
+}
+
+/// The plan for these arguments.
+pub fn plan(args: &Args) -> Result<Plan> {
+    let extension = args
+        .output
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or("");
+    let extension = extension.to_ascii_lowercase();
+    let Some((_, muxer)) = CONTAINERS.iter().find(|(known, _)| *known == extension) else {
+        let known: Vec<_> = CONTAINERS.iter().map(|(name, _)| *name).collect();
+        bail!(
+            "{}: the extension says the container; use one of {}",
+            args.output.display(),
+            known.join(", ")
+        );
+    };
+    let webm = extension == "webm";
+    Ok(Plan {
+        muxer,
+        webm,
+        stylize: stylize(args)?,
+        encoder: encoder(args, webm)?,
+    })
+}
+
+/// The element with the properties that were asked for, each checked here.
+fn stylize(args: &Args) -> Result<String> {
+    let element = gst::ElementFactory::make("stylize").build()?;
+    let mut text = "stylize name=stylize qos=false".to_string();
+    let options = [
+        ("model-file", args.model_file.clone()),
+        ("strength", args.strength.map(|v| v.to_string())),
+        ("execution-provider", args.execution_provider.clone()),
+        ("precision", args.precision.clone()),
+        ("threads", args.threads.map(|v| v.to_string())),
+        ("runtime-library", args.runtime_library.clone()),
+    ];
+    for (name, value) in options {
+        let Some(value) = value else { continue };
+        let pspec = element
+            .find_property(name)
+            .ok_or_else(|| anyhow!("stylize has no property {name}"))?;
+        let known = gst::glib::EnumClass::with_type(pspec.value_type()).map(|class| {
+            let nicks = class.values().iter().map(|value| value.nick().to_string());
+            nicks.collect::<Vec<_>>()
+        });
+        if let Some(known) = known
+            && !known.contains(&value)
+        {
+            bail!("--{name} {value}: use one of {}", known.join(", "));
+        }
+        if name == "strength" && !args.strength.is_some_and(|v| (0.0..=1.0).contains(&v)) {
+            bail!("--strength {value}: use a number from 0 to 1");
+        }
+        text += &format!(" {name}={}", quoted(&value));
+    }
+    Ok(text)
+}
+
+/// The encoder with its format and parser: the one asked for, or the first that starts.
+fn encoder(args: &Args, webm: bool) -> Result<String> {
+    let list: &[(&str, &str)] = if webm { &WEBM } else { &H264 };
+    let settings = |name: &str| {
+        list.iter()
+            .find(|(known, _)| *known == name)
+            .map_or("", |e| e.1)
+    };
+    let works = |name: &str| {
+        let Ok(element) = gst::ElementFactory::make(name).build() else {
+            return false;
+        };
+        let ready = element.set_state(gst::State::Ready).is_ok();
+        // An element that did not start has nothing to stop.
+        let _ = element.set_state(gst::State::Null);
+        ready
+    };
+    let name = match &args.encoder {
+        Some(name) if works(name) => name.as_str(),
+        Some(name) => bail!("--encoder {name}: there is no such element, or it does not start"),
+        None => list
+            .iter()
+            .map(|(name, _)| *name)
+            .find(|name| works(name))
+            .ok_or_else(|| {
+                anyhow!("no video encoder works; install GStreamer's \"good\" and \"ugly\" plugins")
+            })?,
+    };
+    let settings = match args.bitrate {
+        // VP8 and VP9 count bits, all others kilobits.
+        Some(kbit) if webm => format!("deadline=1 cpu-used=8 target-bitrate={}", kbit * 1000),
+        Some(kbit) if name == "x264enc" => format!("bitrate={kbit} speed-preset=superfast"),
+        Some(kbit) => format!("bitrate={kbit}"),
+        None => settings(name).to_string(),
+    };
+    let parser = if webm { "" } else { " ! h264parse" };
+    // 4:2:0 is what every player can show.
+    Ok(format!(
+        "video/x-raw,format={{I420,NV12}} ! {name} {settings}{parser}"
+    ))
+}
+
+/// A value that the shell and GStreamer's parser both take as one word.
+pub fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-:=".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.into();
+    }
+    format!("'\"{}\"'", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
