@@ -36,7 +36,7 @@ use streams::{Found, watch_streams};
 struct Args {
     /// File or URI to read
     input: String,
-    /// File to write: .mp4 .m4v .mov .mkv .webm .avi .ts
+    /// File to write: .mp4 .m4v .mov .mkv .webm .ts
     output: PathBuf,
     /// ONNX generator (default: the built-in one)
     #[arg(long)]
@@ -103,6 +103,7 @@ fn run(args: &Args) -> Result<()> {
     let result = play(args, &plan, &uri, &part);
     match &result {
         Ok(_) => std::fs::rename(&part, &args.output)
+            .inspect_err(|_| drop(std::fs::remove_file(&part)))
             .with_context(|| format!("{} cannot be written", args.output.display()))?,
         // Nothing was written if it is not there.
         Err(_) => drop(std::fs::remove_file(&part)),
@@ -239,29 +240,46 @@ impl Played {
         // The plugin of the same build lies one folder up from the examples.
         let plugins = std::env::current_exe().ok();
         let plugins = plugins.as_deref().and_then(|exe| exe.parent()?.parent());
-        let path =
-            plugins.map(|dir| format!("GST_PLUGIN_PATH={} ", quoted(&dir.to_string_lossy())));
+        let path = plugins.map(|dir| format!("GST_PLUGIN_PATH={} ", word(&dir.to_string_lossy())));
+        let line = format!(
+            "gst-launch-1.0 -e urisourcebin uri={} ! parsebin name=in  {}  {} name=out ! filesink location={}",
+            quoted(uri),
+            self.found.branches.join("  "),
+            plan.muxer,
+            quoted(&args.output.to_string_lossy()),
+        );
         format!(
-            "{frames} frames in {seconds:.1} s, {:.1} fps, on {} in {}\n\n\
-             {}gst-launch-1.0 -e urisourcebin uri={} ! parsebin name=in  {}  {} name=out ! filesink location={}",
+            "{frames} frames in {seconds:.1} s, {:.1} fps, on {} in {}\n\n{}{}",
             frames as f64 / seconds,
             text("provider"),
             text("precision"),
             path.unwrap_or_default(),
-            quoted(uri),
-            self.found
-                .branches
-                .iter()
-                .map(|b| shell(b))
-                .collect::<Vec<_>>()
-                .join("  "),
-            plan.muxer,
-            quoted(&args.output.to_string_lossy()),
+            shell(&line),
         )
     }
 }
 
-/// Braces in caps are the shell's otherwise.
-fn shell(branch: &str) -> String {
-    branch.replace("{I420,NV12}", "'{I420,NV12}'")
+/// A pipeline description for the shell: words with anything but plain characters get quotes.
+fn shell(line: &str) -> String {
+    let mut words = vec![String::new()];
+    let (mut in_quotes, mut escaped) = (false, false);
+    for c in line.chars() {
+        in_quotes ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        match words.last_mut() {
+            Some(word) if c != ' ' || in_quotes => word.push(c),
+            _ => words.push(String::new()),
+        }
+    }
+    words.iter().map(|w| word(w)).collect::<Vec<_>>().join(" ")
+}
+
+/// One word for the shell.
+fn word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-:=,!+".contains(c);
+    if word.chars().all(plain) {
+        return word.into();
+    }
+    // A single quote ends the shell's word: close it, write the quote, open it again.
+    format!("'{}'", word.replace('\'', "'\\''"))
 }

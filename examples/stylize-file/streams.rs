@@ -82,6 +82,10 @@ fn add_stream(
         (format!("{LONG_QUEUE} ! aacparse"), aac())
     } else if template(muxer, &caps).is_some() {
         (LONG_QUEUE.to_string(), caps)
+    } else if name == "text/x-raw" && template(muxer, &plain_text()).is_some() {
+        // Demuxers call it marked-up text, muxers want to hear it is plain; players know the marks.
+        let branch = format!("{LONG_QUEUE} ! capssetter caps=text/x-raw,format=utf8 replace=true");
+        (branch, plain_text())
     } else if name.starts_with("audio/") {
         let (encoder, encoded) = if plan.webm {
             ("opusenc", "audio/x-opus")
@@ -101,13 +105,14 @@ fn add_stream(
     let place = template(muxer, &wanted)
         .and_then(|template| muxer.request_pad(&template, None, None))
         .with_context(|| format!("the container has no place for {name}"))?;
+    let place_name = place.name();
     out.link(&place)?;
     // An element that does not start says on the bus why; that is the better error.
     let _ = bin.sync_state_with_parent();
     pad.link(&into)?;
     found
         .branches
-        .push(format!("in. ! {name} ! {branch} ! out."));
+        .push(format!("in. ! {name} ! {branch} ! out.{place_name}"));
     Ok(())
 }
 
@@ -174,6 +179,12 @@ fn leave_out(
 fn aac() -> gst::Caps {
     gst::Caps::builder("audio/mpeg")
         .field("mpegversion", gst::List::new([2, 4]))
+        .build()
+}
+
+fn plain_text() -> gst::Caps {
+    gst::Caps::builder("text/x-raw")
+        .field("format", "utf8")
         .build()
 }
 

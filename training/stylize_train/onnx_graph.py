@@ -73,6 +73,19 @@ class GraphWriter:
             pads=[0, 0, 0, 0],
         )
 
+    def conv_transpose(
+        self, x: str, label: str, weight: NDArray[np.float32], stride: int, crop: int
+    ) -> str:
+        """Transposed convolution; ``weight`` is [in, out, kh, kw], ``crop`` is cut all round."""
+        return self.node(
+            "ConvTranspose",
+            [x, self.weight(f"{label}.weight", weight)],
+            label,
+            kernel_shape=list(weight.shape[2:]),
+            strides=[stride, stride],
+            pads=[crop] * 4,
+        )
+
     def instance_norm(
         self,
         x: str,
@@ -93,15 +106,6 @@ class GraphWriter:
         """Pad height and width by ``amount`` on every side; ``mode`` is reflect or edge."""
         pads = np.array([0, 0, amount, amount, 0, 0, amount, amount], dtype=np.int64)
         return self.node("Pad", [x, self.weight(f"{label}.pads", pads)], label, mode=mode)
-
-    def crop(self, x: str, label: str, amount: int) -> str:
-        """Take ``amount`` rows and columns off every side."""
-        bounds = {"starts": [amount] * 2, "ends": [-amount] * 2, "axes": [2, 3]}
-        inputs = [
-            self.weight(f"{label}.{name}", np.array(value, dtype=np.int64))
-            for name, value in bounds.items()
-        ]
-        return self.node("Slice", [x, *inputs], label)
 
     def depth_to_space(self, x: str, label: str, block: int = 2, mode: str = "DCR") -> str:
         """[N, C*b*b, H, W] to [N, C, H*b, W*b]; CRD is the order of ``torch.pixel_shuffle``."""

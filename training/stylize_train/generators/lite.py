@@ -115,9 +115,9 @@ class Lite(Generator):
         """Append the network to ``writer``, in forms that runtimes execute fast.
 
         Pixel-unshuffle and the 3x3 stride-2 convolution become one 6x6 stride-4
-        convolution. Nearest x2 and the 3x3 convolution become a 2x2 convolution with four
-        times the outputs, a DepthToSpace and a crop, for less than half the work (see
-        ``merge_nearest``). Both are exact but for the order of float sums.
+        convolution. Nearest x2 and the 3x3 convolution become one transposed convolution, for
+        less than half the work (see ``merge_nearest``). Both are exact but for the order of
+        float sums.
         """
         x = writer.conv(writer.pad(image, "down.pad", 1), "down", self.down_kernel(), stride=4)
         x = writer.node("Relu", [self.down_norm.write(writer, x, "down.norm")], "down.relu")
@@ -125,8 +125,7 @@ class Lite(Generator):
             with writer.scoped(f"block{index}"):
                 x = block.write(writer, x)  # type: ignore[operator]
         x = writer.pad(x, "up.pad", 1, mode="edge")
-        x = writer.conv(x, "up", merge_nearest(array(self.up.weight)))
-        x = writer.crop(writer.depth_to_space(x, "up.shuffle"), "up.crop", 1)
+        x = writer.conv_transpose(x, "up", merge_nearest(array(self.up.weight)), stride=2, crop=3)
         x = writer.node("Relu", [self.up_norm.write(writer, x, "up.norm")], "up.relu")
         weight, bias = dcr(array(self.out.weight)), dcr(array(self.out.bias))
         x = writer.conv(writer.pad(x, "out.pad", 1), "out", weight, bias)
@@ -168,23 +167,15 @@ def dcr(value: NDArray[np.float32], block: int = 2) -> NDArray[np.float32]:
 
 
 def merge_nearest(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fold "nearest x2, reflect 1, 3x3" into "replicate 1, 2x2, DepthToSpace (DCR) by 2, crop 1".
+    """Fold "nearest x2, reflect 1, 3x3" into "replicate 1, 4x4 transposed by 2, crop 3".
 
     Row ``r`` of the large result reads large rows r-1, r, r+1, which are only two small
-    rows. A 2x2 convolution over the small map with one replicated pixel around it has
-    both in view: its output ``p`` sees small rows p-1 and p and yields large rows 2p-1
-    and 2p. So the shuffled result has one row and column too many on every side.
-    Replication before enlarging is reflection after it.
+    rows: an even row its own (two taps) and the one above, an odd row its own and the one
+    below. So a small row reaches four large rows, and the kernel is the sum of the taps
+    that reach each. Replication before enlarging is reflection after it.
 
-    [out, in, 3, 3] to [4 * out, in, 2, 2].
+    [out, in, 3, 3] to [in, out, 4, 4].
     """
-    taps = ((0, 0, 1), (0, 1, 1))
-    phases = []
-    for a in taps:
-        for b in taps:
-            kernel = np.zeros((*weight.shape[:2], 2, 2), dtype=weight.dtype)
-            for ky, y in enumerate(a):
-                for kx, x in enumerate(b):
-                    kernel[:, :, y, x] += weight[:, :, ky, kx]
-            phases.append(kernel)
-    return np.concatenate(phases)
+    # reach[k, t]: tap t of the 3x3 kernel reaches row k of the four.
+    reach = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=weight.dtype)
+    return np.einsum("kt,lu,oitu->iokl", reach, reach, weight)
