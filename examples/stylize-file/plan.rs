@@ -17,13 +17,13 @@ const CONTAINERS: [(&str, &str); 6] = [
 ];
 
 /// H.264 encoders, hardware first. Quality settings where an encoder's own default is a fixed
-/// bitrate; `superfast`, because the encoder shares the processor with the generator.
+/// bitrate; `ultrafast`, because the encoder shares the processor with the generator.
 const H264: [(&str, &str); 6] = [
     ("nvh264enc", ""),
     ("vah264enc", ""),
     ("vaapih264enc", ""),
     ("v4l2h264enc", ""),
-    ("x264enc", "pass=qual quantizer=20 speed-preset=superfast"),
+    ("x264enc", "pass=qual quantizer=20 speed-preset=ultrafast"),
     ("openh264enc", "complexity=low"),
 ];
 /// Without looking ahead: what `vp9enc` 1.22 still holds at the end is lost.
@@ -65,7 +65,8 @@ impl Plan {
         // A short queue, so that Ctrl-C need not wait for much. Turned upright, because the muxers
         // do not write the tag that says how to turn it.
         format!(
-            "queue max-size-buffers=8 ! decodebin ! videoconvert ! {stylize}{crop} ! videoconvert \
+            "queue max-size-buffers=8 ! decodebin ! videoconvert ! queue max-size-buffers=4 \
+             ! {stylize}{crop} ! queue max-size-buffers=4 ! videoconvert \
              ! videoflip video-direction=auto ! {encoder} ! queue"
         )
     }
@@ -169,7 +170,7 @@ fn encoder(args: &Args, webm: bool) -> Result<String> {
             kbit * 1000
         ),
         Some(kbit) if name == "openh264enc" => format!("complexity=low bitrate={}", kbit * 1000),
-        Some(kbit) if name == "x264enc" => format!("bitrate={kbit} speed-preset=superfast"),
+        Some(kbit) if name == "x264enc" => format!("bitrate={kbit} speed-preset=ultrafast"),
         Some(kbit) => format!("bitrate={kbit}"),
         None => settings(name).to_string(),
     };
@@ -178,9 +179,16 @@ fn encoder(args: &Args, webm: bool) -> Result<String> {
     } else {
         ""
     };
+    // On few cores more threads only get in the generator's way.
+    let few = std::thread::available_parallelism().is_ok_and(|cores| cores.get() <= 4);
+    let threads = if few && name == "x264enc" {
+        " threads=1"
+    } else {
+        ""
+    };
     // 4:2:0 is what every player can show.
     Ok(format!(
-        "video/x-raw,format={{I420,NV12}} ! {name} {settings}{parser}"
+        "video/x-raw,format={{I420,NV12}} ! {name} {settings}{threads}{parser}"
     ))
 }
 
