@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .export import About
+from .export import About, to_onnx
+from .files import write_whole
+from .onnx_graph import macs_per_pixel
 from .train import Result
 
 
@@ -14,19 +16,22 @@ def write_card(path: Path, result: Result, about: About, command: str, differenc
     config, generator = result.config, result.generator
     losses = ", ".join(f"{name} {value:.4g}" for name, value in result.losses.items())
     artist = about.artist or "unknown artist"
-    options = ", ".join(f"{k} {v}" for k, v in generator.options().items())
+    made = "Texture" if config.texture else "Style transfer"
+    options = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in generator.options().items())
+    trained, exported = generator.macs_per_pixel(), macs_per_pixel(to_onnx(generator, about))
     lines = [
         f"# {about.name}",
         "",
-        f"Style transfer after *{about.title or about.name}* ({artist}).",
+        f"{made} after *{about.title or about.name}* ({artist}).",
         "",
         "| | |",
         "|---|---|",
         f"| Generator | {generator.NAME} ({options}) |",
         f"| Parameters | {generator.parameter_count():,} |",
-        f"| Multiply-accumulates | {generator.macs_per_pixel():,.0f} per pixel |",
+        f"| Multiply-accumulates | {trained:,.0f} per pixel as trained, "
+        f"{exported:,.0f} as exported |",
         f"| Input, output | RGB in 0..1, [1, 3, H, W], sizes a multiple of "
-        f"{generator.SIZE_MULTIPLE}, at least {generator.minimum_size} |",
+        f"{generator.size_multiple}, at least {generator.minimum_size} |",
         f"| Licence | {about.license} |",
         f"| Training photos | {result.photos} |",
         f"| Steps | {config.steps} of {config.batch} crops of {config.crop} px |",
@@ -39,4 +44,4 @@ def write_card(path: Path, result: Result, about: About, command: str, differenc
         f"    {command}",
         "",
     ]
-    path.write_text("\n".join(lines))
+    write_whole(path, "\n".join(lines).encode())

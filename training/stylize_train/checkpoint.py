@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,15 @@ from typing import Any
 import torch
 
 from .errors import UserError
+from .files import write_whole
 
 
 def write_checkpoint(path: Path, state: dict[str, object]) -> None:
-    """Write next to ``path``, then rename over it: a crash leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    """Write a state; if that fails, the last checkpoint stays as it was."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    kept = "; the last checkpoint is intact, so set that right and continue with --resume"
+    write_whole(path, buffer.getvalue(), kept if path.exists() else "")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from .checkpoint import read_checkpoint
 from .data import list_photos, read_image
 from .errors import UserError
 from .export import About, export
-from .generators import GENERATORS, create
+from .generators import GENERATORS, TASKS, create
 from .losses import PerceptualLoss, Weights
+from .norms import NORMS
 from .render import evaluate, stylize
 from .train import Config, Result, Trainer, run
 
@@ -68,19 +69,30 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("source", type=Path)
     p.add_argument("target", type=Path)
     p.add_argument("--size", type=int, help="resize to this longer side first, pixels")
+    p.add_argument("--seed", type=int, default=0, help="of the noise, if the model takes any")
     p.set_defaults(run=_stylize)
     return top
 
 
 def _train_options(p: argparse.ArgumentParser) -> None:
     d = Config("", "")
-    p.add_argument("--style", required=True, help="the painting")
-    p.add_argument("--content", required=True, help="folder of photos, at least a few dozen")
-    p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
+    paintings = p.add_mutually_exclusive_group(required=True)
+    paintings.add_argument("--style", help="the painting")
+    paintings.add_argument("--styles", nargs="+", help="paintings, one model each into OUT")
+    p.add_argument("--content", help="folder of photos, at least a few dozen")
+    p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx|FOLDER")
     p.add_argument("--exclude", action="append", default=[], help="photo name pattern to leave out")
     p.add_argument("--generator", default=d.generator, choices=sorted(GENERATORS))
-    p.add_argument("--width", type=int, default=32, help="channels of the generator's body")
-    p.add_argument("--dilations", type=_integers, default=(1, 2, 4), help="one block for each")
+    p.add_argument("--width", type=int, help="channels: lite, residual 32, pyramid 8")
+    p.add_argument("--dilations", type=_integers, help="lite: one block for each; 1,2,4")
+    p.add_argument("--blocks", type=int, help="residual: number of blocks; 5")
+    p.add_argument("--levels", type=int, help="pyramid: number of scales; 6")
+    p.add_argument("--norm", choices=sorted(NORMS), help="normalization; instance")
+    p.add_argument("--noise-channels", type=int, help="random inputs; 0, for a texture 3")
+    p.add_argument("--task", choices=TASKS, help="stylize, or a texture from noise alone")
+    p.add_argument(
+        "--diversity", type=float, default=d.diversity, help="weight of unlike outputs for noise"
+    )
     p.add_argument("--steps", type=int, default=d.steps)
     p.add_argument("--batch", type=int, default=d.batch, help="crops per step")
     p.add_argument("--crop", type=int, default=d.crop, help="side of a crop, pixels")
@@ -98,6 +110,7 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--noise", type=float, default=d.noise, help="grain on the input, 0..1")
     p.add_argument("--seed", type=int, default=d.seed)
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    p.add_argument("--compile", action="store_true", help="torch.compile; pays on a GPU")
     p.add_argument("--threads", type=int, help="CPU threads; the same number, the same result")
     p.add_argument("--checkpoint-dir", type=Path, help="default: MODEL.onnx with .run at the end")
     p.add_argument("--checkpoint-every", type=float, default=60.0, help="seconds")
@@ -135,7 +148,7 @@ def _about(args: argparse.Namespace) -> About:
 def command_line(args: argparse.Namespace) -> str:
     """The command that made a model, with placeholders for its paths."""
     words = ["stylize-train", "train"]
-    defaults = parser().parse_args(["train", "--style", "", "--content", "", "--out", "x"])
+    defaults = parser().parse_args(["train", "--style", "", "--out", "x"])
     skip = {"run", "resume", "checkpoint_dir", "checkpoint_every", "device"}
     for name, value in vars(args).items():
         if name in skip or (name not in PATHS and value == getattr(defaults, name)):
@@ -147,6 +160,8 @@ def command_line(args: argparse.Namespace) -> str:
             words += [word for pattern in value for word in (option, shlex.quote(pattern))]
         elif name == "start_from":
             words += [option, "CHECKPOINT"]
+        elif value is True:
+            words.append(option)
         elif isinstance(value, tuple):
             words += [option, ",".join(f"{v:g}" for v in value)]
         else:
@@ -155,16 +170,37 @@ def command_line(args: argparse.Namespace) -> str:
 
 
 def _train(args: argparse.Namespace) -> None:
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if not args.styles:
+        return _train_one(args)
+    names = [Path(style).stem for style in args.styles]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UserError(f"two paintings are called {twice.pop()}; rename one of them.")
+    if args.name or args.title:
+        raise UserError("--name and --title are for one painting; leave them out with --styles.")
+    for style in args.styles:
+        read_image(Path(style))  # A bad one is to be refused now, not after a night.
+    for style, name in zip(args.styles, names, strict=True):
+        out = args.out / f"{name}.onnx"
+        if args.resume and out.exists() and out.with_suffix(".md").exists():
+            print(f"{out}: finished before")
+            continue
+        folder = args.checkpoint_dir and args.checkpoint_dir / name
+        one = {"style": style, "styles": None, "out": out, "checkpoint_dir": folder}
+        _train_one(argparse.Namespace(**{**vars(args), **one}))
+
+
+def _train_one(args: argparse.Namespace) -> None:
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if args.threads:
-        torch.set_num_threads(args.threads)
     config = Config(
         style=args.style,
-        content=args.content,
+        content=args.content or "",
         generator=args.generator,
-        generator_options={"width": args.width, "dilations": list(args.dilations)},
+        generator_options=_generator_options(args),
         steps=args.steps,
         batch=args.batch,
         crop=args.crop,
@@ -178,6 +214,8 @@ def _train(args: argparse.Namespace) -> None:
         schedule=args.schedule,
         ema=args.ema,
         noise=args.noise,
+        diversity=args.diversity,
+        compile=args.compile,
         exclude=tuple(args.exclude),
         seed=args.seed,
         vgg=args.vgg,
@@ -192,6 +230,17 @@ def _train(args: argparse.Namespace) -> None:
     difference = export(result.generator, about, args.out)
     write_card(args.out.with_suffix(".md"), result, about, command_line(args), difference)
     print(f"{args.out}: {result.losses['total']:.4f}, {result.images_per_second:.2f} images/s")
+
+
+def _generator_options(args: argparse.Namespace) -> dict[str, object]:
+    """What was said about the generator; the rest is its own default."""
+    names = ("width", "dilations", "blocks", "levels", "norm", "noise_channels", "task")
+    options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if "dilations" in options:
+        options["dilations"] = list(args.dilations)
+    if options.get("task") == "texture":
+        options.setdefault("noise_channels", 3)
+    return options
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -217,7 +266,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _stylize(args: argparse.Namespace) -> None:
-    count = stylize(args.model, args.source, args.target, args.size)
+    count = stylize(args.model, args.source, args.target, args.size, args.seed)
     print(f"{count} picture{'s' if count != 1 else ''} written to {args.target}")
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import UserError
+
+log = logging.getLogger(__name__)
 
 LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of R, G, B in BT.709 luma."""
@@ -55,17 +59,81 @@ def list_photos(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
     )
 
 
-class Photos:
-    """All photos of a folder, as uint8 [3, H, W], and a stream of random crops.
+def read_pictures(
+    files: Sequence[Path], long_side: int | None = None, short_side: int | None = None
+) -> Iterator[tuple[Path, Tensor]]:
+    """Read the pictures among ``files`` as ``read_image`` does; warns of the others at the end."""
+    skipped: list[str] = []
+    for path in files:
+        try:
+            yield path, read_image(path, long_side, short_side)
+        except UserError:
+            skipped.append(path.name)
+    if skipped:
+        count = f"{len(skipped)} of {len(files)} files"
+        verb = "is no picture and was" if len(skipped) == 1 else "are no pictures and were"
+        more = ", ..." if len(skipped) > 3 else ""
+        log.warning("%s %s left out: %s%s", count, verb, ", ".join(skipped[:3]), more)
+
+
+def fork(random: torch.Generator, device: torch.device) -> torch.Generator:
+    """A stream on ``device`` that begins where ``random`` says.
+
+    So one stream on the CPU decides everything, and its state is all there is to save.
+    """
+    seed = int(torch.randint(2**62, (), generator=random))
+    return torch.Generator(device).manual_seed(seed)
+
+
+class Source(ABC):
+    """A stream of crops [N, 3, crop, crop] that a seed decides.
 
     Args:
-        folder: holds pictures and nothing else.
+        crop: side of the crops in pixels.
+        seed: decides the whole stream.
+        device: where the crops are wanted.
+    """
+
+    def __init__(self, crop: int, seed: int, device: torch.device | str = "cpu") -> None:
+        self.crop = crop
+        self.device = torch.device(device)
+        self.random = torch.Generator().manual_seed(seed)
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of photos."""
+
+    @abstractmethod
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """``size`` crops, float32 in 0..1: what the generator gets, what the losses see."""
+
+
+class Blank(Source):
+    """Black pictures: what a texture is made from has a size and nothing else."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """Twice the same zeros."""
+        black = torch.zeros(size, 3, self.crop, self.crop, device=self.device)
+        return black, black
+
+
+class Photos(Source):
+    """All photos of a folder, as uint8 [3, H, W] on the device, and random crops of them.
+
+    Files that are no pictures are left out, with a warning.
+
+    Args:
+        folder: holds pictures.
         crop: side of the crops in pixels; smaller photos are enlarged.
         seed: decides the whole stream.
         exclude: file name patterns to leave out.
         noise: greatest standard deviation of Gaussian noise on the generator's input
             (range 0..1); the losses see the clean crop. Teaches it to ignore grain, which
             otherwise flickers in video.
+        device: where photos are kept and crops cut.
     """
 
     def __init__(
@@ -75,14 +143,15 @@ class Photos:
         seed: int,
         exclude: Sequence[str] = (),
         noise: float = 0.02,
+        device: torch.device | str = "cpu",
     ) -> None:
-        files = list_photos(folder, exclude)
-        if not files:
-            raise UserError(f"the photo folder {folder} holds no picture.")
-        self.images = [read_image(path, short_side=max(512, crop)) for path in files]
-        self.crop = crop
+        super().__init__(crop, seed, device)
         self.noise = noise
-        self.random = torch.Generator().manual_seed(seed)
+        pictures = read_pictures(list_photos(folder, exclude), short_side=max(512, crop))
+        self.images = [image.to(self.device) for _, image in pictures]
+        if not self.images:
+            raise UserError(f"the photo folder {folder} holds no picture.")
+        self._luma = torch.tensor(LUMA, device=self.device).view(3, 1, 1)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -90,8 +159,9 @@ class Photos:
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
         """``size`` crops: (noisy input, clean photo), float32 [size, 3, crop, crop] in 0..1."""
         photo = torch.stack([self._crop() for _ in range(size)])
-        sigma = self.noise * torch.rand(size, 1, 1, 1, generator=self.random)
-        noise = torch.randn(photo.shape, generator=self.random)
+        random = fork(self.random, self.device)
+        sigma = self.noise * torch.rand(size, 1, 1, 1, generator=random, device=self.device)
+        noise = torch.randn(photo.shape, generator=random, device=self.device)
         return (photo + sigma * noise).clamp(0, 1), photo
 
     def _uniform(self, low: float, high: float) -> float:
@@ -119,5 +189,5 @@ class Photos:
         """Light changes of exposure, contrast and saturation; [3, H, W] in 0..1."""
         image = image.pow(self._uniform(0.8, 1.25))
         image = (image - 0.5) * self._uniform(0.8, 1.15) + 0.5 + self._uniform(-0.05, 0.05)
-        luma = (image * torch.tensor(LUMA).view(3, 1, 1)).sum(0, keepdim=True)
+        luma = (image * self._luma).sum(0, keepdim=True)
         return (luma + (image - luma) * self._uniform(0.7, 1.3)).clamp(0, 1)

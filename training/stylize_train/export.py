@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import onnxruntime
 import torch
 
 from .errors import UserError
+from .files import write_whole
 from .generators import Generator
 from .onnx_graph import INPUT, GraphWriter
 
@@ -33,16 +35,19 @@ class About:
         """Entries of ``metadata_props``.
 
         ``stylize.*`` is read by the GStreamer element; ``Image.*`` are the names that the
-        ONNX metadata proposal gives to image properties.
+        ONNX metadata proposal gives to image properties. ``stylize.noise`` lists the inputs
+        besides the image as NAME:CHANNELS:DIVISOR,...: each wants standard normal numbers
+        [1, channels, height / divisor, width / divisor].
         """
-        return {
+        noise = [f"{n.name}:{n.channels}:{n.divisor}" for n in generator.noise_inputs()]
+        entries = {
             "stylize.version": "1",
             "stylize.name": self.name,
             "stylize.generator": generator.NAME,
             "stylize.input-range": "0,1",
             "stylize.output-range": "0,1",
             "stylize.channel-order": "rgb",
-            "stylize.size-multiple": str(generator.SIZE_MULTIPLE),
+            "stylize.size-multiple": str(generator.size_multiple),
             "stylize.size-minimum": str(generator.minimum_size),
             "stylize.license": self.license,
             "stylize.style-title": self.title,
@@ -51,15 +56,22 @@ class About:
             "Image.NominalPixelRange": "Normalized_0_1",
             "Image.ColorSpaceGamma": "SRGB",
         }
+        return {**entries, "stylize.noise": ",".join(noise)} if noise else entries
 
 
 def to_onnx(generator: Generator, about: About) -> onnx.ModelProto:
-    """The generator as a graph: ``image`` to ``stylized``, float32 [1, 3, height, width]."""
+    """The generator as a graph: ``image`` to ``stylized``, float32 [1, 3, height, width].
+
+    A generator with noise has an input for each of its ``noise_inputs`` besides. One of
+    textures keeps ``image``, unused, so that it fits wherever a picture is filtered.
+    """
     writer = GraphWriter()
-    output = generator.write(writer, INPUT)
+    noise = [writer.input(n.name, n.channels, n.divisor) for n in generator.noise_inputs()]
+    output = generator.write(writer, INPUT, noise)
+    made = "Texture" if generator.task == "texture" else "Style transfer"
     painting = about.title or about.name
     artist = f" by {about.artist}" if about.artist else ""
-    doc = f"Style transfer after {painting}{artist}; generator {generator.NAME}; RGB in 0..1."
+    doc = f"{made} after {painting}{artist}; generator {generator.NAME}; RGB in 0..1."
     return writer.finish(output, about.name, doc, about.metadata(generator))
 
 
@@ -81,19 +93,27 @@ def greatest_difference(
 ) -> float:
     """Largest difference between ONNX Runtime and PyTorch, in grey levels (1/255).
 
-    Compared on random pictures with structure at several scales, one per size.
+    Compared on random pictures with structure at several scales, one per size, which is
+    rounded up to one that the generator takes.
     """
     runtime = session(model.SerializeToString())
-    generator = generator.cpu().eval()
+    generator = copy.deepcopy(generator).cpu().eval()
     random = torch.Generator().manual_seed(0)
+    multiple = generator.size_multiple
     worst = 0.0
-    for height, width in sizes:
+    for size in sizes:
+        least = (max(side, generator.minimum_size) for side in size)
+        height, width = (-(-side // multiple) * multiple for side in least)
         image = torch.rand(1, 3, height, width, generator=random)
         coarse = torch.rand(1, 3, height // 16 + 1, width // 16 + 1, generator=random)
         coarse = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
         image = 0.7 * coarse + 0.3 * image
-        expected = generator(image).numpy()
-        (actual,) = runtime.run(None, {INPUT: image.numpy()})
+        noise = generator.draw_noise(image, random)
+        expected = generator(image, noise).numpy()
+        feeds = {INPUT: image.numpy()}
+        for entry, value in zip(generator.noise_inputs(), noise, strict=True):
+            feeds[entry.name] = value.numpy()
+        (actual,) = runtime.run(None, feeds)
         worst = max(worst, 255 * float(np.abs(actual - expected).max()))
     return worst
 
@@ -110,8 +130,5 @@ def export(generator: Generator, about: About, path: Path) -> float:
             f"the exported graph differs from PyTorch by {difference:.2f} grey levels; "
             "this is a defect of the exporter, nothing was written."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(model.SerializeToString())
-    part.replace(path)
+    write_whole(path, model.SerializeToString())
     return difference

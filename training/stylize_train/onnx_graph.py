@@ -8,6 +8,7 @@ that are folded at load, sizes left free.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -26,13 +27,20 @@ OUTPUT = "stylized"
 class GraphWriter:
     """Collects nodes and weights; every method returns the name of its output tensor.
 
-    All tensors are float32 NCHW.
+    All tensors are float32 NCHW. The graph's first input is the image.
     """
 
     def __init__(self) -> None:
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.input(INPUT, 3)
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self._scope: list[str] = []
+
+    def input(self, name: str, channels: int, divisor: int = 1) -> str:
+        """Add a graph input [1, channels, height / divisor, width / divisor]."""
+        self.inputs.append(_value(name, channels, divisor))
+        return name
 
     def scoped(self, name: str) -> _Scope:
         """Prefix of node and tensor names: ``with writer.scoped("block1"): ...``."""
@@ -74,12 +82,21 @@ class GraphWriter:
         )
 
     def conv_transpose(
-        self, x: str, label: str, weight: NDArray[np.float32], stride: int, crop: int
+        self,
+        x: str,
+        label: str,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        stride: int,
+        crop: int,
     ) -> str:
         """Transposed convolution; ``weight`` is [in, out, kh, kw], ``crop`` is cut all round."""
+        inputs = [x, self.weight(f"{label}.weight", weight)]
+        if bias is not None:
+            inputs.append(self.weight(f"{label}.bias", bias))
         return self.node(
             "ConvTranspose",
-            [x, self.weight(f"{label}.weight", weight)],
+            inputs,
             label,
             kernel_shape=list(weight.shape[2:]),
             strides=[stride, stride],
@@ -102,8 +119,46 @@ class GraphWriter:
         ]
         return self.node("InstanceNormalization", inputs, label, epsilon=epsilon)
 
+    def batch_norm(
+        self, x: str, label: str, parameters: Sequence[NDArray[np.float32]], epsilon: float
+    ) -> str:
+        """Batch normalization in use; ``parameters`` are scale, shift, mean, variance, all [C]."""
+        names = ("scale", "shift", "mean", "variance")
+        pairs = zip(names, parameters, strict=True)
+        inputs = [x, *(self.weight(f"{label}.{name}", value) for name, value in pairs)]
+        return self.node("BatchNormalization", inputs, label, epsilon=epsilon)
+
+    def relu(self, x: str, label: str, slope: float = 0.0) -> str:
+        """ReLU, leaky with a ``slope`` other than 0."""
+        if slope:
+            return self.node("LeakyRelu", [x], label, alpha=slope)
+        return self.node("Relu", [x], label)
+
+    def concat(self, parts: Sequence[str], label: str) -> str:
+        """Put channels side by side."""
+        return self.node("Concat", parts, label, axis=1)
+
+    def average_pool(self, x: str, label: str, factor: int = 2) -> str:
+        """Mean of each ``factor`` x ``factor`` block."""
+        size = [factor, factor]
+        return self.node("AveragePool", [x], label, kernel_shape=size, strides=size)
+
+    def nearest(self, x: str, label: str, factor: int = 2) -> str:
+        """Repeat each pixel ``factor`` times in both directions."""
+        scales = self.weight(f"{label}.scales", np.array([1, 1, factor, factor], np.float32))
+        return self.node(
+            "Resize",
+            [x, "", scales],
+            label,
+            mode="nearest",
+            nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        )
+
     def pad(self, x: str, label: str, amount: int, mode: str = "reflect") -> str:
         """Pad height and width by ``amount`` on every side; ``mode`` is reflect or edge."""
+        if not amount:
+            return x
         pads = np.array([0, 0, amount, amount, 0, 0, amount, amount], dtype=np.int64)
         return self.node("Pad", [x, self.weight(f"{label}.pads", pads)], label, mode=mode)
 
@@ -119,14 +174,9 @@ class GraphWriter:
         """Name ``x`` the graph's output and return the checked model."""
         for node in self.nodes:
             node.output[:] = [OUTPUT if o == x else o for o in node.output]
-        shape = [1, 3, "height", "width"]
+        output = _value(OUTPUT, 3)
         graph = helper.make_graph(
-            self.nodes,
-            name,
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)],
-            self.weights,
-            doc_string=doc,
+            self.nodes, name, self.inputs, [output], self.weights, doc_string=doc
         )
         model = helper.make_model(
             graph,
@@ -139,6 +189,42 @@ class GraphWriter:
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model)
         return model
+
+
+def macs_per_pixel(model: onnx.ModelProto) -> float:
+    """Multiply-accumulates of all convolutions of a model per pixel of its output.
+
+    Padded pixels that are cut off again are not counted: a transposed convolution by ``s``
+    reads k/s x k/s input pixels for each of its output.
+    """
+    side = 1024
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value in fixed.graph.input:
+        for dim in value.type.tensor_type.shape.dim[2:]:
+            _, _, divisor = dim.dim_param.partition("/")
+            dim.dim_value = side // int(divisor or 1)
+    shapes: dict[str, list[int]] = {}
+    inferred = onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph
+    for value in (*inferred.value_info, *inferred.output):
+        shapes[value.name] = [d.dim_value for d in value.type.tensor_type.shape.dim]
+    kernels = {w.name: list(w.dims) for w in model.graph.initializer}
+    total = 0.0
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        kernel = kernels[node.input[1]]
+        height, width = shapes[node.output[0]][2:]
+        work = height * width * math.prod(kernel)
+        if node.op_type == "ConvTranspose":
+            work /= math.prod(next(a.ints for a in node.attribute if a.name == "strides"))
+        total += work
+    return total / side**2
+
+
+def _value(name: str, channels: int, divisor: int = 1) -> onnx.ValueInfoProto:
+    sides = [f"{side}/{divisor}" if divisor > 1 else side for side in ("height", "width")]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, *sides])
 
 
 class _Scope:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from .data import list_photos, read_image
+from .data import list_photos, read_image, read_pictures
 from .errors import UserError
 from .export import session
 from .losses import PerceptualLoss, total_variation
@@ -21,9 +21,14 @@ from .onnx_graph import INPUT
 
 
 class Model:
-    """An exported generator on ONNX Runtime, for pictures of any size."""
+    """An exported generator on ONNX Runtime, for pictures of any size.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the model.
+        seed: of its noise, if it has any: the same for every picture.
+    """
+
+    def __init__(self, path: Path, seed: int = 0) -> None:
         if not path.is_file():
             raise UserError(f"the model {path} does not exist.")
         self.session: onnxruntime.InferenceSession = session(path)
@@ -33,15 +38,27 @@ class Model:
         self.metadata: dict[str, str] = metadata
         self.multiple = int(metadata.get("stylize.size-multiple", "1"))
         self.minimum = int(metadata.get("stylize.size-minimum", "1"))
+        self.noise = [n.split(":") for n in metadata.get("stylize.noise", "").split(",") if n]
+        self.seed = seed
 
     def __call__(self, image: Tensor) -> Tensor:
         """uint8 [3, H, W] to float32 [3, H, W] in 0..1; borders are padded and cropped."""
         _, height, width = image.shape
+        (output,) = self.session.run(None, self.feeds(image))
+        return torch.from_numpy(output[0, :, :height, :width]).clamp(0, 1)
+
+    def feeds(self, image: Tensor) -> dict[str, NDArray[np.float32]]:
+        """The session's inputs for uint8 [3, H, W], padded to a size that the network takes."""
+        _, height, width = image.shape
         pixels: NDArray[np.float32] = image.numpy().astype(np.float32) / 255
         bottom, right = self._missing(height), self._missing(width)
         padded = np.pad(pixels, ((0, 0), (0, bottom), (0, right)), mode="symmetric")
-        (output,) = self.session.run(None, {INPUT: padded[None]})
-        return torch.from_numpy(output[0, :, :height, :width]).clamp(0, 1)
+        feeds = {INPUT: padded[None]}
+        random = np.random.default_rng(self.seed)
+        for name, channels, divisor in self.noise:
+            sides = ((side // int(divisor)) for side in padded.shape[1:])
+            feeds[name] = random.standard_normal((1, int(channels), *sides), np.float32)
+        return feeds
 
     def _missing(self, side: int) -> int:
         return max(self.minimum - side, -side % self.multiple)
@@ -57,18 +74,19 @@ def save_image(path: Path, image: Tensor) -> None:
         raise UserError(f"cannot write {path}: {error}.") from None
 
 
-def stylize(model: Path, source: Path, target: Path, size: int | None = None) -> int:
+def stylize(model: Path, source: Path, target: Path, size: int | None = None, seed: int = 0) -> int:
     """Render a picture, or every picture of a folder into a folder; returns how many."""
-    network = Model(model)
+    network = Model(model, seed)
     if not source.is_dir():
         if target.is_dir():
             target = target / source.name
         save_image(target, network(read_image(source, long_side=size)))
         return 1
-    files = list_photos(source)
-    for path in files:
-        save_image(target / path.name, network(read_image(path, long_side=size)))
-    return len(files)
+    written = 0
+    for path, image in read_pictures(list_photos(source), size):
+        save_image(target / path.name, network(image))
+        written += 1
+    return written
 
 
 @torch.no_grad()

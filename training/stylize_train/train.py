@@ -8,7 +8,8 @@ import json
 import math
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -17,12 +18,15 @@ from tqdm import tqdm
 
 from . import vgg
 from .checkpoint import read_checkpoint, write_checkpoint
-from .data import Photos, read_image
+from .data import Blank, Photos, Source, fork, read_image
+from .diversity import entropy
 from .errors import UserError
+from .files import append_json, write_whole
 from .generators import Generator, create
 from .losses import CONTENT_LAYER, SCALES, STYLE_LAYERS, PerceptualLoss, Weights
 
-TERMS = ("style", "content", "tv", "lattice", "total")
+COMPILED_TOLERANCE = 0.01
+"""Greatest root mean square by which compiling may change an output in 0..1: bfloat16's share."""
 
 
 @dataclass
@@ -48,13 +52,22 @@ class Config:
     schedule: str = "linear"
     ema: float = 0.0
     noise: float = 0.02
+    diversity: float = 0.0
+    compile: bool = False
     exclude: tuple[str, ...] = ()
     seed: int = 1
     vgg: str | None = None
     vgg_convention: str = "auto"
 
+    @property
+    def texture(self) -> bool:
+        """Whether the painting's texture is all that is wanted, and there are no photos."""
+        return self.generator_options.get("task") == "texture"
+
     def check(self) -> None:
         """Refuse values that cannot work."""
+        if not self.content and not self.texture:
+            raise UserError("--content is missing: a folder of photos to learn on.")
         least = {"steps": 1, "batch": 1, "crop": 32, "style_size": 32}
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
@@ -63,6 +76,13 @@ class Config:
             raise UserError("--lr must be above 0.")
         if not 0 <= self.ema < 1:
             raise UserError("--ema must be at least 0 and below 1.")
+        if self.diversity < 0:
+            raise UserError("--diversity must not be negative.")
+        if self.diversity and (self.batch < 2 or not self.generator_options.get("noise_channels")):
+            raise UserError(
+                "--diversity compares outputs for different noise: it needs --noise-channels "
+                "of at least 1 and --batch of at least 2."
+            )
         if not self.scales or min(self.scales) < 0 or sum(self.scales) <= 0:
             raise UserError("--scales needs weights that are not negative and not all zero.")
 
@@ -86,6 +106,14 @@ def learning_rate(config: Config, step: int) -> float:
     return config.lr * left
 
 
+def source(config: Config, device: torch.device) -> Source:
+    """What the generator of a run is shown."""
+    if config.texture:
+        return Blank(config.crop, config.seed, device)
+    folder = Path(config.content)
+    return Photos(folder, config.crop, config.seed, config.exclude, config.noise, device)
+
+
 class Trainer:
     """Holds a run's whole state, so that it can stop and continue bit for bit.
 
@@ -93,7 +121,7 @@ class Trainer:
         config: the run.
         loss_network: VGG; read as ``config`` says when not given.
         device: where to compute.
-        autocast: VGG in bfloat16; by default where the processor has it.
+        autocast: convolutions in bfloat16; by default where the processor has it.
     """
 
     def __init__(
@@ -104,11 +132,12 @@ class Trainer:
         autocast: bool | None = None,
     ) -> None:
         config.check()
+        if config.texture:
+            config = replace(config, content_weight=0.0)
         self.config = config
         self.device = torch.device(device)
-        self.photos = Photos(
-            Path(config.content), config.crop, config.seed, config.exclude, config.noise
-        )
+        self.autocast = autocast_helps(self.device) if autocast is None else autocast
+        self.photos = source(config, self.device)
         style = read_image(Path(config.style), long_side=config.style_size)
         layers = (*config.style_layers, config.content_layer)
         if loss_network is None:
@@ -126,49 +155,106 @@ class Trainer:
             ),
             config.style_layers,
             config.content_layer,
-            autocast_helps(self.device) if autocast is None else autocast,
+            self.autocast,
         )
         torch.manual_seed(config.seed)
         self.generator = create(config.generator, config.generator_options).to(self.device)
-        if config.crop % self.generator.SIZE_MULTIPLE or config.crop < self.generator.minimum_size:
+        if config.crop % self.generator.size_multiple or config.crop < self.generator.minimum_size:
             raise UserError(
-                f"--crop must be a multiple of {self.generator.SIZE_MULTIPLE} "
-                f"and at least {self.generator.minimum_size}."
+                f"--crop is {config.crop} and must be a multiple of "
+                f"{self.generator.size_multiple} and at least {self.generator.minimum_size}."
             )
+        if self.device.type == "cuda":  # On a CPU it gains nothing.
+            self.generator.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator) if config.ema else None
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=config.lr)
         self.step = 0
         self.recent: deque[dict[str, float]] = deque(maxlen=100)
+        self._generate: Callable[[Tensor, Sequence[Tensor]], Tensor] = self.generate
+        self._compiled = False
+
+    def batch(self) -> tuple[Tensor, list[Tensor], Tensor]:
+        """What the generator gets, its noise, and what the losses see.
+
+        Diversity is that of the outputs for one photo, so then it is the same in the whole batch.
+        """
+        size = self.config.batch
+        image, photo = self.photos.batch(1 if self.config.diversity else size)
+        image, photo = (t.expand(size, -1, -1, -1) for t in (image, photo))
+        return image, self.generator.draw_noise(image, fork(self.photos.random, self.device)), photo
+
+    def generate(self, image: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """Stylize a batch, in bfloat16 where that helps; the output is float32."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            return self.generator(image, noise)
+
+    def terms(self, output: Tensor, photo: Tensor) -> dict[str, Tensor]:
+        """The unweighted losses of a stylized batch and their weighted total, all scalars."""
+        terms = self.loss(output, photo)
+        if not self.config.diversity:
+            return terms
+        spread = entropy(output)
+        total = terms["total"] - self.config.diversity * spread
+        return {**terms, "entropy": spread, "total": total}
 
     def train_step(self) -> dict[str, float]:
         """One batch, one update. Returns the unweighted losses and the total."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
-        noisy, photo = (t.to(self.device) for t in self.photos.batch(self.config.batch))
-        terms = self.loss(self.generator(noisy), photo)
-        if not torch.isfinite(terms["total"]):
-            raise UserError(f"the loss is not finite at step {self.step}; try a smaller --lr.")
+        image, noise, photo = self.batch()
+        if self.config.compile and not self._compiled:
+            self._compile(image, noise)
+        terms = self.terms(self._generate(image, noise), photo)
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
+        # One transfer for all: a GPU waits at each.
+        numbers = torch.stack([term.detach() for term in terms.values()]).tolist()
+        values = dict(zip(terms, numbers, strict=True))
+        if not math.isfinite(values["total"]):
+            raise UserError(f"the loss is not finite at step {self.step}; try a smaller --lr.")
         self.optimizer.step()
         self.step += 1
         if self.average is not None:
             self._update_average(self.average)
-        values = {name: terms[name].item() for name in TERMS}
         self.recent.append(values)
         return values
 
+    def _compile(self, image: Tensor, noise: Sequence[Tensor]) -> None:
+        """Compile the generator; refuse what the compiler makes of it if that does not agree.
+
+        PyTorch's CPU compiler was seen to miscompile a chain of batch norms without a word.
+        """
+        compiled = torch.compile(self.generate)
+        try:
+            output = compiled(image, noise)
+        except Exception as error:  # whatever a compiler raises
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"--compile does not work here, leave it out: {reason}") from error
+        difference = (output - self.generate(image, noise)).square().mean().sqrt().item()
+        if not difference < COMPILED_TOLERANCE:
+            raise UserError(
+                f"--compile changes the generator's output by {255 * difference:.1f} grey levels, "
+                "which is a defect of the compiler; leave it out."
+            )
+        self._generate = compiled
+        self._compiled = True
+
     @torch.no_grad()
     def _update_average(self, average: Generator) -> None:
-        """Exponential moving average; shorter memory in the first steps."""
+        """Exponential moving average; shorter memory in the first steps.
+
+        Running statistics of batch normalization are averages already, and just copied.
+        """
         decay = min(self.config.ema, self.step / (self.step + 10))
         for mean, value in zip(average.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
+        for copied, value in zip(average.buffers(), self.generator.buffers(), strict=True):
+            copied.copy_(value)
 
     def mean_losses(self) -> dict[str, float]:
         """Mean of the last (up to) 100 steps."""
-        count = max(1, len(self.recent))
-        return {name: sum(r.get(name, 0.0) for r in self.recent) / count for name in TERMS}
+        names = self.recent[-1] if self.recent else ()
+        return {n: sum(r.get(n, 0.0) for r in self.recent) / len(self.recent) for n in names}
 
     def best(self) -> Generator:
         """The network to export: the average if there is one."""
@@ -236,10 +322,11 @@ def run(
     """
     config = trainer.config
     checkpoint = checkpoint_dir / "checkpoint.pt" if checkpoint_dir else None
+    log = checkpoint_dir / "log.jsonl" if checkpoint_dir else None
     if resume and checkpoint and checkpoint.exists():
         trainer.restore(read_checkpoint(checkpoint))
-    if checkpoint_dir:
-        checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    if log:
+        _cut_log(log, trainer.step)
     saved = time.monotonic()
     began, first = time.monotonic(), trainer.step
     with tqdm(total=config.steps, initial=trainer.step, disable=quiet, unit="step") as bar:
@@ -250,10 +337,9 @@ def run(
             if trainer.step % 10 == 0:
                 shown = {name: f"{value:.4g}" for name, value in trainer.mean_losses().items()}
                 bar.set_postfix(**shown, images_per_s=f"{rate:.2f}")
-            if checkpoint_dir and trainer.step % 50 == 0:
+            if log and trainer.step % 50 == 0:
                 line = {"step": trainer.step, **trainer.mean_losses(), "images_per_s": rate}
-                with (checkpoint_dir / "log.jsonl").open("a") as log:
-                    log.write(json.dumps(line) + "\n")
+                append_json(log, line)
             done = trainer.step == config.steps
             if checkpoint and (done or time.monotonic() - saved > every):
                 write_checkpoint(checkpoint, trainer.state())
@@ -266,3 +352,10 @@ def run(
         (trainer.step - first) * config.batch / elapsed,
         config,
     )
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Keep only what a log says of steps up to ``step``; the rest is about to happen again."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    kept = [text for text in lines if text.endswith("\n") and json.loads(text)["step"] <= step]
+    write_whole(path, "".join(kept).encode())

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from ..errors import UserError
-from .base import Generator
-from .lite import Lite
+import inspect
 
-GENERATORS: dict[str, type[Generator]] = {Lite.NAME: Lite}
+from ..errors import UserError
+from .base import TASKS, Generator, NoiseInput
+from .lite import Lite
+from .pyramid import Pyramid
+from .residual import Residual
+
+GENERATORS: dict[str, type[Generator]] = {g.NAME: g for g in (Lite, Residual, Pyramid)}
 
 
 def create(name: str, options: dict[str, object] | None = None) -> Generator:
@@ -15,7 +19,12 @@ def create(name: str, options: dict[str, object] | None = None) -> Generator:
     if name not in GENERATORS:
         known = ", ".join(sorted(GENERATORS))
         raise UserError(f"there is no generator called '{name}'; known are: {known}.")
-    return GENERATORS[name](**(options or {}))
+    options = options or {}
+    takes = inspect.signature(GENERATORS[name]).parameters
+    foreign = [f"--{option.replace('_', '-')}" for option in options if option not in takes]
+    if foreign:
+        raise UserError(f"the generator {name} has no option {' and no '.join(foreign)}.")
+    return GENERATORS[name](**options)
 
 
-__all__ = ["GENERATORS", "Generator", "create"]
+__all__ = ["GENERATORS", "TASKS", "Generator", "NoiseInput", "create"]

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Layers that several generators share. Each can write itself into an ONNX graph.
+
+Convolutions pad by reflection: zeros would print a frame along the border
+(arXiv:1607.08022, figure 3). Before a normalization they have no bias, which the
+subtracted mean would cancel.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..norms import norm_class
+from ..onnx_graph import GraphWriter
+from .kernels import array, bias_of, merge_nearest
+
+
+def reflect(x: Tensor, amount: int) -> Tensor:
+    """Pad height and width by reflection (the edge pixel is not repeated)."""
+    return F.pad(x, (amount,) * 4, mode="reflect") if amount else x
+
+
+class ConvNorm(nn.Module):
+    """Reflection padding, convolution, normalization, leaky ReLU.
+
+    [N, in, H, W] to [N, out, H / stride, W / stride].
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        kernel: side of the kernel, odd.
+        norm: a key of ``norms.NORMS``.
+        stride: step of the convolution.
+        enlarge: nearest x2 first (in place of a transposed convolution, whose uneven
+            overlap prints a checkerboard); wants a 3x3 kernel.
+        slope: of the ReLU below 0; 0 is the plain one.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        norm: str,
+        *,
+        stride: int = 1,
+        enlarge: bool = False,
+        slope: float = 0.0,
+    ) -> None:
+        super().__init__()
+        normalize = norm_class(norm)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, bias=normalize.NEEDS_BIAS)
+        self.norm = normalize(outputs)
+        self.padding = kernel // 2
+        self.enlarge = enlarge
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer."""
+        if self.enlarge:
+            x = F.interpolate(x, scale_factor=2, mode="nearest")
+        return F.leaky_relu(self.norm(self.conv(reflect(x, self.padding))), self.slope)
+
+    def write(self, writer: GraphWriter, x: str, label: str) -> str:
+        """Append this layer; an enlarging one as a transposed convolution (``merge_nearest``)."""
+        weight, bias = array(self.conv.weight), bias_of(self.conv)
+        with writer.scoped(label):
+            if self.enlarge:
+                x = writer.pad(x, "pad", 1, mode="edge")
+                kernel = merge_nearest(weight)
+                x = writer.conv_transpose(x, "conv", kernel, bias, stride=2, crop=3)
+            else:
+                x = writer.pad(x, "pad", self.padding)
+                x = writer.conv(x, "conv", weight, bias, stride=self.conv.stride[0])
+            return writer.relu(self.norm.write(writer, x, "norm"), "relu", self.slope)
+
+
+class Block(nn.Module):
+    """Residual block: conv, norm, ReLU, conv, norm, plus the input. [N, C, h, w] to the same.
+
+    No ReLU follows the sum, as in the implementation of Johnson, Alahi and Fei-Fei
+    (arXiv:1603.08155) and the work of Gross and Wilber that they cite.
+    """
+
+    def __init__(self, width: int, dilation: int = 1, norm: str = "instance") -> None:
+        super().__init__()
+        self.dilation = dilation
+        normalize = norm_class(norm)
+        bias = normalize.NEEDS_BIAS
+        self.conv1 = nn.Conv2d(width, width, 3, dilation=dilation, bias=bias)
+        self.norm1 = normalize(width)
+        self.conv2 = nn.Conv2d(width, width, 3, bias=bias)
+        self.norm2 = normalize(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape is kept: borders are padded by reflection."""
+        y = F.relu(self.norm1(self.conv1(reflect(x, self.dilation))))
+        return x + self.norm2(self.conv2(reflect(y, 1)))
+
+    def write(self, writer: GraphWriter, x: str, label: str) -> str:
+        """Append this block to ``writer``."""
+        with writer.scoped(label):
+            y = writer.pad(x, "pad1", self.dilation)
+            weight, bias = array(self.conv1.weight), bias_of(self.conv1)
+            y = writer.conv(y, "conv1", weight, bias, dilation=self.dilation)
+            y = writer.relu(self.norm1.write(writer, y, "norm1"), "relu")
+            y = writer.pad(y, "pad2", 1)
+            y = writer.conv(y, "conv2", array(self.conv2.weight), bias_of(self.conv2))
+            return writer.node("Add", [x, self.norm2.write(writer, y, "norm2")], "add")
+
+
+def initialize(network: nn.Module) -> None:
+    """He initialization of every convolution (arXiv:1502.01852), biases 0.
+
+    Blocks without norms start as the identity: their sum would grow from block to block
+    until the output is all black and white.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, Block) and module.norm2.NEEDS_BIAS:
+            nn.init.zeros_(module.conv2.weight)
