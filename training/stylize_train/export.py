@@ -63,10 +63,16 @@ def to_onnx(generator: Generator, about: About) -> onnx.ModelProto:
     """The generator as a graph: ``image`` to ``stylized``, float32 [1, 3, height, width].
 
     A generator with noise has an input for each of its ``noise_inputs`` besides. One of
-    textures keeps ``image``, unused, so that it fits wherever a picture is filtered.
+    textures reads ``image`` with weights of zero, so that it fits wherever a picture is filtered.
     """
     writer = GraphWriter()
     noise = [writer.input(n.name, n.channels, n.divisor) for n in generator.noise_inputs()]
+    if generator.task == "texture":
+        # An input that nothing reads will not do: ONNX Runtime's OpenVINO provider drops it,
+        # and then hands each of the others to its neighbour.
+        zeros = np.zeros((generator.noise_channels, 3, 1, 1), np.float32)
+        blind = writer.conv(INPUT, "blind", zeros)
+        noise[0] = writer.node("Add", [noise[0], blind], "blind.noise")
     output = generator.write(writer, INPUT, noise)
     made = "Texture" if generator.task == "texture" else "Style transfer"
     painting = about.title or about.name

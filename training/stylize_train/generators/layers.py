@@ -8,6 +8,7 @@ subtracted mean would cancel.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -124,3 +125,14 @@ def initialize(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, Block) and module.norm2.NEEDS_BIAS:
             nn.init.zeros_(module.conv2.weight)
+
+
+@torch.no_grad()
+def soften_noise(conv: nn.Conv2d, channels: int) -> None:
+    """Weaken a first convolution's last ``channels`` inputs, in place.
+
+    The deviation of a photo is about a quarter of standard noise's: let a network start with
+    both equally strong, or it has to find the photo in the noise first.
+    """
+    if 0 < channels < conv.in_channels:
+        conv.weight[:, -channels:] *= 0.25

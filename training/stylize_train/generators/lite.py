@@ -21,7 +21,7 @@ from ..norms import norm_class
 from ..onnx_graph import GraphWriter
 from .base import Generator
 from .kernels import array, bias_of, dcr, icnr_, merge_nearest, merge_unshuffle
-from .layers import Block, initialize, reflect
+from .layers import Block, initialize, reflect, soften_noise
 
 HEAD = 16
 """Channels at half resolution, before the output convolution."""
@@ -71,6 +71,7 @@ class Lite(Generator):
         self.up_norm = normalize(HEAD)
         self.out = nn.Conv2d(HEAD, 12, 3)
         initialize(self)
+        soften_noise(self.down, 4 * noise_channels)
         icnr_(self.out.weight, 2)
 
     @property

@@ -17,7 +17,7 @@ from ..norms import norm_class
 from ..onnx_graph import GraphWriter
 from .base import Generator, NoiseInput
 from .kernels import array, bias_of
-from .layers import ConvNorm, initialize
+from .layers import ConvNorm, initialize, soften_noise
 
 SLOPE = 0.01
 """Of the leaky ReLUs below 0."""
@@ -115,6 +115,8 @@ class Pyramid(Generator):
         )
         self.out = nn.Conv2d(width * levels, 3, 1)
         initialize(self)
+        for branch in self.branches:
+            soften_noise(branch[0].conv, noise_channels)
 
     @property
     def size_multiple(self) -> int:

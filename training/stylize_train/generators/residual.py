@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..onnx_graph import GraphWriter
 from .base import Generator
 from .kernels import array, four_at_once
-from .layers import Block, ConvNorm, initialize, reflect
+from .layers import Block, ConvNorm, initialize, reflect, soften_noise
 
 
 class Residual(Generator):
@@ -71,6 +71,7 @@ class Residual(Generator):
         )
         self.out = nn.Conv2d(width, 3, 9)
         initialize(self)
+        soften_noise(self.first.conv, noise_channels)
 
     @property
     def size_multiple(self) -> int:
