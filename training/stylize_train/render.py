@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Pictures through an exported model, and how good it is on photos it has not seen."""
+"""Pictures through an exported model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from torch import Tensor
 from .data import list_photos, read_image
 from .errors import UserError
 from .export import session
-from .losses import PerceptualLoss, total_variation
 from .onnx_graph import INPUT
 
 
@@ -37,11 +35,16 @@ class Model:
     def __call__(self, image: Tensor) -> Tensor:
         """uint8 [3, H, W] to float32 [3, H, W] in 0..1; borders are padded and cropped."""
         _, height, width = image.shape
+        (output,) = self.session.run(None, self.feeds(image))
+        return torch.from_numpy(output[0, :, :height, :width]).clamp(0, 1)
+
+    def feeds(self, image: Tensor) -> dict[str, NDArray[np.float32]]:
+        """The session's inputs for uint8 [3, H, W], padded to a size that the network takes."""
+        _, height, width = image.shape
         pixels: NDArray[np.float32] = image.numpy().astype(np.float32) / 255
         bottom, right = self._missing(height), self._missing(width)
         padded = np.pad(pixels, ((0, 0), (0, bottom), (0, right)), mode="symmetric")
-        (output,) = self.session.run(None, {INPUT: padded[None]})
-        return torch.from_numpy(output[0, :, :height, :width]).clamp(0, 1)
+        return {INPUT: padded[None]}
 
     def _missing(self, side: int) -> int:
         return max(self.minimum - side, -side % self.multiple)
@@ -49,11 +52,26 @@ class Model:
 
 def save_image(path: Path, image: Tensor) -> None:
     """Write float [3, H, W] in 0..1 as an 8-bit picture; the ending decides the format."""
+    write_image(path, to_pil(image))
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """Float [3, H, W] in 0..1 to 8 bits."""
     levels = image.mul(255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    return Image.fromarray(levels.contiguous().numpy())
+
+
+def write_image(path: Path, image: Image.Image) -> None:
+    """Write whole or not at all; the ending decides the format."""
+    part = path.with_name(path.name + ".part")
     try:
-        Image.fromarray(levels.numpy()).save(path)
+        if path.suffix.lower() not in Image.registered_extensions():
+            raise ValueError(f"no picture format is called '{path.suffix}'")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(part, Image.registered_extensions()[path.suffix.lower()])
+        part.replace(path)
     except (ValueError, OSError) as error:
+        part.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error}.") from None
 
 
@@ -69,41 +87,3 @@ def stylize(model: Path, source: Path, target: Path, size: int | None = None) ->
     for path in files:
         save_image(target / path.name, network(read_image(path, long_side=size)))
     return len(files)
-
-
-@torch.no_grad()
-def evaluate(model: Path, loss: PerceptualLoss, photos: Sequence[Path]) -> dict[str, float]:
-    """Mean losses of a model on photos, beside those of the untouched photos.
-
-    ``*_photo`` is what the photo itself scores: its style term is the distance there was
-    to go. ``noise_gain`` is how much stronger grain (sigma 1 %) is in the output than in
-    the input, as a ratio of root mean squares: a cheap sign of flicker. ``lattice_levels`` is
-    the strength of a fixed pattern in grey levels.
-    """
-    if not photos:
-        raise UserError("there is no photo to evaluate on.")
-    network = Model(model)
-    random = torch.Generator().manual_seed(0)
-    rows: list[dict[str, float]] = []
-    for path in photos:
-        source = read_image(path)
-        photo = source[None].float().div(255)
-        output = network(source)[None]
-        grain = (photo + 0.01 * torch.randn(photo.shape, generator=random)).clamp(0, 1)
-        grainy = grain.mul(255).round().to(torch.uint8)[0]
-        shift = network(grainy)[None] - output
-        given = grainy[None].float().div(255) - photo
-        after, before = loss(output, photo), loss(photo, photo)
-        rows.append(
-            {
-                "style": after["style"].item(),
-                "style_photo": before["style"].item(),
-                "content": after["content"].item(),
-                "tv": after["tv"].item(),
-                "lattice_levels": 255 * after["lattice"].sqrt().item(),
-                "lattice_photo": 255 * before["lattice"].sqrt().item(),
-                "tv_photo": total_variation(photo).item(),
-                "noise_gain": (shift.square().mean() / given.square().mean()).sqrt().item(),
-            }
-        )
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
