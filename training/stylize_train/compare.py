@@ -9,19 +9,16 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .cost import frame_times, macs, parameter_count, read_model
+from .cost import frame_times, macs_per_pixel, parameter_count, read_model
 from .data import read_image
 from .errors import UserError
 from .evaluate import add_photo_arguments, choose_photos, evaluate, load_measures
-from .files import write_text
+from .files import write_whole
 from .render import Model, write_image
 from .sheet import contact_sheet
 
 SIZES = ((512, 512), (720, 1280))
 """Heights and widths of the timed frames."""
-
-COUNT_SIDE = 512
-"""Pixels of the square on which multiply-accumulates are counted: a multiple of every stride."""
 
 COLUMNS = {
     "model": "model",
@@ -45,7 +42,7 @@ def cost(path: Path) -> Row:
     graph = read_model(path)
     return {
         "parameters": parameter_count(graph),
-        "macs_per_pixel": macs(graph, COUNT_SIDE, COUNT_SIDE) / COUNT_SIDE**2,
+        "macs_per_pixel": macs_per_pixel(graph),
     }
 
 
@@ -104,7 +101,7 @@ def _run(args: argparse.Namespace) -> None:
     print(markdown([*rows, untouched], COLUMNS))
     if args.json:
         report = {"photos": len(photos), "processors": os.cpu_count(), "models": rows}
-        write_text(args.json, json.dumps(report, indent=2) + "\n")
+        write_whole(args.json, json.dumps(report, indent=2).encode() + b"\n")
     if args.sheet:
         painting = read_image(args.style).float().div(255)
         cells = []

@@ -17,6 +17,9 @@ from onnx import TensorProto
 from .errors import UserError
 from .render import Model
 
+SIDE = 512
+"""Pixels of the square on which work is counted: a multiple of every stride."""
+
 PAUSE = 0.01
 """Seconds between timed runs, in which the threads of the last one fall asleep."""
 
@@ -27,33 +30,40 @@ def parameter_count(model: onnx.ModelProto) -> int:
     return sum(math.prod(w.dims) for w in model.graph.initializer if w.data_type in kinds)
 
 
-def macs(model: onnx.ModelProto, height: int, width: int) -> int:
-    """Multiply-accumulates of all convolutions for one picture of ``height`` x ``width`` pixels.
+def macs_per_pixel(model: onnx.ModelProto) -> float:
+    """Multiply-accumulates of all convolutions per pixel of the picture, as exported.
 
-    A convolution takes one for each output value and each weight that leads to it; a
-    transposed one for each input value and each weight that leads from it.
+    A convolution takes one for each output value and each weight that leads to it. A
+    transposed convolution of stride s skips all but one in s x s of those; positions that
+    are cut off again are not counted.
     """
-    shapes = _shapes(model, {"height": height, "width": width})
-    total = 0
+    shapes = _shapes(model, SIDE)
+    total = 0.0
     for node in model.graph.node:
         if node.op_type not in ("Conv", "ConvTranspose"):
             continue
-        values = node.output[0] if node.op_type == "Conv" else node.input[0]
-        shape, weight = shapes.get(values), shapes.get(node.input[1])
-        if not shape or not weight or 0 in shape:
-            raise UserError(f"the size of '{values}' in the model cannot be inferred.")
-        total += math.prod(shape) * math.prod(weight[1:])
-    return total
+        output, weight = shapes.get(node.output[0]), shapes.get(node.input[1])
+        if not output or not weight or 0 in output:
+            raise UserError(f"the size of '{node.output[0]}' in the model cannot be inferred.")
+        work = math.prod(output[2:]) * math.prod(weight)
+        if node.op_type == "ConvTranspose":
+            work /= math.prod(next((a.ints for a in node.attribute if a.name == "strides"), [1]))
+        total += work
+    return total / SIDE**2
 
 
-def _shapes(model: onnx.ModelProto, sides: dict[str, int]) -> dict[str, tuple[int, ...]]:
-    """Shapes of all tensors with the named free sizes set; sizes that stay unknown are 0."""
+def _shapes(model: onnx.ModelProto, side: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors for a square picture; what stays unknown is 0.
+
+    Free sizes of inputs are called ``height``, ``width`` or ``height/N``, ``width/N``.
+    """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    for value in (*fixed.graph.input, *fixed.graph.output):
+    for value in fixed.graph.input:
         for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param in sides:
-                dim.dim_value = sides[dim.dim_param]
+            name, _, divisor = dim.dim_param.partition("/")
+            if name in ("height", "width"):
+                dim.dim_value = side // int(divisor or 1)
     graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
     shapes = {
         v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)

@@ -47,12 +47,13 @@ def measure(
     random = torch.Generator().manual_seed(0)
     rows: list[dict[str, float]] = []
     for source in photos:
-        photo = source[None].float().div(255)
-        output = render(source)[None]
-        grain = (photo + 0.01 * torch.randn(photo.shape, generator=random)).clamp(0, 1)
+        clean = source[None].float().div(255)
+        grain = (clean + 0.01 * torch.randn(clean.shape, generator=random)).clamp(0, 1)
         grainy = grain.mul(255).round().to(torch.uint8)[0]
+        output = render(source)[None]
         shift = render(grainy)[None] - output
-        given = grainy[None].float().div(255) - photo
+        given = grainy[None].float().div(255) - clean
+        photo, output = clean.to(loss.device), output.to(loss.device)
         target = loss.content_target(photo)
         after, before = loss.against(output, target), loss.against(photo, target)
         row = {

@@ -12,7 +12,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from . import loss_options
 from .data import read_image
 from .errors import UserError
+from .files import append_json, write_whole
 from .loss_options import Layers, LossOptions, choose_layers, load_loss, load_network, read_style
 from .losses import gram
 from .render import save_image
@@ -287,23 +288,15 @@ def _run(args: argparse.Namespace) -> None:
 def _optimise(gatys: Gatys, steps: int, out: Path, save_every: int) -> Progress:
     """All iterations, with a progress bar, a line of log each, and pictures on the way."""
     now = gatys.progress()
-    with open_log(out.with_suffix(".jsonl")) as log, tqdm(total=steps, unit="step") as bar:
-        log.write(json.dumps(asdict(now)) + "\n")
+    log = out.with_suffix(".jsonl")
+    write_whole(log, json.dumps(asdict(now)).encode() + b"\n")
+    with tqdm(total=steps, unit="step") as bar:
         while now.iteration < steps:
             now = gatys.step()
-            log.write(json.dumps(asdict(now)) + "\n")
+            append_json(log, asdict(now))
             bar.update()
             shown = {name: f"{getattr(now, name):.4g}" for name in ("style", "content", "total")}
             bar.set_postfix(**shown)
             if save_every and now.iteration % save_every == 0 and now.iteration < steps:
                 save_image(out.with_stem(f"{out.stem}-{now.iteration:04d}"), gatys.picture())
     return now
-
-
-def open_log(path: Path) -> TextIO:
-    """A new log, written line by line."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", buffering=1)
-    except OSError as error:
-        raise UserError(f"cannot write the log {path}: {error.strerror}.") from None

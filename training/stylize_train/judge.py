@@ -81,7 +81,8 @@ class Judge:
     """
 
     def __init__(self, network: DistilledVgg, style: Tensor) -> None:
-        self.network = network
+        self.network = network.to(style.device)
+        self.device = style.device
         self.targets = {name: gram(f) for name, f in network(style).items()}
 
     @torch.no_grad()
@@ -90,7 +91,7 @@ class Judge:
 
         Keys are ``judge_4_1`` and ``judge_5_1``; 0 is the painting's own statistics.
         """
-        features = self.network(output)
+        features = self.network(output.to(self.device))
         return {
             name.replace("conv", "judge_"): relative_error(gram(features[name]), target).item()
             for name, target in self.targets.items()

@@ -176,6 +176,7 @@ class PerceptualLoss:
                 f"asked for were '{statistics}' and '{content_term}'."
             )
         self.vgg = vgg
+        self.device = style.device
         self.weights = weights
         self.style_layers = tuple(style_layers)
         self.content_layer = content_layer

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from .data import list_photos, read_image
 from .errors import UserError
 from .export import session
+from .files import write_whole
 from .onnx_graph import INPUT
 
 
@@ -63,16 +65,12 @@ def to_pil(image: Tensor) -> Image.Image:
 
 def write_image(path: Path, image: Image.Image) -> None:
     """Write whole or not at all; the ending decides the format."""
-    part = path.with_name(path.name + ".part")
-    try:
-        if path.suffix.lower() not in Image.registered_extensions():
-            raise ValueError(f"no picture format is called '{path.suffix}'")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(part, Image.registered_extensions()[path.suffix.lower()])
-        part.replace(path)
-    except (ValueError, OSError) as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error}.") from None
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise UserError(f"cannot write {path}: no picture format ends in '{path.suffix}'.")
+    encoded = io.BytesIO()
+    image.save(encoded, kind)
+    write_whole(path, encoded.getvalue())
 
 
 def stylize(model: Path, source: Path, target: Path, size: int | None = None) -> int:

@@ -19,10 +19,9 @@ from test_judge import distilled_weights
 from stylize_train import vgg
 from stylize_train.cli import main
 from stylize_train.compare import markdown
-from stylize_train.cost import interleaved_medians, macs, parameter_count
+from stylize_train.cost import interleaved_medians, macs_per_pixel, parameter_count
 from stylize_train.errors import UserError
 from stylize_train.export import About, export, to_onnx
-from stylize_train.files import write_text
 from stylize_train.generators import create
 from stylize_train.render import save_image
 from stylize_train.sheet import GAP, HEADING, contact_sheet
@@ -43,30 +42,27 @@ def test_macs_of_each_kind_of_convolution() -> None:
     nodes = [
         helper.make_node("Conv", ["image", "a"], ["x"], strides=[2, 2], pads=[1, 1, 1, 1]),
         helper.make_node("Conv", ["x", "b"], ["y"], group=4),
-        helper.make_node("ConvTranspose", ["y", "c"], ["out"], strides=[2, 2]),
+        helper.make_node("ConvTranspose", ["y", "c"], ["out"], strides=[2, 2], pads=[1, 1, 1, 1]),
     ]
     model = graph(nodes, a=(8, 3, 3, 3), b=(8, 2, 1, 1), c=(8, 5, 4, 4))
-    positions = 8 * 10
-    first = positions * 8 * 3 * 3 * 3
-    grouped = positions * 8 * 2
-    transposed = positions * 8 * 5 * 4 * 4
-    assert macs(model, 16, 20) == first + grouped + transposed
+    # A quarter of the positions; then every pixel, each of which two of four taps reach per side.
+    strided, grouped, transposed = 8 * 3 * 9 / 4, 8 * 2 / 4, 8 * 5 * 2 * 2
+    assert macs_per_pixel(model) == strided + grouped + transposed
     assert parameter_count(model) == 8 * 27 + 16 + 8 * 80
     unknown = graph([helper.make_node("Conv", ["image", "out"], ["x"])])
     with pytest.raises(UserError, match="cannot be inferred"):
-        macs(unknown, 16, 20)
+        macs_per_pixel(unknown)
 
 
 def test_macs_of_the_default_generator_by_hand() -> None:
     generator = create("lite")
-    model = to_onnx(generator, About("lite"))
-    quarter, half = 1 / 16, 1 / 4
-    down = quarter * 32 * 3 * 6 * 6
-    blocks = quarter * 3 * 2 * 32 * 32 * 9
-    # The transposed convolution reads a picture that is padded by one on every side.
-    up = (64 / 4 + 2) ** 2 / 64**2 * 32 * 16 * 4 * 4
-    out = half * 16 * 12 * 9
-    assert macs(model, 64, 64) / 64**2 == pytest.approx(down + blocks + up + out)
+    down = 32 * 3 * 6 * 6 / 16
+    blocks = 3 * 2 * 32 * 32 * 9 / 16
+    up = 32 * 16 * 4 * 4 / 4 / 4
+    out = 16 * 12 * 9 / 4
+    exported = macs_per_pixel(to_onnx(generator, About("lite")))
+    assert exported == pytest.approx(down + blocks + up + out)
+    assert exported < generator.macs_per_pixel()
 
 
 def test_runs_take_turns() -> None:
@@ -102,30 +98,25 @@ def test_sheet_places_pictures() -> None:
     assert sheet.getpixel((GAP + 40, HEADING + 2 * GAP + 60)) == (255, 255, 255)
 
 
-def test_pictures_and_texts_are_written_whole_or_not_at_all(
+def test_pictures_are_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = torch.rand(3, 8, 8)
     save_image(tmp_path / "a.png", image)
     before = (tmp_path / "a.png").read_bytes()
 
-    def fail(*_: object, **__: object) -> None:
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", fail)
+        patch.setattr("os.fsync", full)
         with pytest.raises(UserError, match="No space left"):
             save_image(tmp_path / "a.png", 1 - image)
-    write_text(tmp_path / "b.json", "old")
-    with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", fail)
-        with pytest.raises(UserError, match="No space left"):
-            write_text(tmp_path / "b.json", "new")
     assert (tmp_path / "a.png").read_bytes() == before
-    assert (tmp_path / "b.json").read_text() == "old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.json"]
-    with pytest.raises(UserError, match="no picture format"):
-        save_image(tmp_path / "a.xyz", image)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    for name in ("a.xyz", "a"):
+        with pytest.raises(UserError, match="no picture format"):
+            save_image(tmp_path / name, image)
 
 
 def test_command(

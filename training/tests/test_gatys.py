@@ -168,4 +168,4 @@ def test_bad_input(
     assert "--steps" in refused("--steps", 0)
     assert "no layer 'conv9_1'" in refused("--paper", "--style-layers", "conv9_1")
     (weights.parent / "out.jsonl").mkdir()
-    assert "cannot write the log" in refused("--size", 48)
+    assert "jsonl: Is a directory" in refused("--size", 48)
