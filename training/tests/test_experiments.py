@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from test_judge import distilled_weights
 
-from experiments import analysis, iterations, report, sweep, timing
+from experiments import analysis, iterations, report, sweep, tables, timing
 from experiments.common import Study, Variant, arguments, contrast_change, read_curve
 from experiments.results import Cell, Results, read_cells, write_cells
 from stylize_train import vgg
@@ -144,7 +144,7 @@ def test_norms_are_compared_on_the_same_paintings() -> None:
     final = batch.curve[-1][1]
     assert final == pytest.approx(10 * 0.2 + 2)
     assert analysis.first_step_below(instance.curve, final) == 1000
-    text = report.norms(cells)
+    text = tables.norms(cells)
     assert text is not None and "| 1.5 |" in text and "1,000 of 2,000" in text
 
 
@@ -215,6 +215,10 @@ def test_sweep_timing_and_report(study_arguments: list[str], tmp_path: Path) -> 
     document = "\n".join(["# Title", *places, ""])
     text = report.filled(document, tmp_path)
     assert "| lite-4 |" in text and "old" not in text and report.NOTHING in text
+    summary = report.filled("|<!-- begin measured-lite -->|<!-- end measured-lite -->|", tmp_path)
+    ratio = cell["gatys_seconds"]["500"] / cell["generator_seconds"]["lite-8"]
+    assert f"lite-8: {ratio:,.0f}x faster than 500 iterations" in summary
+    assert summary.count("\n") == 0
     assert report.filled(text, tmp_path) == text
     with pytest.raises(UserError, match="'speed'"):
         report.filled("<!-- begin speed --><!-- end speed -->", tmp_path)
