@@ -44,7 +44,11 @@ class Variant:
 
     @classmethod
     def parse(cls, label: str) -> Variant:
-        """From NAME[-WIDTH][-NORM][-noise]: ``lite-32``, ``residual-16-batch``, ``pyramid``."""
+        """From NAME[-WIDTH][-NORM][-noise]: ``lite-32``, ``residual-16-batch``, ``pyramid``.
+
+        Instance normalization is what generators have anyway, so it is left out of the label:
+        experiments that name it share their trained models with those that do not.
+        """
         name, *parts = label.split("-")
         options: dict[str, object] = {}
         for part in parts:
@@ -56,7 +60,10 @@ class Variant:
                 options["noise_channels"] = 3
             else:
                 raise UserError(f"'{part}' in '{label}' is neither a width nor a norm nor noise.")
-        return cls(label, name, options)
+        if options.get("norm") == NORMS[0]:
+            del options["norm"]
+        kept = [part for part in parts if part != NORMS[0]]
+        return cls("-".join([name, *kept]), name, options)
 
 
 @dataclass

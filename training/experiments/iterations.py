@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stylize_train.evaluate import measure
-from stylize_train.gatys import Gatys
+from stylize_train.gatys import OPTIMIZERS, STARTS, Gatys
 from stylize_train.judge import Judge
 
 from .common import Study, Variant, arguments, main
@@ -29,7 +29,7 @@ COLUMNS = ("iteration", "style", "content", "total", "judge_4_1", "judge_5_1")
 def experiment(study: Study) -> None:
     """One cell for each painting and photo with Gatys, one for each painting and generator."""
     studied = study.settings("side", "style_size", "vgg")
-    optimised = studied | study.settings("iterations", "init", "seed")
+    optimised = studied | study.settings("iterations", "optimizer", "init", "seed")
     for painting in study.paintings:
         for label in study.args.generators:
             variant = Variant.parse(label)
@@ -69,20 +69,21 @@ def measure_generator(study: Study, variant: Variant, painting: Path) -> Cell:
 
 def gatys_curve(study: Study, painting: Path, photo: Tensor) -> Cell:
     """Losses of the clamped picture at iterations that grow by about a sixth."""
+    args = study.args
     loss, judge = study.loss(painting), study.judge(painting)
-    source = squared(photo)[None].float().div(255).to(study.args.device)
-    gatys = Gatys(loss, source, init=study.args.init, seed=study.args.seed)
-    wanted = set(logarithmic(study.args.iterations))
+    source = squared(photo)[None].float().div(255).to(args.device)
+    gatys = Gatys(loss, source, args.optimizer, args.init, args.seed)
+    wanted = set(logarithmic(args.iterations))
 
     @torch.no_grad()
     def point() -> list[float]:
-        picture = gatys.picture()[None].to(study.args.device)
+        picture = gatys.picture()[None].to(args.device)
         terms = loss.against(picture, gatys.target)
         losses = [terms[name].item() for name in ("style", "content", "total")]
         return [gatys.iteration, *losses, *_judged(judge, picture)]
 
     points = [point()]
-    while gatys.iteration < study.args.iterations:
+    while gatys.iteration < args.iterations:
         gatys.step()
         if gatys.iteration in wanted:
             points.append(point())
@@ -122,5 +123,6 @@ if __name__ == "__main__":
     parser = arguments("iterations", __doc__.splitlines()[0])
     parser.add_argument("--generators", nargs="*", default=["residual-16", "lite-32", "pyramid"])
     parser.add_argument("--iterations", type=int, default=500, help="of Gatys")
-    parser.add_argument("--init", default="content", choices=("content", "noise"))
+    parser.add_argument("--optimizer", default="lbfgs", choices=OPTIMIZERS)
+    parser.add_argument("--init", default="content", choices=STARTS)
     main(experiment, parser)

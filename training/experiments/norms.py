@@ -46,7 +46,7 @@ def measure_norm(study: Study, variant: Variant, painting: Path) -> Cell:
         "held_out": study.held_out(trained, painting),
         "contrast_change": contrast_change(trained.model, list(study.photos.values())),
     }
-    if variant.options["norm"] == "instance":
+    if "norm" not in variant.options:
         frozen = freeze_statistics(trained.generator, study.batches())
         cell["frozen"] = study.held_out(_export(frozen, trained), painting)
     return cell

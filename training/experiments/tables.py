@@ -51,7 +51,7 @@ def norms(cells: Mapping[str, Cell]) -> str | None:
     }
     settings = next(iter(cells.values()))["settings"]
     caption = (
-        f"{rows[0].paintings} paintings, {settings['held_out_count']} held-out photos of "
+        f"{_paintings(rows[0].paintings)}, {settings['held_out_count']} held-out photos of "
         f"{settings['side']} pixels; {settings['steps']} steps of {settings['batch']} crops of "
         f"{settings['crop']} pixels, seed {settings['seed']}."
     )
@@ -82,9 +82,12 @@ def iterations(cells: Mapping[str, Cell]) -> str | None:
     columns = {"generator": "generator"} | {
         name: name.replace("judge_", "judge relu") for name in found.curves
     }
+    settings = next(c["settings"] for key, c in cells.items() if key.startswith("gatys/"))
     caption = (
         f"Mean loss, and in brackets the iteration of Gatys with the same mean loss; "
-        f"{found.pairs} pairs of {found.paintings} paintings and held-out photos."
+        f"{found.pairs} pairs of {_paintings(found.paintings)} and held-out photos, squares of "
+        f"{settings['side']} pixels; optimiser {settings['optimizer']}, begun with "
+        f"{settings['init']}."
     )
     return _block(table, columns, caption, cells)
 
@@ -134,7 +137,7 @@ def sweep(cells: Mapping[str, Cell]) -> str | None:
         return None
     settings = next(c["settings"] for key, c in cells.items() if key != "cost")
     caption = (
-        f"{min(row.paintings for row in rows)} paintings, {settings['held_out_count']} held-out "
+        f"{_paintings(min(row.paintings for row in rows))}, {settings['held_out_count']} held-out "
         f"photos of {settings['side']} pixels; {settings['steps']} steps of {settings['batch']} "
         f"crops of {settings['crop']} pixels."
     )
@@ -164,8 +167,12 @@ def diversity(cells: Mapping[str, Cell]) -> str | None:
         "content": "content",
     }
     sheets = [f"![{sheet}](papers/{sheet})" for row in rows for sheet in row.sheets[:1]]
-    caption = f"{rows[0].paintings} paintings."
+    caption = f"{_paintings(rows[0].paintings)}."
     return _block(table, columns, caption, cells) + "\n" + "\n".join([*sheets, ""])
+
+
+def _paintings(count: int) -> str:
+    return "1 painting" if count == 1 else f"{count} paintings"
 
 
 def _block(

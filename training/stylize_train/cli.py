@@ -122,7 +122,7 @@ def command_line(args: argparse.Namespace) -> str:
         elif name == "start_from":
             words += [option, "CHECKPOINT"]
         elif isinstance(value, tuple):
-            words += [option, ",".join(str(v) for v in value)]
+            words += [option, ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)]
         else:
             words += [option, PATHS.get(name) or shlex.quote(str(value))]
     return " ".join(words)

@@ -96,6 +96,7 @@ def test_labels() -> None:
     assert variant.generator == "residual"
     assert variant.options == {"width": 16, "norm": "batch", "noise_channels": 3}
     assert Variant.parse("pyramid").options == {}
+    assert Variant.parse("residual-16-instance") == Variant.parse("residual-16")
     with pytest.raises(UserError, match="'wide'"):
         Variant.parse("lite-wide")
 
@@ -171,7 +172,7 @@ def study(name: str, folder: Path, words: list[str], **extra: object) -> Study:
 
 
 def test_iterations_experiment(study_arguments: list[str], tmp_path: Path) -> None:
-    extra = {"generators": ["lite-8"], "iterations": 6, "init": "content"}
+    extra = {"generators": ["lite-8"], "iterations": 6, "optimizer": "lbfgs", "init": "content"}
     iterations.experiment(study("iterations", tmp_path, study_arguments, **extra))
     cells = read_cells(tmp_path / "iterations.json")
     assert sorted(cells) == ["gatys/painting/photo-0", "gatys/painting/photo-1", "lite-8/painting"]
@@ -183,6 +184,8 @@ def test_iterations_experiment(study_arguments: list[str], tmp_path: Path) -> No
     photos = cells["lite-8/painting"]["photos"].values()
     style = sum(losses[0] for losses in photos) / 2
     assert found.generators["lite-8"]["style"] == pytest.approx(style)
+    table = tables.iterations(cells)
+    assert table is not None and "| Gatys, 6 iterations |" in table and "64 pixels; optim" in table
     before = (tmp_path / "iterations.json").read_bytes()
     iterations.experiment(study("iterations", tmp_path, study_arguments, **extra))
     assert (tmp_path / "iterations.json").read_bytes() == before
@@ -233,7 +236,7 @@ def test_plots_are_drawn_the_same_twice(study_arguments: list[str], tmp_path: Pa
     extra = {"generators": ["lite-4"], "measured": 1, "size": 64, "runs": 1}
     timing.experiment(study("timing", tmp_path, study_arguments, **extra))
     sweep.experiment(study("sweep", tmp_path, study_arguments, **extra))
-    extra |= {"iterations": 2, "init": "noise"}
+    extra |= {"iterations": 2, "optimizer": "adam", "init": "noise"}
     iterations.experiment(study("iterations", tmp_path, study_arguments, **extra))
     written = plots.draw(tmp_path)
     assert [path.name for path in written] == [f"{name}.svg" for name in plots.PLOTS]
