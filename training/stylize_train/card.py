@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .cost import macs_per_pixel
 from .export import About, to_onnx
 from .files import write_whole
-from .onnx_graph import macs_per_pixel
 from .train import Result
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The command line: ``stylize-train train | export | evaluate | stylize``."""
+"""The command line: ``stylize-train COMMAND``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,16 +11,15 @@ from pathlib import Path
 
 import torch
 
-from . import __version__, vgg
+from . import __version__, compare, evaluate, gatys, loss_options
 from .card import write_card
 from .checkpoint import read_checkpoint
-from .data import list_photos, read_image
+from .data import read_image
 from .errors import UserError
 from .export import About, export
 from .generators import GENERATORS, TASKS, create
-from .losses import PerceptualLoss, Weights
 from .norms import NORMS
-from .render import evaluate, stylize
+from .render import stylize
 from .train import Config, Result, Trainer, run
 
 PATHS = {"style": "PAINTING", "content": "PHOTOS", "out": "MODEL.onnx", "vgg": "VGG.safetensors"}
@@ -55,15 +53,6 @@ def parser() -> argparse.ArgumentParser:
     _about_options(p)
     p.set_defaults(run=_export)
 
-    p = commands.add_parser("evaluate", help="losses of a model on photos, as JSON")
-    p.add_argument("model", type=Path)
-    p.add_argument("--style", type=Path, required=True, help="the painting")
-    p.add_argument("--content", type=Path, required=True, help="folder of photos")
-    p.add_argument("--only", default="*", help="file name pattern of the photos")
-    p.add_argument("--style-size", type=int, default=Config.style_size)
-    _vgg_options(p)
-    p.set_defaults(run=_evaluate)
-
     p = commands.add_parser("stylize", help="render a picture or a folder of pictures")
     p.add_argument("model", type=Path)
     p.add_argument("source", type=Path)
@@ -71,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--size", type=int, help="resize to this longer side first, pixels")
     p.add_argument("--seed", type=int, default=0, help="of the noise, if the model takes any")
     p.set_defaults(run=_stylize)
+    evaluate.add_command(commands)
+    compare.add_command(commands)
+    gatys.add_command(commands)
     return top
 
 
@@ -96,14 +88,6 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--steps", type=int, default=d.steps)
     p.add_argument("--batch", type=int, default=d.batch, help="crops per step")
     p.add_argument("--crop", type=int, default=d.crop, help="side of a crop, pixels")
-    p.add_argument(
-        "--style-size", type=int, default=d.style_size, help="longer side of the painting, pixels"
-    )
-    p.add_argument("--style-weight", type=float, default=d.style_weight)
-    p.add_argument("--content-weight", type=float, default=d.content_weight)
-    p.add_argument("--tv", type=float, default=d.tv, help="weight of smoothness")
-    p.add_argument("--lattice", type=float, default=d.lattice, help="weight against fixed patterns")
-    p.add_argument("--scales", type=_numbers, default=d.scales, help="style weight at 1, 1/2, ...")
     p.add_argument("--lr", type=float, default=d.lr, help="Adam's rate at the start")
     p.add_argument("--schedule", default=d.schedule, choices=("linear", "cosine"))
     p.add_argument("--ema", type=float, default=d.ema, help="decay of averaged weights; 0: none")
@@ -116,14 +100,9 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--checkpoint-every", type=float, default=60.0, help="seconds")
     p.add_argument("--resume", action="store_true", help="continue from the checkpoint")
     p.add_argument("--start-from", type=Path, help="take the weights of this checkpoint")
-    _vgg_options(p)
+    loss_options.add_arguments(p)
     _about_options(p)
     p.set_defaults(run=_train)
-
-
-def _vgg_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--vgg", help="VGG-19 weights (.safetensors); default: torchvision's")
-    p.add_argument("--vgg-convention", default="auto", choices=("auto", *vgg.CONVENTIONS))
 
 
 def _about_options(p: argparse.ArgumentParser) -> None:
@@ -135,10 +114,6 @@ def _about_options(p: argparse.ArgumentParser) -> None:
 
 def _integers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
 
 
 def _about(args: argparse.Namespace) -> About:
@@ -163,7 +138,7 @@ def command_line(args: argparse.Namespace) -> str:
         elif value is True:
             words.append(option)
         elif isinstance(value, tuple):
-            words += [option, ",".join(f"{v:g}" for v in value)]
+            words += [option, ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)]
         else:
             words += [option, PATHS.get(name) or shlex.quote(str(value))]
     return " ".join(words)
@@ -204,12 +179,6 @@ def _train_one(args: argparse.Namespace) -> None:
         steps=args.steps,
         batch=args.batch,
         crop=args.crop,
-        style_size=args.style_size,
-        style_weight=args.style_weight,
-        content_weight=args.content_weight,
-        tv=args.tv,
-        lattice=args.lattice,
-        scales=args.scales,
         lr=args.lr,
         schedule=args.schedule,
         ema=args.ema,
@@ -218,8 +187,7 @@ def _train_one(args: argparse.Namespace) -> None:
         compile=args.compile,
         exclude=tuple(args.exclude),
         seed=args.seed,
-        vgg=args.vgg,
-        vgg_convention=args.vgg_convention,
+        **vars(loss_options.from_arguments(args)),
     )
     trainer = Trainer(config, device=device)
     if args.start_from:
@@ -251,18 +219,6 @@ def _export(args: argparse.Namespace) -> None:
     generator.load_state_dict(state["average"] or state["generator"])
     difference = export(generator, _about(args), args.out)
     print(f"{args.out}: within {difference:.3f} grey levels of PyTorch, step {state['step']}")
-
-
-def _evaluate(args: argparse.Namespace) -> None:
-    weights = Weights()
-    path = Path(args.vgg) if args.vgg else None
-    defaults = Config("", "")
-    network = vgg.load(path, args.vgg_convention, (*defaults.style_layers, defaults.content_layer))
-    style = read_image(args.style, long_side=args.style_size)[None].float().div(255)
-    loss = PerceptualLoss(network, style, weights)
-    photos = [p for p in list_photos(args.content) if p.match(args.only)]
-    numbers = {"photos": len(photos), **evaluate(args.model, loss, photos)}
-    print(json.dumps(numbers, indent=2))
 
 
 def _stylize(args: argparse.Namespace) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the generator is trained for: perceptual losses on VGG-19 features.
+"""What the generator is trained for: perceptual losses on VGG features.
 
 Every style and content term is divided by the energy of its own target, so a weight
 means the same for every painting, photo and VGG convention.
@@ -7,17 +7,19 @@ means the same for every painting, photo and VGG convention.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .errors import UserError
 from .vgg import Vgg
 
 STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv3_4")
 CONTENT_LAYER = "conv3_1"
+"""Default layers of VGG-19; ``loss_options.DEFAULT_LAYERS`` has those of VGG-16."""
 SCALES = (1.0, 0.8, 0.5)
 """Weights of the image pyramid: full size, a half, a quarter, ..."""
 
@@ -31,6 +33,16 @@ def gram(features: Tensor) -> Tensor:
     n, c, h, w = features.shape
     flat = features.reshape(n, c, h * w)
     return torch.bmm(flat, flat.transpose(1, 2)).float() / (h * w)
+
+
+def mean_std(features: Tensor) -> Tensor:
+    """Mean and (biased) deviation of each channel: [N, C, H, W] to float32 [N, 2C].
+
+    The style statistics of Huang and Belongie, "Arbitrary Style Transfer in Real-Time with
+    Adaptive Instance Normalization" (arXiv:1703.06868), eq. 13.
+    """
+    deviation, mean = torch.std_mean(features.float(), dim=(2, 3), correction=0)
+    return torch.cat([mean, deviation], dim=1)
 
 
 def pyramid(image: Tensor, levels: int) -> list[Tensor]:
@@ -68,6 +80,14 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
     return relative_error(standardized(features), standardized(target))
 
 
+def plain_content_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Squared difference of the features themselves, relative to the photo's energy.
+
+    Johnson, Alahi and Fei-Fei (arXiv:1603.08155), eq. 2, up to the divisor.
+    """
+    return relative_error(features.float(), target.float())
+
+
 def total_variation(image: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, both directions. [N, C, H, W] in 0..1."""
     dx = (image[..., :, 1:] - image[..., :, :-1]).abs().mean()
@@ -95,6 +115,19 @@ def lattice(image: Tensor, period: int = 4, window: int = 32) -> Tensor:
     return (phases - phases.mean((3, 5), keepdim=True)).square().mean()
 
 
+STATISTICS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
+    "gram": (gram,),
+    "mean-std": (mean_std,),
+    "both": (gram, mean_std),
+}
+"""What a style layer compares; the errors of ``both`` are averaged."""
+
+CONTENT_TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "standardized": content_loss,
+    "plain": plain_content_loss,
+}
+
+
 @dataclass
 class Weights:
     """Weights of the terms (dimensionless)."""
@@ -109,17 +142,20 @@ class Weights:
 class PerceptualLoss:
     """Style, content, smoothness and lattice of a stylized batch.
 
-    The style term is the mean over layers of the relative Gram error, averaged over the
-    pyramid with the weights ``scales``; a value of 1 is what a black image would get.
-    With a VGG cut after block 3 the pyramid restores the scale that deeper layers see.
+    The style term is the mean over layers of the relative error of Gram matrices (or
+    means and deviations), averaged over the pyramid with the weights ``scales``; a value
+    of 1 is what features of zero would get. With a VGG cut after block 3 the pyramid
+    restores the scale that deeper layers see.
 
     Args:
         vgg: the loss network.
         style: [1, 3, H, W], RGB in 0..1, already at the size that sets the strokes.
         weights: weights of the terms.
-        style_layers: layers of the Gram matrices.
+        style_layers: layers of the style statistics.
         content_layer: layer of the content term.
         autocast: evaluate VGG in bfloat16 (sums and losses stay float32).
+        statistics: a key of ``STATISTICS``.
+        content_term: a key of ``CONTENT_TERMS``.
     """
 
     def __init__(
@@ -130,19 +166,42 @@ class PerceptualLoss:
         style_layers: Sequence[str] = STYLE_LAYERS,
         content_layer: str = CONTENT_LAYER,
         autocast: bool = False,
+        statistics: str = "gram",
+        content_term: str = "standardized",
     ) -> None:
+        if statistics not in STATISTICS or content_term not in CONTENT_TERMS:
+            known = [", ".join(table) for table in (STATISTICS, CONTENT_TERMS)]
+            raise UserError(
+                f"style statistics are {known[0]} and content terms {known[1]}; "
+                f"asked for were '{statistics}' and '{content_term}'."
+            )
         self.vgg = vgg
+        self.device = style.device
         self.weights = weights
         self.style_layers = tuple(style_layers)
         self.content_layer = content_layer
         self.autocast = autocast
+        self.statistics = STATISTICS[statistics]
+        self.content_error = CONTENT_TERMS[content_term]
         total = sum(weights.scales)
         self.scale_weights = tuple(w / total for w in weights.scales)
+        least = vgg.stride * 2 ** (len(weights.scales) - 1)
+        if min(style.shape[2:]) < least:
+            raise UserError(
+                f"the painting is {style.shape[3]} x {style.shape[2]} pixels, and this loss needs "
+                f"at least {least}: use a larger --style-size or fewer --scales."
+            )
         with torch.no_grad():
-            self.targets = [
-                {name: gram(f.float()) for name, f in self.features(image, style_layers).items()}
+            features = [
+                self.features(image, style_layers)
                 for image in pyramid(style, len(self.scale_weights))
             ]
+            self.targets = [
+                {name: [s(f.float()) for s in self.statistics] for name, f in level.items()}
+                for level in features
+            ]
+            squares = [f.float().square().mean().item() for f in features[0].values()]
+        self._trace = sum(squares) / len(squares)
 
     def features(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """VGG features, in bfloat16 if asked for."""
@@ -150,13 +209,17 @@ class PerceptualLoss:
             return self.vgg(image, layers)
 
     def style_trace(self) -> float:
-        """Trace of the target's Gram matrices, mean over layers, relative to their size.
+        """Trace of the painting's Gram matrices, mean over layers, relative to their size.
 
         Paintings with a large trace make a method flicker more (Gupta et al.,
         arXiv:1705.02092): compare paintings with it.
         """
-        traces = [g.diagonal(dim1=1, dim2=2).mean().item() for g in self.targets[0].values()]
-        return sum(traces) / len(traces)
+        return self._trace
+
+    @torch.no_grad()
+    def content_target(self, photo: Tensor) -> Tensor:
+        """What the content term compares with; [N, 3, H, W] in 0..1 to features."""
+        return self.features(photo, [self.content_layer])[self.content_layer]
 
     def __call__(self, output: Tensor, photo: Tensor) -> dict[str, Tensor]:
         """Losses of ``output`` against the painting and the ``photo`` it came from.
@@ -164,8 +227,10 @@ class PerceptualLoss:
         Both are [N, 3, H, W] in 0..1. Returns scalars: style, content, tv, lattice
         (unweighted) and total (weighted).
         """
-        with torch.no_grad():
-            target = self.features(photo, [self.content_layer])[self.content_layer]
+        return self.against(output, self.content_target(photo))
+
+    def against(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The same, with the photo given by its ``content_target``."""
         style = output.new_zeros(())
         content = output.new_zeros(())
         levels = zip(
@@ -177,8 +242,12 @@ class PerceptualLoss:
                 layers.append(self.content_layer)
             features = self.features(image, layers)
             if level == 0:
-                content = content_loss(features[self.content_layer], target)
-            errors = [relative_error(gram(features[n].float()), targets[n]) for n in targets]
+                content = self.content_error(features[self.content_layer], target)
+            errors = [
+                relative_error(statistic(features[name].float()), value)
+                for name, values in targets.items()
+                for statistic, value in zip(self.statistics, values, strict=True)
+            ]
             style = style + weight * torch.stack(errors).mean()
         tv = total_variation(output)
         terms = {"style": style, "content": content, "tv": tv, "lattice": lattice(output)}

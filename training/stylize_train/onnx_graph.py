@@ -8,7 +8,6 @@ that are folded at load, sizes left free.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -189,37 +188,6 @@ class GraphWriter:
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model)
         return model
-
-
-def macs_per_pixel(model: onnx.ModelProto) -> float:
-    """Multiply-accumulates of all convolutions of a model per pixel of its output.
-
-    Padded pixels that are cut off again are not counted: a transposed convolution by ``s``
-    reads k/s x k/s input pixels for each of its output.
-    """
-    side = 1024
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    for value in fixed.graph.input:
-        for dim in value.type.tensor_type.shape.dim[2:]:
-            _, _, divisor = dim.dim_param.partition("/")
-            dim.dim_value = side // int(divisor or 1)
-    shapes: dict[str, list[int]] = {}
-    inferred = onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph
-    for value in (*inferred.value_info, *inferred.output):
-        shapes[value.name] = [d.dim_value for d in value.type.tensor_type.shape.dim]
-    kernels = {w.name: list(w.dims) for w in model.graph.initializer}
-    total = 0.0
-    for node in model.graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose"):
-            continue
-        kernel = kernels[node.input[1]]
-        height, width = shapes[node.output[0]][2:]
-        work = height * width * math.prod(kernel)
-        if node.op_type == "ConvTranspose":
-            work /= math.prod(next(a.ints for a in node.attribute if a.name == "strides"))
-        total += work
-    return total / side**2
 
 
 def _value(name: str, channels: int, divisor: int = 1) -> onnx.ValueInfoProto:

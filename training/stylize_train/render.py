@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Pictures through an exported model, and how good it is on photos it has not seen."""
+"""Pictures through an exported model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from .data import list_photos, read_image, read_pictures
 from .errors import UserError
 from .export import session
-from .losses import PerceptualLoss, total_variation
+from .files import write_whole
 from .onnx_graph import INPUT
 
 
@@ -66,12 +66,23 @@ class Model:
 
 def save_image(path: Path, image: Tensor) -> None:
     """Write float [3, H, W] in 0..1 as an 8-bit picture; the ending decides the format."""
+    write_image(path, to_pil(image))
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """Float [3, H, W] in 0..1 to 8 bits."""
     levels = image.mul(255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        Image.fromarray(levels.numpy()).save(path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"cannot write {path}: {error}.") from None
+    return Image.fromarray(levels.contiguous().numpy())
+
+
+def write_image(path: Path, image: Image.Image) -> None:
+    """Write whole or not at all; the ending decides the format."""
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise UserError(f"cannot write {path}: no picture format ends in '{path.suffix}'.")
+    encoded = io.BytesIO()
+    image.save(encoded, kind)
+    write_whole(path, encoded.getvalue())
 
 
 def stylize(model: Path, source: Path, target: Path, size: int | None = None, seed: int = 0) -> int:
@@ -87,41 +98,3 @@ def stylize(model: Path, source: Path, target: Path, size: int | None = None, se
         save_image(target / path.name, network(image))
         written += 1
     return written
-
-
-@torch.no_grad()
-def evaluate(model: Path, loss: PerceptualLoss, photos: Sequence[Path]) -> dict[str, float]:
-    """Mean losses of a model on photos, beside those of the untouched photos.
-
-    ``*_photo`` is what the photo itself scores: its style term is the distance there was
-    to go. ``noise_gain`` is how much stronger grain (sigma 1 %) is in the output than in
-    the input, as a ratio of root mean squares: a cheap sign of flicker. ``lattice_levels`` is
-    the strength of a fixed pattern in grey levels.
-    """
-    if not photos:
-        raise UserError("there is no photo to evaluate on.")
-    network = Model(model)
-    random = torch.Generator().manual_seed(0)
-    rows: list[dict[str, float]] = []
-    for path in photos:
-        source = read_image(path)
-        photo = source[None].float().div(255)
-        output = network(source)[None]
-        grain = (photo + 0.01 * torch.randn(photo.shape, generator=random)).clamp(0, 1)
-        grainy = grain.mul(255).round().to(torch.uint8)[0]
-        shift = network(grainy)[None] - output
-        given = grainy[None].float().div(255) - photo
-        after, before = loss(output, photo), loss(photo, photo)
-        rows.append(
-            {
-                "style": after["style"].item(),
-                "style_photo": before["style"].item(),
-                "content": after["content"].item(),
-                "tv": after["tv"].item(),
-                "lattice_levels": 255 * after["lattice"].sqrt().item(),
-                "lattice_photo": 255 * before["lattice"].sqrt().item(),
-                "tv_photo": total_variation(photo).item(),
-                "noise_gain": (shift.square().mean() / given.square().mean()).sqrt().item(),
-            }
-        )
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

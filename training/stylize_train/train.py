@@ -18,19 +18,19 @@ from tqdm import tqdm
 
 from . import vgg
 from .checkpoint import read_checkpoint, write_checkpoint
-from .data import Blank, Photos, Source, fork, read_image
+from .data import Blank, Photos, Source, fork
 from .diversity import entropy
 from .errors import UserError
 from .files import append_json, write_whole
 from .generators import Generator, create
-from .losses import CONTENT_LAYER, SCALES, STYLE_LAYERS, PerceptualLoss, Weights
+from .loss_options import LossOptions, load_network, perceptual_loss, read_style
 
 COMPILED_TOLERANCE = 0.01
 """Greatest root mean square by which compiling may change an output in 0..1: bfloat16's share."""
 
 
 @dataclass
-class Config:
+class Config(LossOptions):
     """Everything that decides a training run; kept in the checkpoint and the card."""
 
     style: str
@@ -40,14 +40,6 @@ class Config:
     steps: int = 3000
     batch: int = 2
     crop: int = 224
-    style_size: int = 896
-    style_weight: float = 16.0
-    content_weight: float = 1.5
-    tv: float = 0.02
-    lattice: float = 1000.0
-    scales: tuple[float, ...] = SCALES
-    style_layers: tuple[str, ...] = STYLE_LAYERS
-    content_layer: str = CONTENT_LAYER
     lr: float = 1e-3
     schedule: str = "linear"
     ema: float = 0.0
@@ -56,8 +48,6 @@ class Config:
     compile: bool = False
     exclude: tuple[str, ...] = ()
     seed: int = 1
-    vgg: str | None = None
-    vgg_convention: str = "auto"
 
     @property
     def texture(self) -> bool:
@@ -66,9 +56,10 @@ class Config:
 
     def check(self) -> None:
         """Refuse values that cannot work."""
+        self.check_loss()
         if not self.content and not self.texture:
             raise UserError("--content is missing: a folder of photos to learn on.")
-        least = {"steps": 1, "batch": 1, "crop": 32, "style_size": 32}
+        least = {"steps": 1, "batch": 1, "crop": 32}
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise UserError(f"--{name.replace('_', '-')} must be at least {minimum}.")
@@ -83,8 +74,6 @@ class Config:
                 "--diversity compares outputs for different noise: it needs --noise-channels "
                 "of at least 1 and --batch of at least 2."
             )
-        if not self.scales or min(self.scales) < 0 or sum(self.scales) <= 0:
-            raise UserError("--scales needs weights that are not negative and not all zero.")
 
 
 @dataclass
@@ -138,23 +127,12 @@ class Trainer:
         self.device = torch.device(device)
         self.autocast = autocast_helps(self.device) if autocast is None else autocast
         self.photos = source(config, self.device)
-        style = read_image(Path(config.style), long_side=config.style_size)
-        layers = (*config.style_layers, config.content_layer)
-        if loss_network is None:
-            path = Path(config.vgg) if config.vgg else None
-            loss_network = vgg.load(path, config.vgg_convention, layers)
-        self.loss = PerceptualLoss(
-            loss_network.to(self.device),
-            style[None].float().div(255).to(self.device),
-            Weights(
-                config.style_weight,
-                config.content_weight,
-                config.tv,
-                config.lattice,
-                config.scales,
-            ),
-            config.style_layers,
-            config.content_layer,
+        style = read_style(Path(config.style), config.style_size)
+        network = loss_network or load_network(config)
+        self.loss = perceptual_loss(
+            config,
+            network.to(self.device),
+            style.to(self.device),
             self.autocast,
         )
         torch.manual_seed(config.seed)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The loss network: features of VGG-19 (Simonyan and Zisserman, arXiv:1409.1556)."""
+"""The loss network: features of VGG-19 or VGG-16 (Simonyan and Zisserman, arXiv:1409.1556)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,33 +19,60 @@ PLAN: tuple[tuple[int, ...], ...] = (
     (512, 512, 512, 512),
     (512, 512, 512, 512),
 )
-"""Output channels of each 3x3 convolution, block by block; blocks are joined by 2x2 max pooling."""
+"""VGG-19: output channels of each 3x3 convolution, block by block; 2x2 pooling joins blocks."""
 
-LAYERS: tuple[str, ...] = tuple(
-    f"conv{b}_{i}" for b, block in enumerate(PLAN, 1) for i in range(1, len(block) + 1)
-)
+NETWORKS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "vgg19": PLAN,
+    "vgg16": tuple(block[:3] for block in PLAN),
+}
+"""Plans by name; VGG-16 is VGG-19 without the fourth convolution of blocks 3 to 5."""
+
 CONVENTIONS = ("caffe", "torchvision")
+POOLINGS = ("max", "average")
+
+
+def layer_names(network: str = "vgg19") -> tuple[str, ...]:
+    """All convolutions of a network in order: ``conv1_1``, ``conv1_2``, ``conv2_1``, ..."""
+    if network not in NETWORKS:
+        raise UserError(f"there is no loss network '{network}'; known are: {', '.join(NETWORKS)}.")
+    plan = enumerate(NETWORKS[network], 1)
+    return tuple(f"conv{b}_{i}" for b, block in plan for i in range(1, len(block) + 1))
 
 
 class Vgg(nn.Module):
-    """VGG-19 up to the deepest layer asked for; frozen.
+    """A VGG up to the deepest layer asked for; frozen.
 
     Args:
         weights: ``convB_L.weight`` [out, in, 3, 3] and ``convB_L.bias`` [out].
         convention: how pixels are prepared. ``caffe``: 0..255, BGR, channel means
             subtracted. ``torchvision``: 0..1, RGB, mean subtracted, divided by deviation.
         layers: the layers that will be read; deeper ones are left out.
+        network: ``vgg19`` or ``vgg16``.
+        pooling: ``max``, as trained, or ``average``, which Gatys, Ecker and Bethge (CVPR 2016,
+            section 2) found to give slightly more appealing results. Averages are not scaled
+            up: the root mean square of max-pooled features is 1.1 to 1.8 times larger, but
+            a loss relative to a target through the same network does not see that factor.
     """
 
     def __init__(
-        self, weights: dict[str, Tensor], convention: str, layers: Collection[str]
+        self,
+        weights: Mapping[str, Tensor],
+        convention: str,
+        layers: Collection[str],
+        network: str = "vgg19",
+        pooling: str = "max",
     ) -> None:
         super().__init__()
-        unknown = sorted(set(layers) - set(LAYERS))
+        known = layer_names(network)
+        unknown = sorted(set(layers) - set(known))
         if unknown:
-            raise UserError(f"VGG-19 has no layer '{unknown[0]}' (conv1_1 ... conv5_4).")
-        self.names = LAYERS[: 1 + max(LAYERS.index(name) for name in layers)]
-        missing = [name for name in self.names if f"{name}.weight" not in weights]
+            raise UserError(
+                f"{title(network)} has no layer '{unknown[0]}' ({known[0]} ... {known[-1]})."
+            )
+        if pooling not in POOLINGS:
+            raise UserError(f"unknown pooling '{pooling}': use max or average.")
+        self.names = known[: 1 + max(known.index(name) for name in layers)]
+        missing = [name for name in self.names if name not in held_layers(weights, network)]
         if missing:
             raise UserError(
                 f"the VGG weights lack {missing[0]}, which a loss on {self.names[-1]} needs; "
@@ -57,6 +84,9 @@ class Vgg(nn.Module):
             conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
             conv.load_state_dict({"weight": weight, "bias": weights[f"{name}.bias"]})
             self.convs[name] = conv
+        self.network = network
+        self.stride = 2 ** (len({name[: len("conv1")] for name in self.names}) - 1)
+        self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         if convention == "caffe":
             scale, mean = torch.full((3,), 255.0), torch.tensor([123.68, 116.779, 103.939])
             self._swap = True
@@ -91,21 +121,38 @@ class Vgg(nn.Module):
         features: dict[str, Tensor] = {}
         for name in self.names[: last + 1]:
             if name.endswith("_1") and name != "conv1_1":
-                x = F.max_pool2d(x, 2)
+                x = self._pool(x, 2)
             x = F.relu(self.convs[name](x))
             if name in wanted:
                 features[name] = x
         return features
 
 
-def load(path: Path | None, convention: str, layers: Collection[str]) -> Vgg:
-    """Read weights from a safetensors file, or (``path`` None) those torchvision downloads.
+def title(network: str) -> str:
+    """A network's name in prose: ``VGG-19``."""
+    return network.upper().replace("VGG", "VGG-")
+
+
+def held_layers(weights: Mapping[str, Tensor], network: str = "vgg19") -> tuple[str, ...]:
+    """The layers that a set of weights reaches: all before the first that it lacks."""
+    held: list[str] = []
+    for name in layer_names(network):
+        if not {f"{name}.weight", f"{name}.bias"} <= weights.keys():
+            break
+        held.append(name)
+    return tuple(held)
+
+
+def read_weights(
+    path: Path | None, convention: str = "auto", network: str = "vgg19"
+) -> tuple[dict[str, Tensor], str]:
+    """Weights and pixel convention of a safetensors file, or (``path`` None) of torchvision.
 
     ``convention`` is ``caffe``, ``torchvision`` or ``auto``: tell it from the file.
     """
     if path is None:
-        return Vgg(_from_torchvision(), "torchvision", layers)
-    weights, found = _from_file(path)
+        return _from_torchvision(network), "torchvision"
+    weights, found = _from_file(path, network)
     if convention == "auto":
         if found is None:
             raise UserError(
@@ -113,7 +160,7 @@ def load(path: Path | None, convention: str, layers: Collection[str]) -> Vgg:
                 "give --vgg-convention caffe or torchvision."
             )
         convention = found
-    return Vgg(weights, convention, layers)
+    return weights, convention
 
 
 def random_weights(seed: int = 0, widths: tuple[tuple[int, ...], ...] = PLAN) -> dict[str, Tensor]:
@@ -130,7 +177,27 @@ def random_weights(seed: int = 0, widths: tuple[tuple[int, ...], ...] = PLAN) ->
     return weights
 
 
-def _from_file(path: Path) -> tuple[dict[str, Tensor], str | None]:
+def _from_file(path: Path, network: str) -> tuple[dict[str, Tensor], str | None]:
+    weights, metadata = read_safetensors(path)
+    if "features.0.weight" in weights:
+        return _rename_torchvision(weights, network), metadata.get("convention", "torchvision")
+    if "conv0.weight" in weights:
+        raise UserError(f"{path} is a distilled VGG, which can only judge: give it with --judge.")
+    if "conv1_1.weight" not in weights:
+        raise UserError(
+            f"{path} holds no {title(network)}: neither conv1_1.weight nor features.0.weight."
+        )
+    foreign = {name.rsplit(".", 1)[0] for name in weights} - set(layer_names(network))
+    if foreign & set(layer_names("vgg19")):
+        raise UserError(f"{path} holds VGG-19: say --loss-network vgg19.")
+    said = metadata.get("convention")
+    if said is None and "BGR" in metadata.get("preprocessing", ""):
+        said = "caffe"
+    return weights, said
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors as float32, and the metadata, of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -141,21 +208,14 @@ def _from_file(path: Path) -> tuple[dict[str, Tensor], str | None]:
         raise UserError(f"the VGG file {path} does not exist.") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable safetensors file: {error}.") from None
-    if "features.0.weight" in weights:
-        return _rename_torchvision(weights), metadata.get("convention", "torchvision")
-    if "conv1_1.weight" not in weights:
-        raise UserError(f"{path} holds no VGG-19: neither conv1_1.weight nor features.0.weight.")
-    said = metadata.get("convention")
-    if said is None and "BGR" in metadata.get("preprocessing", ""):
-        said = "caffe"
-    return weights, said
+    return weights, metadata
 
 
-def _rename_torchvision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _rename_torchvision(weights: dict[str, Tensor], network: str) -> dict[str, Tensor]:
     """``features.N`` to ``convB_L``: indices count convolutions, ReLUs and poolings."""
     renamed: dict[str, Tensor] = {}
     index = 0
-    for b, block in enumerate(PLAN, 1):
+    for b, block in enumerate(NETWORKS[network], 1):
         for i in range(1, len(block) + 1):
             for part in ("weight", "bias"):
                 key = f"features.{index}.{part}"
@@ -166,16 +226,17 @@ def _rename_torchvision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _from_torchvision() -> dict[str, Tensor]:
+def _from_torchvision(network: str) -> dict[str, Tensor]:
     try:
-        from torchvision.models import VGG19_Weights
+        from torchvision.models import VGG16_Weights, VGG19_Weights
     except ImportError:
         raise UserError(
-            "the default VGG-19 weights need torchvision (pip install 'stylize-train[vgg]'); "
-            "or give a file with --vgg."
+            f"the default {title(network)} weights need torchvision "
+            "(pip install 'stylize-train[vgg]'); or give a file with --vgg."
         ) from None
+    chosen = {"vgg16": VGG16_Weights, "vgg19": VGG19_Weights}[network].IMAGENET1K_V1
     try:
-        state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True)
+        state = chosen.get_state_dict(progress=True)
     except OSError as error:
-        raise UserError(f"torchvision could not download VGG-19: {error}.") from None
-    return _rename_torchvision(state)
+        raise UserError(f"torchvision could not download {title(network)}: {error}.") from None
+    return _rename_torchvision(state, network)

@@ -13,10 +13,10 @@ from conftest import picture
 from PIL import Image
 
 from stylize_train import __version__
+from stylize_train.cost import macs_per_pixel
 from stylize_train.export import About, export, greatest_difference, to_onnx
 from stylize_train.generators import Generator, create
 from stylize_train.norms import NORMS
-from stylize_train.onnx_graph import macs_per_pixel
 from stylize_train.render import Model, stylize
 
 ABOUT = About("waves", "Waves", "Nobody", "MPL-2.0")

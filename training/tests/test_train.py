@@ -105,7 +105,7 @@ def test_bad_input_gets_one_sentence(
     assert "not a picture" in train(style=weights)
     assert "photo folder" in train(content=tmp_path / "none")
     assert "--vgg-convention" in train()
-    assert "lack conv3_2" in train(vgg_convention="caffe")
+    assert "lack conv3_2" in train(vgg_convention="caffe", style_layers="conv1_2,conv3_2")
     assert "safetensors" in train(vgg=painting)
     assert "--lr" in train(lr=0)
     assert "--crop" in train(crop=8)

@@ -128,7 +128,7 @@ class Generator(nn.Module, ABC):
     def macs_per_pixel(self) -> float:
         """Multiply-accumulates of all convolutions per input pixel, as trained.
 
-        ``onnx_graph.macs_per_pixel`` counts those of an exported model.
+        ``cost.macs_per_pixel`` counts those of an exported model.
         """
         total, size = 0, self.minimum_size
 

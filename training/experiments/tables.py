@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Tables of results in Markdown; None where an experiment has no finished cell yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from stylize_train.compare import markdown
+
+from . import analysis
+from .results import Cell
+
+Fragment = Callable[[Mapping[str, Cell]], str | None]
+
+
+def norms(cells: Mapping[str, Cell]) -> str | None:
+    """Losses with each norm, ratios to instance normalization, and the two further experiments."""
+    rows = analysis.norm_rows(cells)
+    if not rows:
+        return None
+    reference = {row.generator: row for row in rows if row.norm == "instance"}
+    table = []
+    for row in rows:
+        best = reference.get(row.generator)
+        final = row.curve[-1][1] if row.curve else None
+        table.append(
+            {
+                "generator": row.generator,
+                "norm": row.norm,
+                "training": final,
+                "style": row.held_out["style"],
+                "content": row.held_out["content"],
+                "objective": row.objective,
+                "ratio": row.objective / best.objective if best else None,
+                "reached": _reached(best, final),
+                "contrast": row.contrast_change,
+                "frozen": row.frozen_objective,
+            }
+        )
+    columns = {
+        "generator": "generator",
+        "norm": "norm",
+        "training": "training loss",
+        "style": "style",
+        "content": "content",
+        "objective": "weighted sum",
+        "ratio": "ratio to instance",
+        "reached": "step at which instance has this training loss",
+        "contrast": "change at half contrast, grey levels",
+        "frozen": "weighted sum with fixed statistics",
+    }
+    settings = next(iter(cells.values()))["settings"]
+    caption = (
+        f"{_paintings(rows[0].paintings)}, {settings['held_out_count']} held-out photos of "
+        f"{settings['side']} pixels; {settings['steps']} steps of {settings['batch']} crops of "
+        f"{settings['crop']} pixels, seed {settings['seed']}."
+    )
+    return _block(table, columns, caption, cells)
+
+
+def _reached(best: analysis.NormRow | None, value: float | None) -> str | None:
+    if best is None or value is None:
+        return None
+    step = analysis.first_step_below(best.curve, value)
+    return f"{step:,.0f} of {best.steps:,}" if step is not None else "never"
+
+
+def iterations(cells: Mapping[str, Cell]) -> str | None:
+    """Mean losses of the generators and the iterations of Gatys that reach them."""
+    found = analysis.equivalence(cells)
+    if found is None:
+        return None
+    table = []
+    for label, losses in sorted(found.generators.items()):
+        row: dict[str, str | float | None] = {"generator": label}
+        for name, place in found.places[label].items():
+            at = f"> {found.iterations}" if place is None else f"{place:.0f}"
+            row[name] = f"{losses[name]:.3g} ({at})"
+        table.append(row)
+    last = {name: f"{curve[-1][1]:.3g}" for name, curve in found.curves.items()}
+    table.append({"generator": f"Gatys, {found.iterations} iterations", **last})
+    columns = {"generator": "generator"} | {
+        name: name.replace("judge_", "judge relu") for name in found.curves
+    }
+    settings = next(c["settings"] for key, c in cells.items() if key.startswith("gatys/"))
+    caption = (
+        f"Mean loss, and in brackets the iteration of Gatys with the same mean loss; "
+        f"{found.pairs} pairs of {_paintings(found.paintings)} and held-out photos, squares of "
+        f"{settings['side']} pixels; optimiser {settings['optimizer']}, begun with "
+        f"{settings['init']}."
+    )
+    return _block(table, columns, caption, cells)
+
+
+def timing(cells: Mapping[str, Cell]) -> str | None:
+    """Seconds, and how many times faster than Gatys each generator is."""
+    if "times" not in cells:
+        return None
+    cell = cells["times"]
+    table = []
+    for label, seconds in cell["generator_seconds"].items():
+        ratios = {count: f"{g / seconds:,.0f}x" for count, g in cell["gatys_seconds"].items()}
+        table.append({"generator": label, "seconds": seconds, **ratios})
+    gatys = {count: f"{seconds:,.0f} s" for count, seconds in cell["gatys_seconds"].items()}
+    table.append({"generator": "Gatys", **gatys})
+    columns = {"generator": "generator", "seconds": "seconds"} | {
+        count: f"Gatys at {count}" for count in cell["gatys_seconds"]
+    }
+    size = cell["settings"]["size"]
+    caption = (
+        f"{size}x{size} pixels; Gatys takes {cell['seconds_per_iteration']:.3g} s for an "
+        f"iteration, the median of {cell['measured_iterations']}"
+    )
+    if cell["extrapolated"]:
+        counts = ", ".join(str(count) for count in cell["extrapolated"])
+        caption += f", from which {counts} are extrapolated"
+    return _block(table, columns, caption + ".", cells)
+
+
+def sweep(cells: Mapping[str, Cell]) -> str | None:
+    """Cost and held-out losses of every size."""
+    rows = analysis.sweep_rows(cells)
+    table = [{"generator": row.generator, **row.cost, **row.held_out} for row in rows]
+    columns = {
+        "generator": "generator",
+        "parameters": "parameters",
+        "macs_per_pixel": "MAC/pixel",
+        "macs_per_pixel_exported": "as exported",
+        "ms_1280x720": "ms, 1280x720",
+        "style": "style",
+        "content": "content",
+        "total": "total",
+        "judge_4_1": "judge relu4_1",
+        "judge_5_1": "judge relu5_1",
+    }
+    if not rows:
+        return None
+    settings = next(c["settings"] for key, c in cells.items() if key != "cost")
+    caption = (
+        f"{_paintings(min(row.paintings for row in rows))}, {settings['held_out_count']} held-out "
+        f"photos of {settings['side']} pixels; {settings['steps']} steps of {settings['batch']} "
+        f"crops of {settings['crop']} pixels."
+    )
+    return _block(table, columns, caption, cells)
+
+
+def diversity(cells: Mapping[str, Cell]) -> str | None:
+    """Distance between pictures of one photo under different noise."""
+    rows = analysis.diversity_rows(cells)
+    if not rows:
+        return None
+    table = [
+        {
+            "generator": row.generator,
+            "weight": row.weight,
+            "distance": row.distance,
+            "style": row.held_out["style"],
+            "content": row.held_out["content"],
+        }
+        for row in rows
+    ]
+    columns = {
+        "generator": "generator",
+        "weight": "weight of the term",
+        "distance": "mean distance of two pictures, grey levels",
+        "style": "style",
+        "content": "content",
+    }
+    sheets = [f"![{sheet}](papers/{sheet})" for row in rows for sheet in row.sheets[:1]]
+    caption = f"{_paintings(rows[0].paintings)}."
+    return _block(table, columns, caption, cells) + "\n" + "\n".join([*sheets, ""])
+
+
+def _paintings(count: int) -> str:
+    return "1 painting" if count == 1 else f"{count} paintings"
+
+
+def _block(
+    table: list[dict[str, str | float | None]],
+    columns: Mapping[str, str],
+    caption: str,
+    cells: Mapping[str, Cell],
+) -> str:
+    machines = sorted({cell["machine"] for cell in cells.values()})
+    return f"\n{markdown(table, columns)}\n\n{caption} {'; '.join(machines)}.\n"
+
+
+TABLES: dict[str, Fragment] = {
+    "norms": norms,
+    "iterations": iterations,
+    "timing": timing,
+    "sweep": sweep,
+    "diversity": diversity,
+}
+"""By the name of the experiment."""
