@@ -262,8 +262,9 @@ pub(super) fn configure(builder: SessionBuilder, choice: &Choice) -> BuilderResu
     builder.with_execution_providers([dispatch.error_on_failure()])
 }
 
-/// OpenVINO on the CPU with all threads on one frame. The precision is a hint of OpenVINO's own
-/// configuration, which the provider takes as JSON.
+/// OpenVINO on the CPU with all threads on one frame, not pinned to cores, because decoder and
+/// encoder need cores as well. The precision is a hint of OpenVINO's own configuration, which the
+/// provider takes as JSON.
 fn openvino(precision: Precision, threads: usize) -> ep::ExecutionProviderDispatch {
     use ep::ArbitrarilyConfigurableExecutionProvider;
     let hint = match precision {
@@ -272,7 +273,7 @@ fn openvino(precision: Precision, threads: usize) -> ep::ExecutionProviderDispat
         Precision::Fp32 | Precision::Auto => "f32",
     };
     let config = format!(
-        r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{hint}","PERFORMANCE_HINT":"LATENCY","NUM_STREAMS":"1"}}}}"#
+        r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{hint}","PERFORMANCE_HINT":"LATENCY","NUM_STREAMS":"1","ENABLE_CPU_PINNING":"NO"}}}}"#
     );
     ep::OpenVINO::default()
         .with_device_type("CPU")
