@@ -11,7 +11,7 @@ use super::stats::Facts;
 use crate::engine::session::Names;
 use crate::engine::{self, Choice, Provider, Runtime, Session, probe, provider};
 use crate::gallery;
-use crate::graph::{self, Blend, Frame};
+use crate::graph::{self, Blend, Forms, Frame};
 use crate::model::{self, Model, Signature, metadata, modelinfo};
 
 /// Sessions kept for layouts met lately: a stream changes between few.
@@ -92,11 +92,7 @@ impl Player {
     }
 
     fn compile(&self, frame: &Frame) -> Result<Session, Error> {
-        let blend = match self.choice.provider {
-            Provider::Cpu => Blend::Branch,
-            _ => Blend::Always,
-        };
-        let graph = graph::compile(&self.model, &self.signature, frame, blend)
+        let graph = graph::compile(&self.model, &self.signature, frame, self.forms())
             .map_err(Error::of_graph(&self.name))?;
         let names = Names {
             frame: graph::FRAME,
@@ -106,6 +102,17 @@ impl Player {
         };
         Session::new(&self.runtime, &graph, &self.choice, names)
             .map_err(|err| Error::of_engine(&self.name, err))
+    }
+
+    /// Measured for the CPU providers; see `docs/decisions.md`.
+    fn forms(&self) -> Forms {
+        Forms {
+            blend: match self.choice.provider {
+                Provider::Cpu => Blend::Branch,
+                _ => Blend::Always,
+            },
+            early_pad: self.choice.provider == Provider::OpenVino,
+        }
     }
 
     /// What to tell the user about frames of this size.
