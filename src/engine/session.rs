@@ -10,13 +10,13 @@ use onnx_protobuf::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use ort::AsPointer;
 use ort::session::RunOptions;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{TensorRef, TensorRefMut};
-
+use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
 use protobuf::MessageField;
 
+use super::noise::normal;
 use super::{Choice, EngineError, Runtime, provider};
 use crate::model::edit::{serialize, value_info};
-use crate::model::{ElementType, ModelError};
+use crate::model::{ElementType, MOST_NOISE, ModelError};
 
 /// Names of the compiled graph's tensors.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +48,21 @@ impl Rows {
 pub struct Session {
     session: ort::session::Session,
     options: Arc<Cancellable>,
-    inputs: [CString; 3],
+    inputs: [CString; FIXED],
     output: CString,
+    noise: Vec<NoiseInput>,
+    /// Of the numbers in `noise`; `None` before the first run.
+    seed: Option<u64>,
+}
+
+/// Inputs that every compiled graph has.
+const FIXED: usize = 3;
+
+struct NoiseInput {
+    name: CString,
+    shape: [usize; 4],
+    /// Filled when the seed is known.
+    values: Option<DynTensor>,
 }
 
 struct Cancellable {
@@ -77,12 +90,14 @@ impl Canceller {
 }
 
 impl Session {
-    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider.
+    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider. `noise` names its
+    /// noise inputs with their shapes, [`MOST_NOISE`] at most.
     pub fn new(
         runtime: &Runtime,
         graph: &[u8],
         choice: &Choice,
         names: Names,
+        noise: impl IntoIterator<Item = (String, [usize; 4])>,
     ) -> Result<Self, EngineError> {
         // Names of our own hold no NUL.
         let c = |name: &str| CString::new(name).unwrap_or_default();
@@ -95,6 +110,16 @@ impl Session {
             }),
             inputs: [c(names.frame), c(names.source), c(names.strength)],
             output: c(names.out),
+            noise: noise
+                .into_iter()
+                .take(MOST_NOISE)
+                .map(|(name, shape)| NoiseInput {
+                    name: c(&name),
+                    shape,
+                    values: None,
+                })
+                .collect(),
+            seed: None,
         })
     }
 
@@ -103,8 +128,24 @@ impl Session {
         Canceller(self.options.clone())
     }
 
+    /// Fills the noise inputs with this seed's numbers, if they are not there yet.
+    pub fn set_seed(&mut self, seed: u64) -> Result<(), EngineError> {
+        if self.seed == Some(seed) {
+            return Ok(());
+        }
+        for (index, input) in self.noise.iter_mut().enumerate() {
+            let numbers = normal(seed, index, input.shape.iter().product());
+            let tensor = Tensor::from_array((input.shape, numbers)).map_err(EngineError::run)?;
+            input.values = Some(tensor.upcast());
+        }
+        self.seed = Some(seed);
+        Ok(())
+    }
+
     /// Runs the graph once, reading `frame` and writing `out` in place: no copy is made where the
     /// provider works in host memory.
+    ///
+    /// A graph with noise inputs needs [`Session::set_seed`] first.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
@@ -126,8 +167,20 @@ impl Session {
         let out =
             TensorRefMut::from_array_view_mut((out_rows.shape(), out)).map_err(EngineError::run)?;
 
-        let input_names = self.inputs.each_ref().map(|name| name.as_ptr());
-        let inputs = [frame.ptr(), frame.ptr(), strength.ptr()];
+        let mut input_names = [ptr::null(); FIXED + MOST_NOISE];
+        let mut inputs = [ptr::null(); FIXED + MOST_NOISE];
+        let fixed = [frame.ptr(), frame.ptr(), strength.ptr()];
+        let fixed = self.inputs.iter().zip(fixed);
+        let noise = self.noise.iter().filter_map(|input| {
+            let values = input.values.as_ref()?;
+            Some((&input.name, values.ptr()))
+        });
+        let mut count = 0;
+        for (name, value) in fixed.chain(noise) {
+            input_names[count] = name.as_ptr();
+            inputs[count] = value;
+            count += 1;
+        }
         let output_names = [self.output.as_ptr()];
         let mut outputs = [out.ptr().cast_mut()];
         let api = ort::api();
@@ -141,7 +194,7 @@ impl Session {
                 self.options.options.ptr(),
                 input_names.as_ptr(),
                 inputs.as_ptr(),
-                inputs.len(),
+                count,
                 output_names.as_ptr(),
                 outputs.len(),
                 outputs.as_mut_ptr(),

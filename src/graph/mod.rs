@@ -65,7 +65,7 @@ pub enum GraphError {
 const OLDEST_OPSET: i64 = 7;
 
 /// Compiles the job of stylizing one frame. The result is a serialized ONNX model with the inputs
-/// [`FRAME`], [`SOURCE`] and [`STRENGTH`] and the output [`OUT`].
+/// [`FRAME`], [`SOURCE`], [`STRENGTH`] and the generator's noise inputs, and the output [`OUT`].
 pub fn compile(
     model: &Model,
     signature: &Signature,
@@ -95,6 +95,8 @@ pub fn compile(
         value_info(SOURCE, ElementType::U8, Some(&[rows, frame.stride as i64])),
         value_info(STRENGTH, ElementType::F32, Some(&[1])),
     ];
+    let (width, height) = signature.picture_size(frame.width, frame.height);
+    graph.input.extend(model.noise_inputs(width, height));
     graph.output = vec![value_info(
         OUT,
         ElementType::U8,

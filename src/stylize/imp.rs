@@ -334,7 +334,10 @@ impl Stylize {
 
     /// One frame's way: buffer → bytes → compiled graph → bytes → buffer.
     fn stylize(&self, inbuf: &gst::Buffer, outbuf: &mut gst::BufferRef) -> Result<(), Error> {
-        let strength = self.settings.lock().strength as f32;
+        let (strength, seed) = {
+            let settings = self.settings.lock();
+            (settings.strength as f32, settings.seed)
+        };
         self.with_player(|this, player, stream| {
             let info = stream.info.as_ref().ok_or(Error::NotNegotiated)?;
             let unmapped = |_| Error::Memory("it cannot be mapped".into());
@@ -350,6 +353,7 @@ impl Stylize {
             let source = frame::readable(&source, layout.row(), &mut stream.spare)?;
             let target = frame::writable(&mut target, layout.row())?;
             let session = this.session(player, &layout)?;
+            session.set_seed(seed.into())?;
             this.begin_run(session.canceller())?;
             let begin = Instant::now();
             session.run(source, strength, target)?;

@@ -100,7 +100,10 @@ impl Player {
             strength: graph::STRENGTH,
             out: graph::OUT,
         };
-        Session::new(&self.runtime, &graph, &self.choice, names)
+        let (width, height) = self.signature.picture_size(frame.width, frame.height);
+        let noise = self.model.noise().iter();
+        let noise = noise.map(|noise| (noise.name.clone(), noise.shape(width, height)));
+        Session::new(&self.runtime, &graph, &self.choice, names, noise)
             .map_err(|err| Error::of_engine(&self.name, err))
     }
 

@@ -39,6 +39,8 @@ pub struct Settings {
     pub precision: Precision,
     /// 0 = one per logical CPU.
     pub threads: u32,
+    /// Of the generator's noise inputs.
+    pub seed: u32,
     pub runtime_library: Option<PathBuf>,
     /// In the dialect of `.modelinfo`; checked when the element starts.
     pub input_range: Option<String>,
@@ -54,6 +56,7 @@ impl Default for Settings {
             provider: Provider::Auto,
             precision: Precision::Auto,
             threads: 0,
+            seed: 0,
             runtime_library: None,
             input_range: None,
             output_range: None,
