@@ -207,6 +207,7 @@ impl Prober<'_> {
             provider: Provider::Cpu,
             precision: Precision::Fp32,
             threads: 0,
+            streams: 1,
         };
         let mut session = load(self.runtime, &graph, &choice)?;
         let shape = match layout {

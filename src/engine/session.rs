@@ -11,6 +11,7 @@ use ort::AsPointer;
 use ort::session::RunOptions;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
+use parking_lot::Mutex;
 use protobuf::MessageField;
 
 use super::noise::normal;
@@ -44,15 +45,22 @@ impl Rows {
     }
 }
 
-/// A session over one compiled graph. One run at a time (`&mut self`).
+/// A session over one compiled graph. As many threads may run it at once as [`Choice::streams`] says.
 pub struct Session {
     session: ort::session::Session,
     options: Arc<Cancellable>,
     inputs: [CString; FIXED],
     output: CString,
     noise: Vec<NoiseInput>,
-    /// Of the numbers in `noise`; `None` before the first run.
+    numbers: Mutex<Numbers>,
+}
+
+/// What the noise inputs are fed with.
+#[derive(Default)]
+struct Numbers {
+    /// `None` before the first run.
     seed: Option<u64>,
+    tensors: Arc<[DynTensor]>,
 }
 
 /// Inputs that every compiled graph has.
@@ -61,8 +69,6 @@ const FIXED: usize = 3;
 struct NoiseInput {
     name: CString,
     shape: [usize; 4],
-    /// Filled when the seed is known.
-    values: Option<DynTensor>,
 }
 
 struct Cancellable {
@@ -116,10 +122,9 @@ impl Session {
                 .map(|(name, shape)| NoiseInput {
                     name: c(&name),
                     shape,
-                    values: None,
                 })
                 .collect(),
-            seed: None,
+            numbers: Mutex::default(),
         })
     }
 
@@ -128,32 +133,36 @@ impl Session {
         Canceller(self.options.clone())
     }
 
-    /// Fills the noise inputs with this seed's numbers, if they are not there yet.
-    pub fn set_seed(&mut self, seed: u64) -> Result<(), EngineError> {
-        if self.seed == Some(seed) {
-            return Ok(());
+    /// Numbers of this seed for the noise inputs.
+    fn numbers(&self, seed: u64) -> Result<Arc<[DynTensor]>, EngineError> {
+        let mut numbers = self.numbers.lock();
+        if numbers.seed != Some(seed) {
+            let tensor = |(index, input): (usize, &NoiseInput)| {
+                let numbers = normal(seed, index, input.shape.iter().product());
+                let tensor = Tensor::from_array((input.shape, numbers)).map_err(EngineError::run);
+                Ok(tensor?.upcast())
+            };
+            let tensors: Result<Vec<_>, EngineError> =
+                self.noise.iter().enumerate().map(tensor).collect();
+            *numbers = Numbers {
+                seed: Some(seed),
+                tensors: tensors?.into(),
+            };
         }
-        for (index, input) in self.noise.iter_mut().enumerate() {
-            let numbers = normal(seed, index, input.shape.iter().product());
-            let tensor = Tensor::from_array((input.shape, numbers)).map_err(EngineError::run)?;
-            input.values = Some(tensor.upcast());
-        }
-        self.seed = Some(seed);
-        Ok(())
+        Ok(numbers.tensors.clone())
     }
 
     /// Runs the graph once, reading `frame` and writing `out` in place: no copy is made where the
-    /// provider works in host memory.
-    ///
-    /// A graph with noise inputs needs [`Session::set_seed`] first.
+    /// provider works in host memory. `seed` picks the numbers of the noise inputs.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
     /// then hold part of a picture.
     pub fn run(
-        &mut self,
+        &self,
         (frame, frame_rows): (&[u8], Rows),
         strength: f32,
+        seed: u64,
         (out, out_rows): (&mut [u8], Rows),
     ) -> Result<(), EngineError> {
         if self.options.cancelled.load(Ordering::SeqCst) {
@@ -171,10 +180,9 @@ impl Session {
         let mut inputs = [ptr::null(); FIXED + MOST_NOISE];
         let fixed = [frame.ptr(), frame.ptr(), strength.ptr()];
         let fixed = self.inputs.iter().zip(fixed);
-        let noise = self.noise.iter().filter_map(|input| {
-            let values = input.values.as_ref()?;
-            Some((&input.name, values.ptr()))
-        });
+        let numbers = self.numbers(seed)?;
+        let noise = self.noise.iter().zip(numbers.iter());
+        let noise = noise.map(|(input, numbers)| (&input.name, numbers.ptr()));
         let mut count = 0;
         for (name, value) in fixed.chain(noise) {
             input_names[count] = name.as_ptr();

@@ -26,7 +26,7 @@ pub(super) struct Player {
     signature: Signature,
     name: String,
     /// Most recently used last.
-    jobs: Vec<(Frame, Session)>,
+    jobs: Vec<(Frame, Arc<Session>)>,
 }
 
 impl Player {
@@ -48,7 +48,13 @@ impl Player {
 
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
         let threads = settings.threads as usize;
-        let choice = provider::choose(&runtime, settings.provider, settings.precision, threads)?;
+        let choice = provider::choose(
+            &runtime,
+            settings.provider,
+            settings.precision,
+            threads,
+            settings.streams(),
+        )?;
         // A user's file is run once even if it says all about itself: what cannot run is refused
         // here, when the element starts, and not in the middle of the stream.
         let facts = if file.is_some() || Signature::needs_probe(&model, &facts) {
@@ -69,7 +75,7 @@ impl Player {
     }
 
     /// The session for frames of this layout; `Some(time)` if it had to be compiled.
-    pub fn session(&mut self, frame: &Frame) -> Result<(&mut Session, Option<Duration>), Error> {
+    pub fn session(&mut self, frame: &Frame) -> Result<(Arc<Session>, Option<Duration>), Error> {
         let compiled = match self.jobs.iter().position(|(known, _)| known == frame) {
             Some(index) => {
                 self.jobs[index..].rotate_left(1);
@@ -81,12 +87,12 @@ impl Player {
                 if self.jobs.len() == KEPT {
                     self.jobs.remove(0);
                 }
-                self.jobs.push((*frame, session));
+                self.jobs.push((*frame, Arc::new(session)));
                 Some(begin.elapsed())
             }
         };
-        match self.jobs.last_mut() {
-            Some((_, session)) => Ok((session, compiled)),
+        match self.jobs.last() {
+            Some((_, session)) => Ok((session.clone(), compiled)),
             None => Err(Error::NotNegotiated),
         }
     }
@@ -125,6 +131,7 @@ impl Player {
             provider: self.choice.provider.nick(),
             precision: self.choice.precision.nick(),
             threads: u32::try_from(self.choice.threads).unwrap_or(0),
+            frames_in_flight: u32::try_from(self.choice.streams).unwrap_or(0),
             runtime: self.runtime.version().to_string(),
             model: self.name.clone(),
             signature: self.signature.to_string(),
