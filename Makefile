@@ -20,8 +20,9 @@ help: ## List the targets
 setup: ## Install what is missing: system packages, ONNX Runtime
 	@scripts/setup.sh
 
-build: setup ## Build the plugin (release)
-	cargo build --release --lib
+# Always with the example: by itself the library would be built anew with other features.
+build: setup ## Build the plugin and its example (release)
+	cargo build --release --lib --example stylize-file
 
 demo: setup ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.onnx
 	@scripts/demo.sh "$(IN)" "$(OUT)" "$(MODEL)"

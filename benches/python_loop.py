@@ -50,7 +50,7 @@ def main() -> None:
         loop(*sys.argv[2:5])
         return
     clip, model, stylize_file = sys.argv[1:4]
-    pairs = int(sys.argv[4]) if len(sys.argv) > 4 else 3
+    pairs = int(sys.argv[4]) if len(sys.argv) > 4 else 5
     ratios, ours, theirs = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(pairs):

@@ -112,6 +112,7 @@ impl Bare {
             provider,
             precision,
             threads: 0,
+            streams: 1,
         };
         let session = load(&runtime, &graph, &choice).expect("a session");
         let bytes = bytes();

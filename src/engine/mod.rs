@@ -4,6 +4,7 @@
 //! [`runtime`] finds and loads the library, [`provider`] chooses where a graph runs, [`session`]
 //! runs it on memory of the caller's, and [`probe`] asks a generator what its file does not say.
 
+mod noise;
 pub mod probe;
 pub mod provider;
 pub mod runtime;

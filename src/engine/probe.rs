@@ -8,6 +8,7 @@
 use half::f16;
 use ort::value::{DynValue, Tensor};
 
+use super::noise::normal;
 use super::session::load;
 use super::{CAT, Choice, EngineError, Precision, Provider, Runtime};
 use crate::model::signature::DEFAULT_MINIMUM;
@@ -206,6 +207,7 @@ impl Prober<'_> {
             provider: Provider::Cpu,
             precision: Precision::Fp32,
             threads: 0,
+            streams: 1,
         };
         let mut session = load(self.runtime, &graph, &choice)?;
         let shape = match layout {
@@ -215,10 +217,14 @@ impl Prober<'_> {
         let range = self.signature.input.range;
         let values = picture.values(layout, &range);
         let input = self.tensor(shape, values)?;
-        let name = &self.signature.input.name;
-        let outputs = session
-            .run(ort::inputs![name.as_str() => input])
-            .map_err(EngineError::run)?;
+        let mut inputs = vec![(self.signature.input.name.clone(), input)];
+        for (index, noise) in self.model.noise().iter().enumerate() {
+            let shape = noise.shape(width, height);
+            let numbers = normal(0, index, shape.iter().product());
+            let tensor = Tensor::from_array((shape, numbers)).map_err(EngineError::run)?;
+            inputs.push((noise.name.clone(), tensor.into_dyn()));
+        }
+        let outputs = session.run(inputs).map_err(EngineError::run)?;
         let (shape, values) = floats(&outputs[0])?;
         let (height, width) = match (self.signature.output.layout, shape.as_slice()) {
             (Layout::Nchw, &[_, 3, h, w]) | (Layout::Nhwc, &[_, h, w, 3]) => (h, w),

@@ -63,8 +63,10 @@ pub enum Precision {
 pub struct Choice {
     pub provider: Provider,
     pub precision: Precision,
-    /// Threads of a CPU provider; 0 = one per logical CPU.
+    /// Threads of a CPU provider, in all; 0 = one per logical CPU.
     pub threads: usize,
+    /// Runs at once, at least 1; a CPU provider's threads are divided among them.
+    pub streams: usize,
 }
 
 /// In the order of the speed to expect. Providers that spend minutes on building engines
@@ -177,13 +179,15 @@ pub fn choose(
     provider: Provider,
     precision: Precision,
     threads: usize,
+    streams: usize,
 ) -> Result<Choice, EngineError> {
+    let check = |provider| check(runtime, provider, precision, threads, streams);
     if provider != Provider::Auto {
-        return check(runtime, provider, precision, threads);
+        return check(provider);
     }
     let mut last = None;
     for candidate in AUTO_ORDER.into_iter().filter(|p| p.is_built_in()) {
-        match check(runtime, candidate, precision, threads) {
+        match check(candidate) {
             Ok(choice) => return Ok(choice),
             Err(err) => {
                 gst::warning!(
@@ -202,6 +206,7 @@ fn check(
     provider: Provider,
     precision: Precision,
     threads: usize,
+    streams: usize,
 ) -> Result<Choice, EngineError> {
     if !provider.is_built_in() {
         return Err(provider.missing(format!(
@@ -227,6 +232,7 @@ fn check(
         provider,
         precision,
         threads,
+        streams,
     };
     Session::check(runtime, &choice).map_err(|err| provider.missing(err.to_string()))?;
     Ok(choice)
@@ -240,14 +246,15 @@ pub(super) fn configure(builder: SessionBuilder, choice: &Choice) -> BuilderResu
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    // ONNX Runtime's own threads only work between a GPU's nodes, or for the CPU provider.
-    let builder = builder.with_intra_threads(threads)?;
+    // ONNX Runtime's own threads only work between a GPU's nodes, or for the CPU provider. With one
+    // thread a run stays in the caller's.
+    let builder = builder.with_intra_threads(threads.div_ceil(choice.streams))?;
     let dispatch = match choice.provider {
         // Never a device that ONNX Runtime would pick by itself.
         Provider::Auto | Provider::Cpu => {
             return builder.with_auto_device(AutoDevicePolicy::PreferCPU);
         }
-        Provider::OpenVino => openvino(choice.precision, threads),
+        Provider::OpenVino => openvino(choice.precision, threads, choice.streams),
         Provider::Cuda => ep::CUDA::default().build(),
         Provider::TensorRt => ep::TensorRT::default()
             .with_fp16(choice.precision == Precision::Fp16)
@@ -262,21 +269,24 @@ pub(super) fn configure(builder: SessionBuilder, choice: &Choice) -> BuilderResu
     builder.with_execution_providers([dispatch.error_on_failure()])
 }
 
-/// OpenVINO on the CPU with all threads on one frame. The precision is a hint of OpenVINO's own
+/// OpenVINO on the CPU with the threads divided among the frames in flight, not pinned to cores,
+/// because decoder and encoder need cores as well. The precision is a hint of OpenVINO's own
 /// configuration, which the provider takes as JSON.
-fn openvino(precision: Precision, threads: usize) -> ep::ExecutionProviderDispatch {
+fn openvino(precision: Precision, threads: usize, streams: usize) -> ep::ExecutionProviderDispatch {
     use ep::ArbitrarilyConfigurableExecutionProvider;
     let hint = match precision {
         Precision::Bf16 => "bf16",
         Precision::Fp16 => "f16",
         Precision::Fp32 | Precision::Auto => "f32",
     };
+    let aim = if streams > 1 { "THROUGHPUT" } else { "LATENCY" };
     let config = format!(
-        r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{hint}","PERFORMANCE_HINT":"LATENCY","NUM_STREAMS":"1"}}}}"#
+        r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{hint}","PERFORMANCE_HINT":"{aim}","NUM_STREAMS":"{streams}","ENABLE_CPU_PINNING":"NO"}}}}"#
     );
     ep::OpenVINO::default()
         .with_device_type("CPU")
         .with_num_threads(threads)
+        .with_arbitrary_config("num_streams", streams.to_string())
         .with_arbitrary_config("load_config", config)
         .build()
 }

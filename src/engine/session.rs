@@ -10,13 +10,14 @@ use onnx_protobuf::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use ort::AsPointer;
 use ort::session::RunOptions;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{TensorRef, TensorRefMut};
-
+use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
+use parking_lot::Mutex;
 use protobuf::MessageField;
 
+use super::noise::normal;
 use super::{Choice, EngineError, Runtime, provider};
 use crate::model::edit::{serialize, value_info};
-use crate::model::{ElementType, ModelError};
+use crate::model::{ElementType, MOST_NOISE, ModelError};
 
 /// Names of the compiled graph's tensors.
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +45,30 @@ impl Rows {
     }
 }
 
-/// A session over one compiled graph. One run at a time (`&mut self`).
+/// A session over one compiled graph. As many threads may run it at once as [`Choice::streams`] says.
 pub struct Session {
     session: ort::session::Session,
     options: Arc<Cancellable>,
-    inputs: [CString; 3],
+    inputs: [CString; FIXED],
     output: CString,
+    noise: Vec<NoiseInput>,
+    numbers: Mutex<Numbers>,
+}
+
+/// What the noise inputs are fed with.
+#[derive(Default)]
+struct Numbers {
+    /// `None` before the first run.
+    seed: Option<u64>,
+    tensors: Arc<[DynTensor]>,
+}
+
+/// Inputs that every compiled graph has.
+const FIXED: usize = 3;
+
+struct NoiseInput {
+    name: CString,
+    shape: [usize; 4],
 }
 
 struct Cancellable {
@@ -77,12 +96,14 @@ impl Canceller {
 }
 
 impl Session {
-    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider.
+    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider. `noise` names its
+    /// noise inputs with their shapes, [`MOST_NOISE`] at most.
     pub fn new(
         runtime: &Runtime,
         graph: &[u8],
         choice: &Choice,
         names: Names,
+        noise: impl IntoIterator<Item = (String, [usize; 4])>,
     ) -> Result<Self, EngineError> {
         // Names of our own hold no NUL.
         let c = |name: &str| CString::new(name).unwrap_or_default();
@@ -95,6 +116,15 @@ impl Session {
             }),
             inputs: [c(names.frame), c(names.source), c(names.strength)],
             output: c(names.out),
+            noise: noise
+                .into_iter()
+                .take(MOST_NOISE)
+                .map(|(name, shape)| NoiseInput {
+                    name: c(&name),
+                    shape,
+                })
+                .collect(),
+            numbers: Mutex::default(),
         })
     }
 
@@ -103,16 +133,36 @@ impl Session {
         Canceller(self.options.clone())
     }
 
+    /// Numbers of this seed for the noise inputs.
+    fn numbers(&self, seed: u64) -> Result<Arc<[DynTensor]>, EngineError> {
+        let mut numbers = self.numbers.lock();
+        if numbers.seed != Some(seed) {
+            let tensor = |(index, input): (usize, &NoiseInput)| {
+                let numbers = normal(seed, index, input.shape.iter().product());
+                let tensor = Tensor::from_array((input.shape, numbers)).map_err(EngineError::run);
+                Ok(tensor?.upcast())
+            };
+            let tensors: Result<Vec<_>, EngineError> =
+                self.noise.iter().enumerate().map(tensor).collect();
+            *numbers = Numbers {
+                seed: Some(seed),
+                tensors: tensors?.into(),
+            };
+        }
+        Ok(numbers.tensors.clone())
+    }
+
     /// Runs the graph once, reading `frame` and writing `out` in place: no copy is made where the
-    /// provider works in host memory.
+    /// provider works in host memory. `seed` picks the numbers of the noise inputs.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
     /// then hold part of a picture.
     pub fn run(
-        &mut self,
+        &self,
         (frame, frame_rows): (&[u8], Rows),
         strength: f32,
+        seed: u64,
         (out, out_rows): (&mut [u8], Rows),
     ) -> Result<(), EngineError> {
         if self.options.cancelled.load(Ordering::SeqCst) {
@@ -126,8 +176,19 @@ impl Session {
         let out =
             TensorRefMut::from_array_view_mut((out_rows.shape(), out)).map_err(EngineError::run)?;
 
-        let input_names = self.inputs.each_ref().map(|name| name.as_ptr());
-        let inputs = [frame.ptr(), frame.ptr(), strength.ptr()];
+        let mut input_names = [ptr::null(); FIXED + MOST_NOISE];
+        let mut inputs = [ptr::null(); FIXED + MOST_NOISE];
+        let fixed = [frame.ptr(), frame.ptr(), strength.ptr()];
+        let fixed = self.inputs.iter().zip(fixed);
+        let numbers = self.numbers(seed)?;
+        let noise = self.noise.iter().zip(numbers.iter());
+        let noise = noise.map(|(input, numbers)| (&input.name, numbers.ptr()));
+        let mut count = 0;
+        for (name, value) in fixed.chain(noise) {
+            input_names[count] = name.as_ptr();
+            inputs[count] = value;
+            count += 1;
+        }
         let output_names = [self.output.as_ptr()];
         let mut outputs = [out.ptr().cast_mut()];
         let api = ort::api();
@@ -141,7 +202,7 @@ impl Session {
                 self.options.options.ptr(),
                 input_names.as_ptr(),
                 inputs.as_ptr(),
-                inputs.len(),
+                count,
                 output_names.as_ptr(),
                 outputs.len(),
                 outputs.as_mut_ptr(),

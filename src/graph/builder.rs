@@ -162,11 +162,24 @@ impl Builder {
         self.node("MatMul", &[a, b], vec![])
     }
 
-    /// Reflection padding (without repeating the edge) of float NCHW pictures at the right and the
-    /// bottom, pixels. A pad longer than the picture reflects again.
+    /// Padding of a tensor of rank 4 with `mode` "reflect" or "edge"; `pads` are the numbers of
+    /// elements before each axis, then behind each. Bytes only from operator set 11 on.
+    pub(super) fn pad(&mut self, x: &str, mode: &str, pads: &[i64; 8]) -> Name {
+        let mode = text("mode", mode);
+        if self.opset < 11 {
+            return self.node("Pad", &[x], vec![mode, ints("pads", pads)]);
+        }
+        let pads = self.integers(pads);
+        self.node("Pad", &[x, &pads], vec![mode])
+    }
+
+    /// Reflection padding (without repeating the edge) of pictures at the right and the bottom,
+    /// pixels; `axis` is that of the rows, followed by that of the columns. A pad longer than the
+    /// picture reflects again.
     pub(super) fn pad_reflect(
         &mut self,
         x: &str,
+        axis: usize,
         (mut height, mut width): (usize, usize),
         (to_height, to_width): (usize, usize),
     ) -> Name {
@@ -174,14 +187,9 @@ impl Builder {
         while height < to_height || width < to_width {
             let bottom = (to_height - height).min(height - 1);
             let right = (to_width - width).min(width - 1);
-            let pads = [0, 0, 0, 0, 0, 0, bottom as i64, right as i64];
-            let mode = text("mode", "reflect");
-            x = if self.opset < 11 {
-                self.node("Pad", &[&x], vec![mode, ints("pads", &pads)])
-            } else {
-                let pads = self.integers(&pads);
-                self.node("Pad", &[&x, &pads], vec![mode])
-            };
+            let mut pads = [0; 8];
+            (pads[4 + axis], pads[5 + axis]) = (bottom as i64, right as i64);
+            x = self.pad(&x, "reflect", &pads);
             height += bottom;
             width += right;
         }

@@ -150,11 +150,11 @@ fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
     let (scale, offset) = range.scale_offset();
     let mut x = x.to_string();
     if offset != [0.0; 3] {
-        let offset = per_channel(b, &offset);
+        let offset = per_channel(b, &offset, 1);
         x = b.sub(&x, &offset);
     }
     if scale != [1.0; 3] {
-        let inverse = per_channel(b, &scale.map(|s| 1.0 / s));
+        let inverse = per_channel(b, &scale.map(|s| 1.0 / s), 1);
         x = b.mul(&x, &inverse);
     }
     x

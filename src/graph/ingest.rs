@@ -2,6 +2,7 @@
 //! The way in: bytes of a frame to the generator's input tensor.
 
 use super::builder::{Builder, Name};
+use super::early_pad::EarlyPad;
 use super::format::{Frame, Packed};
 use super::resample::resample;
 use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature};
@@ -21,25 +22,56 @@ pub(super) fn colour_indices(format: &Packed, order: ChannelOrder) -> [i64; 3] {
     }
 }
 
-/// Builds the way from `frame_name` (u8) to `signature.input`.
+/// Builds the way from `frame_name` (u8) to `signature.input`, or, with the generator's first
+/// padding done early, to that padding's output.
 pub(super) fn build(
     b: &mut Builder,
     signature: &Signature,
     frame: &Frame,
     frame_name: &str,
+    early_pad: Option<&EarlyPad>,
 ) -> Ingested {
     let pixels = pixels(b, frame, frame_name);
     let planes = b.transpose(&pixels, &[0, 3, 1, 2]);
-    let mut x = colours(b, frame, signature.order, &planes);
+    match early_pad {
+        Some(pad) => {
+            through_pixels(b, signature, frame, &pixels, pad);
+            b.rename_last(&pad.output);
+        }
+        None => {
+            through_planes(b, signature, frame, &planes);
+            b.rename_last(&signature.input.name);
+        }
+    }
+    Ingested { planes }
+}
 
-    let size = (frame.height, frame.width);
-    let (width, height) = signature.picture_size(frame.width, frame.height);
-    let target = (height, width);
+/// Padded as interleaved bytes, converted, and put into planes at last.
+fn through_pixels(
+    b: &mut Builder,
+    signature: &Signature,
+    frame: &Frame,
+    pixels: &str,
+    pad: &EarlyPad,
+) {
+    let (size, target) = sizes(signature, frame);
+    let mut x = colours(b, frame, signature.order, pixels, 3);
+    x = b.pad_reflect(&x, 1, size, target);
+    let [top, left, bottom, right] = pad.border;
+    x = b.pad(&x, &pad.mode, &[0, top, left, 0, 0, bottom, right, 0]);
+    x = to_range(b, &x, &signature.input.range, 3);
+    b.transpose(&x, &[0, 3, 1, 2]);
+}
+
+/// Planes of bytes, converted, and scaled or padded as the generator needs them.
+fn through_planes(b: &mut Builder, signature: &Signature, frame: &Frame, planes: &str) {
+    let (size, target) = sizes(signature, frame);
     let input = &signature.input;
+    let mut x = colours(b, frame, signature.order, planes, 1);
     if input.element != ElementType::U8 || size != target {
-        x = to_range(b, &x, &input.range);
+        x = to_range(b, &x, &input.range, 1);
         x = match signature.extent {
-            Extent::Any { .. } => b.pad_reflect(&x, size, target),
+            Extent::Any { .. } => b.pad_reflect(&x, 2, size, target),
             Extent::Fixed { .. } => resample(b, &x, size, target),
         };
         x = match input.element {
@@ -48,13 +80,18 @@ pub(super) fn build(
             ElementType::U8 => b.quantize(&x, 1.0),
         };
     }
+    let (height, width) = target;
     // The last node must be one of ours, to carry the input's name.
     match input.layout {
         Layout::Nhwc => b.transpose(&x, &[0, 2, 3, 1]),
         Layout::Nchw => b.reshape(&x, &[1, 3, height as i64, width as i64]),
     };
-    b.rename_last(&input.name);
-    Ingested { planes }
+}
+
+/// Height and width of the frame and of the picture that the generator is given.
+fn sizes(signature: &Signature, frame: &Frame) -> ((usize, usize), (usize, usize)) {
+    let (width, height) = signature.picture_size(frame.width, frame.height);
+    ((frame.height, frame.width), (height, width))
 }
 
 /// The frame's pixels without the padding of its rows, `[1, H, W, bytes]` u8.
@@ -67,33 +104,34 @@ pub(super) fn pixels(b: &mut Builder, frame: &Frame, frame_name: &str) -> Name {
     b.reshape(&x, &[1, height, width, frame.format.bytes as i64])
 }
 
-/// The colour planes in the generator's order, u8.
-fn colours(b: &mut Builder, frame: &Frame, order: ChannelOrder, planes: &str) -> Name {
+/// The colours in the generator's order, u8; `axis` is that of the channels.
+fn colours(b: &mut Builder, frame: &Frame, order: ChannelOrder, x: &str, axis: i64) -> Name {
     let indices = colour_indices(&frame.format, order);
     if frame.format.bytes == 3 && indices == [0, 1, 2] {
-        return planes.to_string();
+        return x.to_string();
     }
-    b.gather(planes, 1, &indices)
+    b.gather(x, axis, &indices)
 }
 
 /// Bytes to the generator's values: `x · scale + offset`, leaving out what does nothing.
-fn to_range(b: &mut Builder, x: &str, range: &Range) -> Name {
+fn to_range(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     if let Some(scale) = range.plain_scale() {
         return b.dequantize(x, scale);
     }
     let (scale, offset) = range.scale_offset();
     let x = b.cast(x, ElementType::F32);
-    let scale = per_channel(b, &scale);
+    let scale = per_channel(b, &scale, axis);
     let x = b.mul(&x, &scale);
-    let offset = per_channel(b, &offset);
+    let offset = per_channel(b, &offset, axis);
     b.add(&x, &offset)
 }
 
-/// A constant that broadcasts over NCHW; a scalar when all channels agree.
-pub(super) fn per_channel(b: &mut Builder, values: &[f32; 3]) -> Name {
+/// A constant that broadcasts over pictures with the channels on `axis`; a scalar when all agree.
+pub(super) fn per_channel(b: &mut Builder, values: &[f32; 3], axis: usize) -> Name {
     if values.iter().all(|v| *v == values[0]) {
-        b.floats(&[], &values[..1])
-    } else {
-        b.floats(&[1, 3, 1, 1], values)
+        return b.floats(&[], &values[..1]);
     }
+    let mut dims = [1; 4];
+    dims[axis] = 3;
+    b.floats(&dims, values)
 }

@@ -43,8 +43,21 @@ impl Model {
             self.input.element,
             Some(&dims),
         )];
+        graph.input.extend(self.noise_inputs(width, height));
         graph.output = vec![value_info(&self.output.name, self.output.element, None)];
         serialize(&proto)
+    }
+
+    /// The noise inputs for pictures of this size in pixels.
+    pub(crate) fn noise_inputs(
+        &self,
+        width: usize,
+        height: usize,
+    ) -> impl Iterator<Item = ValueInfoProto> {
+        self.noise.iter().map(move |noise| {
+            let dims = noise.shape(width, height).map(|size| size as i64);
+            value_info(&noise.name, ElementType::F32, Some(&dims))
+        })
     }
 }
 

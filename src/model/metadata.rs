@@ -6,10 +6,10 @@ use onnx_protobuf::ModelProto;
 
 use super::{ChannelOrder, Facts, Model, ModelError, Range};
 
-const ORIGIN: &str = "ONNX metadata";
+pub(super) const ORIGIN: &str = "ONNX metadata";
 
 /// Value of a key in `metadata_props`.
-fn value<'a>(proto: &'a ModelProto, key: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(proto: &'a ModelProto, key: &str) -> Option<&'a str> {
     proto
         .metadata_props
         .iter()
@@ -75,7 +75,7 @@ fn coreml_sentences(model: &Model) -> Facts {
 /// A key with its value, if the source has it.
 pub(super) type Entry = Option<(String, String)>;
 
-fn refuse(origin: &str, key: String, value: String, hint: &str) -> ModelError {
+pub(super) fn refuse(origin: &str, key: String, value: String, hint: &str) -> ModelError {
     ModelError::Description {
         origin: origin.into(),
         key,

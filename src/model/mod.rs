@@ -11,6 +11,7 @@ pub(crate) mod edit;
 mod legacy;
 pub mod metadata;
 pub mod modelinfo;
+mod noise;
 pub mod signature;
 mod unbake;
 
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 use onnx_protobuf::{GraphProto, Message, ModelProto, ValueInfoProto, type_proto};
 
+pub(crate) use noise::MOST as MOST_NOISE;
+pub use noise::Noise;
 pub use signature::{
     ChannelOrder, ElementType, Extent, Facts, Layout, Range, Signature, TensorSpec,
 };
@@ -45,7 +48,7 @@ pub enum ModelError {
         "The model keeps its weights in a separate file, which is not supported. Save it as a single .onnx file."
     )]
     ExternalData,
-    #[error("The model needs exactly one image input, but has {}. Only single-input image-to-image generators can be played.", ports(.inputs, .outputs))]
+    #[error("The model needs exactly one image input, but has {}. Only image-to-image generators without other inputs than noise (ONNX metadata stylize.noise) can be played.", ports(.inputs, .outputs))]
     Inputs {
         inputs: Vec<String>,
         outputs: Vec<String>,
@@ -95,7 +98,8 @@ fn ports(inputs: &[String], outputs: &[String]) -> String {
     format!("inputs: {}; outputs: {}", list(inputs), list(outputs))
 }
 
-/// A parsed ONNX model whose graph has one image input and at least one image output.
+/// A parsed ONNX model whose graph has one image input, maybe noise inputs, and at least one image
+/// output.
 ///
 /// Everything else (ranges, channel order, size rules) is in [`Facts`], because a graph alone does
 /// not say it.
@@ -104,6 +108,7 @@ pub struct Model {
     proto: ModelProto,
     input: Port,
     output: Port,
+    noise: Vec<Noise>,
 }
 
 /// A tensor at the model's boundary as the graph declares it.
@@ -156,7 +161,11 @@ impl Model {
             return Err(ModelError::ExternalData);
         }
 
-        let inputs = real_inputs(graph);
+        let mut inputs = real_inputs(graph);
+        let key = "stylize.noise";
+        let entry = metadata::value(&proto, key).map(|text| (key.to_string(), text.to_string()));
+        let noise = Noise::list(entry, &inputs)?;
+        inputs.retain(|input| noise.iter().all(|noise| noise.name != input.name));
         let describe = |values: &[&ValueInfoProto]| -> Vec<String> {
             values.iter().map(|value| describe(value)).collect()
         };
@@ -205,6 +214,7 @@ impl Model {
             proto,
             input,
             output,
+            noise,
         })
     }
 
@@ -235,6 +245,11 @@ impl Model {
 
     pub(crate) fn output(&self) -> &Port {
         &self.output
+    }
+
+    /// Inputs for noise, in the order in which the metadata list them.
+    pub(crate) fn noise(&self) -> &[Noise] {
+        &self.noise
     }
 }
 

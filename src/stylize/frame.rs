@@ -1,11 +1,87 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The bytes of a mapped frame as one slice.
+//! One frame's way: buffer → bytes → compiled graph → bytes → buffer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
+use super::caps;
 use super::report::Error;
+use crate::engine::Session;
 use crate::engine::session::Rows;
+use crate::graph::Frame;
+
+/// What is done to a frame.
+pub(super) struct Task {
+    pub session: Arc<Session>,
+    pub info: gst_video::VideoInfo,
+    /// The layout that the session was compiled for.
+    pub layout: Frame,
+    pub strength: f32,
+    pub seed: u64,
+}
+
+impl Task {
+    /// Stylizes `source` into `target`; returns the time that the graph took. `spare` is memory for
+    /// frames that end early.
+    pub fn run(
+        &self,
+        source: &gst::BufferRef,
+        target: &mut gst::BufferRef,
+        spare: &mut Vec<u8>,
+    ) -> Result<Duration, Error> {
+        let source = VideoFrameRef::from_buffer_ref_readable(source, &self.info);
+        let source = source.map_err(unmapped)?;
+        let target = VideoFrameRef::from_buffer_ref_writable(target, &self.info);
+        let mut target = target.map_err(unmapped)?;
+        let row = self.layout.row();
+        let source = readable(&source, row, spare)?;
+        let target = writable(&mut target, row)?;
+        let begin = Instant::now();
+        self.session.run(source, self.strength, self.seed, target)?;
+        Ok(begin.elapsed())
+    }
+}
+
+fn unmapped(_: gst::glib::BoolError) -> Error {
+    Error::Memory("it cannot be mapped".into())
+}
+
+/// The memory layout of these two buffers.
+pub(super) fn layout(
+    info: &gst_video::VideoInfo,
+    source: &gst::BufferRef,
+    target: &gst::BufferRef,
+) -> Result<Frame, Error> {
+    let stride = |buffer: &gst::BufferRef| match buffer.meta::<gst_video::VideoMeta>() {
+        Some(meta) => meta.stride()[0],
+        None => info.stride()[0],
+    };
+    layout_of(info, stride(source), stride(target))
+}
+
+/// The layout of frames with these strides in bytes.
+pub(super) fn layout_of(
+    info: &gst_video::VideoInfo,
+    stride: i32,
+    out_stride: i32,
+) -> Result<Frame, Error> {
+    let format =
+        caps::packed(info.format()).ok_or_else(|| Error::Format(info.format().to_string()))?;
+    let positive = |stride: i32| {
+        usize::try_from(stride)
+            .map_err(|_| Error::Memory(format!("its stride of {stride} bytes is negative")))
+    };
+    Ok(Frame {
+        format,
+        width: info.width() as usize,
+        height: info.height() as usize,
+        stride: positive(stride)?,
+        out_stride: positive(out_stride)?,
+    })
+}
 
 /// Where the only plane of a packed frame lies.
 struct Plane {
@@ -49,7 +125,7 @@ impl Plane {
 
 /// The bytes of a frame that is read. A buffer may end with the last row's pixels, without that
 /// row's padding: then, and only then, they are copied to `spare`.
-pub(super) fn readable<'a>(
+fn readable<'a>(
     frame: &'a VideoFrameRef<&gst::BufferRef>,
     row: usize,
     spare: &'a mut Vec<u8>,
@@ -76,7 +152,7 @@ pub(super) fn readable<'a>(
 }
 
 /// The bytes of a frame that is written.
-pub(super) fn writable<'a>(
+fn writable<'a>(
     frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,
     row: usize,
 ) -> Result<(&'a mut [u8], Rows), Error> {

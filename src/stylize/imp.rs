@@ -7,25 +7,23 @@
 //! [`Player`] out of `stream` while it uses it.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
-use gst_base::subclass::base_transform::BaseTransformMode;
+use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
-use gst_video::prelude::*;
 use parking_lot::Mutex;
 
+use super::flight::Flights;
 use super::job::Player;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
-use super::{caps, frame, properties};
-use crate::engine::{Canceller, EngineError};
-use crate::graph::Frame;
+use super::{caps, properties};
+use crate::engine::Canceller;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -37,31 +35,37 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// What exists between start and stop.
 #[derive(Default)]
-struct Stream {
+pub(super) struct Stream {
     /// `None` while stopped, and while the streaming thread uses it.
-    player: Option<Player>,
-    info: Option<gst_video::VideoInfo>,
+    pub player: Option<Player>,
+    pub info: Option<gst_video::VideoInfo>,
     /// For frames whose memory ends early; empty otherwise.
-    spare: Vec<u8>,
+    pub spare: Vec<u8>,
+    /// With more than one frame in flight.
+    pub flights: Option<Flights>,
 }
 
 /// How other threads stop a run.
 #[derive(Default)]
-struct Cancel {
-    flushing: bool,
-    current: Option<Canceller>,
+pub(super) struct Cancel {
+    pub flushing: bool,
+    pub current: Option<Canceller>,
 }
 
 /// The element's instance.
 #[derive(Default)]
 pub struct Stylize {
-    settings: Mutex<Settings>,
-    stream: Mutex<Stream>,
-    cancel: Mutex<Cancel>,
-    stats: Mutex<Stats>,
+    pub(super) settings: Mutex<Settings>,
+    pub(super) stream: Mutex<Stream>,
+    pub(super) cancel: Mutex<Cancel>,
+    pub(super) stats: Mutex<Stats>,
     /// An error was posted and nothing has worked since: the same one is not posted again when
     /// upstream tries its sticky events once more.
-    failed: AtomicBool,
+    pub(super) failed: AtomicBool,
+    /// There is more than one frame in flight at a time.
+    pub(super) flying: AtomicBool,
+    /// The delay by frames in flight, nanoseconds.
+    pub(super) latency: AtomicU64,
 }
 
 #[glib::object_subclass]
@@ -157,17 +161,23 @@ impl BaseTransformImpl for Stylize {
         *self.stats.lock() = Stats::default();
         *self.cancel.lock() = Cancel::default();
         self.failed.store(false, Ordering::Relaxed);
+        let streams = settings.streams();
+        let flights = (streams > 1).then(|| Flights::new(streams)).transpose();
+        self.flying.store(streams > 1, Ordering::Relaxed);
         *self.stream.lock() = Stream {
             player: Some(player),
+            flights: flights.map_err(|err| err.message())?,
             ..Stream::default()
         };
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *self.cancel.lock() = Cancel::default();
+        self.cancel_runs();
         let stream = std::mem::take(&mut *self.stream.lock());
+        // Waits for what is still in flight.
         drop(stream);
+        *self.cancel.lock() = Cancel::default();
         Ok(())
     }
 
@@ -202,10 +212,35 @@ impl BaseTransformImpl for Stylize {
                 }
             }
             gst::EventView::FlushStart(_) => self.cancel_runs(),
-            gst::EventView::FlushStop(_) => self.allow_runs(),
+            gst::EventView::FlushStop(_) => {
+                // What was in flight is of the time before.
+                self.discard();
+                self.allow_runs();
+            }
             _ => (),
         }
+        if event.is_serialized() && event.type_() != gst::EventType::FlushStop {
+            // Posted if it is an error; the event goes on all the same.
+            let _ = self.drain();
+        }
         self.parent_sink_event(event)
+    }
+
+    fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        if direction == gst::PadDirection::Sink && query.is_serialized() {
+            // Posted if it is an error; the query has its own answer.
+            let _ = self.drain();
+        }
+        let answered = BaseTransformImplExt::parent_query(self, direction, query);
+        if answered
+            && direction == gst::PadDirection::Src
+            && let gst::QueryViewMut::Latency(latency) = query.view_mut()
+        {
+            let (live, min, max) = latency.result();
+            let own = gst::ClockTime::from_nseconds(self.latency.load(Ordering::Relaxed));
+            latency.set(live, min + own, max.map(|max| max + own));
+        }
+        answered
     }
 
     fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
@@ -244,7 +279,12 @@ impl BaseTransformImpl for Stylize {
             .map_err(|err| gst::loggable_error!(CAT, "{err}"))?;
         let offered = query.allocation_pools().next();
         let (pool, size, min, max) = offered.clone().unwrap_or((None, info.size() as u32, 0, 0));
-        let pool = pool.unwrap_or_else(|| gst_video::VideoBufferPool::new().upcast());
+        // Those in flight come on top; a pool that cannot give so many is of no use.
+        let min = min + self.settings.lock().streams() as u32 - 1;
+        let (pool, max) = match pool {
+            Some(pool) if max == 0 || max >= min => (pool, max),
+            _ => (gst_video::VideoBufferPool::new().upcast(), 0),
+        };
         let mut config = pool.config();
         config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
         config.set_params(Some(&caps), size, min, max);
@@ -273,6 +313,11 @@ impl BaseTransformImpl for Stylize {
         is_discont: bool,
         inbuf: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // Not `is_discont`, which stays set until the base class itself pushes a frame.
+        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
+            // The base class marks the next frame that leaves.
+            self.drain()?;
+        }
         let flow = self.parent_submit_input_buffer(is_discont, inbuf)?;
         // The base class keeps the buffer for us unless QoS found it late.
         if self.queued_buffer().is_none() {
@@ -292,140 +337,27 @@ impl BaseTransformImpl for Stylize {
         }
     }
 
+    fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
+        if !self.flying.load(Ordering::Relaxed) {
+            return self.parent_generate_output();
+        }
+        let landed = match self.take_queued_buffer() {
+            Some(inbuf) => self.depart(inbuf)?,
+            None => None,
+        };
+        Ok(landed.map_or(
+            GenerateOutputSuccess::NoOutput,
+            GenerateOutputSuccess::Buffer,
+        ))
+    }
+
     fn transform(
         &self,
         inbuf: &gst::Buffer,
         outbuf: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        match self.stylize(inbuf, outbuf) {
-            Ok(()) => Ok(gst::FlowSuccess::Ok),
-            Err(Error::Engine(EngineError::Cancelled)) => Err(gst::FlowError::Flushing),
-            Err(err) => {
-                self.report(&err);
-                Err(gst::FlowError::Error)
-            }
-        }
+        self.stylize(inbuf, outbuf)
+            .map(|()| gst::FlowSuccess::Ok)
+            .map_err(|err| self.failed(&err))
     }
-}
-
-impl Stylize {
-    /// Posts an error, once.
-    fn report(&self, error: &Error) {
-        if !self.failed.swap(true, Ordering::Relaxed) {
-            self.post_error_message(error.message());
-        }
-    }
-
-    /// Compiles for frames of these caps in their usual memory layout.
-    fn prepare(&self, caps: &gst::Caps) -> Result<(), Error> {
-        let info =
-            gst_video::VideoInfo::from_caps(caps).map_err(|_| Error::Format(caps.to_string()))?;
-        let stride = usize::try_from(info.stride()[0]).unwrap_or(0);
-        let layout = layout(&info, stride, stride)?;
-        self.with_player(|this, player, stream| {
-            this.session(player, &layout)?;
-            let facts = player.facts(info.width(), info.height());
-            gst::info!(CAT, imp = this, "{}", facts.line());
-            this.stats.lock().facts = facts;
-            stream.info = Some(info);
-            Ok(())
-        })
-    }
-
-    /// One frame's way: buffer → bytes → compiled graph → bytes → buffer.
-    fn stylize(&self, inbuf: &gst::Buffer, outbuf: &mut gst::BufferRef) -> Result<(), Error> {
-        let strength = self.settings.lock().strength as f32;
-        self.with_player(|this, player, stream| {
-            let info = stream.info.as_ref().ok_or(Error::NotNegotiated)?;
-            let unmapped = |_| Error::Memory("it cannot be mapped".into());
-            let source = gst_video::VideoFrameRef::from_buffer_ref_readable(inbuf, info)
-                .map_err(unmapped)?;
-            let mut target = gst_video::VideoFrameRef::from_buffer_ref_writable(outbuf, info)
-                .map_err(unmapped)?;
-            let layout = layout(
-                info,
-                usize::try_from(source.plane_stride()[0]).unwrap_or(0),
-                usize::try_from(target.plane_stride()[0]).unwrap_or(0),
-            )?;
-            let source = frame::readable(&source, layout.row(), &mut stream.spare)?;
-            let target = frame::writable(&mut target, layout.row())?;
-            let session = this.session(player, &layout)?;
-            this.begin_run(session.canceller())?;
-            let begin = Instant::now();
-            session.run(source, strength, target)?;
-            this.stats.lock().count(begin.elapsed());
-            Ok(())
-        })
-    }
-
-    /// The session for this layout, counting a compilation.
-    fn session<'p>(
-        &self,
-        player: &'p mut Player,
-        layout: &Frame,
-    ) -> Result<&'p mut crate::engine::Session, Error> {
-        let (session, compiled) = player.session(layout)?;
-        if let Some(time) = compiled {
-            gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
-            let mut stats = self.stats.lock();
-            stats.compiled += 1;
-            stats.compile_time = time;
-        }
-        Ok(session)
-    }
-
-    /// Takes the player and the stream's facts out of their lock for as long as `f` runs. Only the
-    /// streaming thread calls this.
-    fn with_player<T>(
-        &self,
-        f: impl FnOnce(&Self, &mut Player, &mut Stream) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut stream = std::mem::take(&mut *self.stream.lock());
-        let Some(mut player) = stream.player.take() else {
-            return Err(Error::NotNegotiated);
-        };
-        let result = f(self, &mut player, &mut stream);
-        stream.player = Some(player);
-        *self.stream.lock() = stream;
-        result
-    }
-
-    /// Makes a session the one that a flush cancels; refuses while flushing.
-    fn begin_run(&self, canceller: Canceller) -> Result<(), EngineError> {
-        let mut cancel = self.cancel.lock();
-        if cancel.flushing {
-            return Err(EngineError::Cancelled);
-        }
-        cancel.current = Some(canceller);
-        Ok(())
-    }
-
-    fn cancel_runs(&self) {
-        let mut cancel = self.cancel.lock();
-        cancel.flushing = true;
-        if let Some(canceller) = &cancel.current {
-            canceller.cancel();
-        }
-    }
-
-    fn allow_runs(&self) {
-        let mut cancel = self.cancel.lock();
-        cancel.flushing = false;
-        if let Some(canceller) = &cancel.current {
-            canceller.reset();
-        }
-    }
-}
-
-/// The layout of frames with these strides in bytes.
-fn layout(info: &gst_video::VideoInfo, stride: usize, out_stride: usize) -> Result<Frame, Error> {
-    let format =
-        caps::packed(info.format()).ok_or_else(|| Error::Format(info.format().to_string()))?;
-    Ok(Frame {
-        format,
-        width: info.width() as usize,
-        height: info.height() as usize,
-        stride,
-        out_stride,
-    })
 }

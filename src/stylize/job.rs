@@ -11,7 +11,7 @@ use super::stats::Facts;
 use crate::engine::session::Names;
 use crate::engine::{self, Choice, Provider, Runtime, Session, probe, provider};
 use crate::gallery;
-use crate::graph::{self, Blend, Frame};
+use crate::graph::{self, Blend, Forms, Frame};
 use crate::model::{self, Model, Signature, metadata, modelinfo};
 
 /// Sessions kept for layouts met lately: a stream changes between few.
@@ -26,7 +26,7 @@ pub(super) struct Player {
     signature: Signature,
     name: String,
     /// Most recently used last.
-    jobs: Vec<(Frame, Session)>,
+    jobs: Vec<(Frame, Arc<Session>)>,
 }
 
 impl Player {
@@ -48,7 +48,13 @@ impl Player {
 
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
         let threads = settings.threads as usize;
-        let choice = provider::choose(&runtime, settings.provider, settings.precision, threads)?;
+        let choice = provider::choose(
+            &runtime,
+            settings.provider,
+            settings.precision,
+            threads,
+            settings.streams(),
+        )?;
         // A user's file is run once even if it says all about itself: what cannot run is refused
         // here, when the element starts, and not in the middle of the stream.
         let facts = if file.is_some() || Signature::needs_probe(&model, &facts) {
@@ -69,7 +75,7 @@ impl Player {
     }
 
     /// The session for frames of this layout; `Some(time)` if it had to be compiled.
-    pub fn session(&mut self, frame: &Frame) -> Result<(&mut Session, Option<Duration>), Error> {
+    pub fn session(&mut self, frame: &Frame) -> Result<(Arc<Session>, Option<Duration>), Error> {
         let compiled = match self.jobs.iter().position(|(known, _)| known == frame) {
             Some(index) => {
                 self.jobs[index..].rotate_left(1);
@@ -81,22 +87,18 @@ impl Player {
                 if self.jobs.len() == KEPT {
                     self.jobs.remove(0);
                 }
-                self.jobs.push((*frame, session));
+                self.jobs.push((*frame, Arc::new(session)));
                 Some(begin.elapsed())
             }
         };
-        match self.jobs.last_mut() {
-            Some((_, session)) => Ok((session, compiled)),
+        match self.jobs.last() {
+            Some((_, session)) => Ok((session.clone(), compiled)),
             None => Err(Error::NotNegotiated),
         }
     }
 
     fn compile(&self, frame: &Frame) -> Result<Session, Error> {
-        let blend = match self.choice.provider {
-            Provider::Cpu => Blend::Branch,
-            _ => Blend::Always,
-        };
-        let graph = graph::compile(&self.model, &self.signature, frame, blend)
+        let graph = graph::compile(&self.model, &self.signature, frame, self.forms())
             .map_err(Error::of_graph(&self.name))?;
         let names = Names {
             frame: graph::FRAME,
@@ -104,8 +106,22 @@ impl Player {
             strength: graph::STRENGTH,
             out: graph::OUT,
         };
-        Session::new(&self.runtime, &graph, &self.choice, names)
+        let (width, height) = self.signature.picture_size(frame.width, frame.height);
+        let noise = self.model.noise().iter();
+        let noise = noise.map(|noise| (noise.name.clone(), noise.shape(width, height)));
+        Session::new(&self.runtime, &graph, &self.choice, names, noise)
             .map_err(|err| Error::of_engine(&self.name, err))
+    }
+
+    /// Measured for the CPU providers; see `docs/decisions.md`.
+    fn forms(&self) -> Forms {
+        Forms {
+            blend: match self.choice.provider {
+                Provider::Cpu => Blend::Branch,
+                _ => Blend::Always,
+            },
+            early_pad: self.choice.provider == Provider::OpenVino,
+        }
     }
 
     /// What to tell the user about frames of this size.
@@ -115,6 +131,7 @@ impl Player {
             provider: self.choice.provider.nick(),
             precision: self.choice.precision.nick(),
             threads: u32::try_from(self.choice.threads).unwrap_or(0),
+            frames_in_flight: u32::try_from(self.choice.streams).unwrap_or(0),
             runtime: self.runtime.version().to_string(),
             model: self.name.clone(),
             signature: self.signature.to_string(),

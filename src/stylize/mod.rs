@@ -2,6 +2,8 @@
 //! The element `stylize`.
 
 mod caps;
+mod flight;
+mod flow;
 mod frame;
 mod imp;
 mod job;

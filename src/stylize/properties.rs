@@ -44,6 +44,20 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .default_value(settings.threads)
             .mutable_ready()
             .build(),
+        glib::ParamSpecUInt::builder("frames-in-flight")
+            .nick("Frames in flight")
+            .blurb("Frames computed at once, with the threads divided among them: more frames per second, but a latency of so many frames (0 = automatic: 1)")
+            .maximum(16)
+            .default_value(settings.frames_in_flight)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("seed")
+            .nick("Seed")
+            .blurb("Seed of the generator's noise inputs, where it has any: another seed, another picture")
+            .default_value(settings.seed)
+            .controllable()
+            .mutable_playing()
+            .build(),
         glib::ParamSpecString::builder("runtime-library")
             .nick("Runtime library")
             .blurb("ONNX Runtime's shared library or its folder (NULL = ORT_DYLIB_PATH, beside the plugin, the build's setup folder, the system's loader)")
@@ -92,6 +106,10 @@ impl Settings {
             }
             "precision" => self.precision = value.get::<Precision>().unwrap_or(self.precision),
             "threads" => self.threads = value.get().unwrap_or(self.threads),
+            "frames-in-flight" => {
+                self.frames_in_flight = value.get().unwrap_or(self.frames_in_flight);
+            }
+            "seed" => self.seed = value.get().unwrap_or(self.seed),
             "runtime-library" => self.runtime_library = text(value).map(PathBuf::from),
             "input-range" => self.input_range = text(value),
             "output-range" => self.output_range = text(value),
@@ -113,6 +131,8 @@ impl Settings {
             "execution-provider" => self.provider.to_value(),
             "precision" => self.precision.to_value(),
             "threads" => self.threads.to_value(),
+            "frames-in-flight" => self.frames_in_flight.to_value(),
+            "seed" => self.seed.to_value(),
             "runtime-library" => path(&self.runtime_library),
             "input-range" => self.input_range.to_value(),
             "output-range" => self.output_range.to_value(),

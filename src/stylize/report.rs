@@ -28,6 +28,8 @@ pub(super) enum Error {
     Format(String),
     #[error("A frame's memory cannot be used: {0}.")]
     Memory(String),
+    #[error("No thread can be started for frames-in-flight: {0}. Use fewer.")]
+    Threads(String),
     /// A bug in an application or in this element: frames came before caps, or after stop.
     #[error("A frame came before the stream's format was set.")]
     NotNegotiated,
@@ -113,6 +115,7 @@ impl Error {
             Self::Property { .. } => message!(LibraryError::Settings),
             Self::FrameSize { .. } | Self::Format(_) => message!(StreamError::Format),
             Self::Memory(_) => message!(StreamError::Failed),
+            Self::Threads(_) => message!(ResourceError::NoSpaceLeft),
             Self::NotNegotiated => message!(CoreError::Negotiation),
         }
     }

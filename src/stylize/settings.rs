@@ -39,6 +39,10 @@ pub struct Settings {
     pub precision: Precision,
     /// 0 = one per logical CPU.
     pub threads: u32,
+    /// Frames computed at once; 0 = 1.
+    pub frames_in_flight: u32,
+    /// Of the generator's noise inputs.
+    pub seed: u32,
     pub runtime_library: Option<PathBuf>,
     /// In the dialect of `.modelinfo`; checked when the element starts.
     pub input_range: Option<String>,
@@ -54,6 +58,8 @@ impl Default for Settings {
             provider: Provider::Auto,
             precision: Precision::Auto,
             threads: 0,
+            frames_in_flight: 0,
+            seed: 0,
             runtime_library: None,
             input_range: None,
             output_range: None,
@@ -63,6 +69,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Frames computed at once, at least 1.
+    pub fn streams(&self) -> usize {
+        (self.frames_in_flight as usize).max(1)
+    }
+
     /// The facts about the generator that properties state; `Err` names the property whose range
     /// is not understood.
     pub fn facts(&self) -> Result<Facts, (&'static str, String)> {

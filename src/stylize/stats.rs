@@ -27,6 +27,7 @@ pub(super) struct Facts {
     pub provider: &'static str,
     pub precision: &'static str,
     pub threads: u32,
+    pub frames_in_flight: u32,
     pub runtime: String,
     pub model: String,
     pub signature: String,
@@ -68,6 +69,7 @@ impl Stats {
             .field("provider", facts.provider)
             .field("precision", facts.precision)
             .field("threads", facts.threads)
+            .field("frames-in-flight", facts.frames_in_flight)
             .field("runtime", &facts.runtime)
             .field("model", &facts.model)
             .field("signature", &facts.signature)

@@ -144,6 +144,15 @@ pub fn int(name: &str, i: i64) -> AttributeProto {
     }
 }
 
+pub fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        s: value.as_bytes().to_vec(),
+        type_: AttributeType::STRING.into(),
+        ..AttributeProto::default()
+    }
+}
+
 pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto {
         name: name.into(),

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A frame's way through the element: at once, or in flight with others.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
+use gst_base::subclass::prelude::*;
+
+use super::flight::Flights;
+use super::frame::{self, Task};
+use super::imp::{CAT, Stream, Stylize};
+use super::job::Player;
+use super::report::Error;
+use crate::engine::{Canceller, EngineError, Session};
+use crate::graph::Frame;
+
+impl Stylize {
+    /// Posts an error, once.
+    pub(super) fn report(&self, error: &Error) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            self.post_error_message(error.message());
+        }
+    }
+
+    /// Compiles for frames of these caps in their usual memory layout.
+    pub(super) fn prepare(&self, caps: &gst::Caps) -> Result<(), Error> {
+        let info =
+            gst_video::VideoInfo::from_caps(caps).map_err(|_| Error::Format(caps.to_string()))?;
+        let layout = frame::layout_of(&info, info.stride()[0], info.stride()[0])?;
+        let streams = self.settings.lock().streams() as u64;
+        self.update_latency(&info, streams);
+        self.with_player(|this, player, stream| {
+            this.session(player, &layout)?;
+            let facts = player.facts(info.width(), info.height());
+            gst::info!(CAT, imp = this, "{}", facts.line());
+            this.stats.lock().facts = facts;
+            stream.info = Some(info);
+            Ok(())
+        })
+    }
+
+    /// Stylizes one frame here and now.
+    pub(super) fn stylize(
+        &self,
+        inbuf: &gst::Buffer,
+        outbuf: &mut gst::BufferRef,
+    ) -> Result<(), Error> {
+        self.with_player(|this, player, stream| {
+            let task = this.task(player, stream, inbuf, outbuf)?;
+            let time = task.run(inbuf, outbuf, &mut stream.spare)?;
+            this.stats.lock().count(time);
+            Ok(())
+        })
+    }
+
+    /// What is to be done to a frame, with the settings of this moment.
+    fn task(
+        &self,
+        player: &mut Player,
+        stream: &Stream,
+        inbuf: &gst::BufferRef,
+        outbuf: &gst::BufferRef,
+    ) -> Result<Task, Error> {
+        let info = stream.info.clone().ok_or(Error::NotNegotiated)?;
+        let layout = frame::layout(&info, inbuf, outbuf)?;
+        let session = self.session(player, &layout)?;
+        self.begin_run(session.canceller())?;
+        let settings = self.settings.lock();
+        Ok(Task {
+            session,
+            info,
+            layout,
+            strength: settings.strength as f32,
+            seed: settings.seed.into(),
+        })
+    }
+
+    /// The session for this layout, counting a compilation.
+    fn session(&self, player: &mut Player, layout: &Frame) -> Result<Arc<Session>, Error> {
+        let (session, compiled) = player.session(layout)?;
+        if let Some(time) = compiled {
+            gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
+            let mut stats = self.stats.lock();
+            stats.compiled += 1;
+            stats.compile_time = time;
+        }
+        Ok(session)
+    }
+
+    /// Sends a frame off; gives the one that departed first if no more may be in flight.
+    pub(super) fn depart(&self, inbuf: gst::Buffer) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(&inbuf))?;
+        let PrepareOutputBufferSuccess::Buffer(outbuf) = prepared else {
+            return Err(gst::FlowError::Error);
+        };
+        let full = self.with_player(|this, player, stream| {
+            let task = this.task(player, stream, &inbuf, &outbuf)?;
+            let flights = stream.flights.as_mut().ok_or(Error::NotNegotiated)?;
+            flights.depart(task, inbuf, outbuf);
+            Ok(flights.full())
+        });
+        match full {
+            Ok(true) => self.land(),
+            Ok(false) => Ok(None),
+            Err(err) => Err(self.failed(&err)),
+        }
+    }
+
+    /// The frame that departed first.
+    fn land(&self) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        let landed = self.with_player(|_, _, stream| {
+            let flights = stream.flights.as_mut();
+            flights.and_then(Flights::land).transpose()
+        });
+        match landed {
+            Ok(Some((buffer, time))) => {
+                self.stats.lock().count(time);
+                Ok(Some(buffer))
+            }
+            Ok(None) => Ok(None),
+            Err(err) => {
+                // Nothing goes out after an error.
+                self.discard();
+                Err(self.failed(&err))
+            }
+        }
+    }
+
+    /// Waits for the frames in flight and forgets them.
+    pub(super) fn discard(&self) {
+        let Some(mut flights) = self.stream.lock().flights.take() else {
+            return;
+        };
+        while flights.land().is_some() {}
+        self.stream.lock().flights = Some(flights);
+    }
+
+    /// Pushes all frames that are in flight: what comes next in the stream must not overtake them.
+    pub(super) fn drain(&self) -> Result<(), gst::FlowError> {
+        if !self.flying.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        while let Some(buffer) = self.land()? {
+            self.obj().src_pad().push(buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Reports an error and says what upstream is told.
+    pub(super) fn failed(&self, error: &Error) -> gst::FlowError {
+        match error {
+            Error::Engine(EngineError::Cancelled) => gst::FlowError::Flushing,
+            error => {
+                self.report(error);
+                gst::FlowError::Error
+            }
+        }
+    }
+
+    /// Takes up the delay by the frames in flight, for streams of a known frame rate.
+    fn update_latency(&self, info: &gst_video::VideoInfo, streams: u64) {
+        let (n, d) = (info.fps().numer() as u64, info.fps().denom() as u64);
+        let second = gst::ClockTime::SECOND.nseconds();
+        // A variable rate is 0/1.
+        let frame = (second * d).checked_div(n).unwrap_or(0);
+        let own = (streams - 1) * frame;
+        if self.latency.swap(own, Ordering::Relaxed) != own {
+            let message = gst::message::Latency::builder().src(&*self.obj()).build();
+            // Fails only without a bus, and then nobody asks.
+            let _ = self.obj().post_message(message);
+        }
+    }
+
+    /// Takes the player and the stream's facts out of their lock for as long as `f` runs. Only the
+    /// streaming thread calls this.
+    fn with_player<T>(
+        &self,
+        f: impl FnOnce(&Self, &mut Player, &mut Stream) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut stream = std::mem::take(&mut *self.stream.lock());
+        let Some(mut player) = stream.player.take() else {
+            return Err(Error::NotNegotiated);
+        };
+        let result = f(self, &mut player, &mut stream);
+        stream.player = Some(player);
+        *self.stream.lock() = stream;
+        result
+    }
+
+    /// Makes a session the one that a flush cancels; refuses while flushing.
+    fn begin_run(&self, canceller: Canceller) -> Result<(), EngineError> {
+        let mut cancel = self.cancel.lock();
+        if cancel.flushing {
+            return Err(EngineError::Cancelled);
+        }
+        cancel.current = Some(canceller);
+        Ok(())
+    }
+
+    pub(super) fn cancel_runs(&self) {
+        let mut cancel = self.cancel.lock();
+        cancel.flushing = true;
+        if let Some(canceller) = &cancel.current {
+            canceller.cancel();
+        }
+    }
+
+    pub(super) fn allow_runs(&self) {
+        let mut cancel = self.cancel.lock();
+        cancel.flushing = false;
+        if let Some(canceller) = &cancel.current {
+            canceller.reset();
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Generators with noise inputs: fed by the element, one picture for each seed.
+
+mod common;
+
+use common::generators::{F32, Net, text};
+use common::picture::Picture;
+use common::play::play;
+use gst::prelude::*;
+
+/// Grey 128 with noise of deviation 40 in 2x2 blocks, the same in all channels, and the picture's own
+/// value nowhere but in its size.
+fn net(noise: &str) -> Net {
+    Net::new(13)
+        .input("x", F32, &[1, 3, -1, -1])
+        .input("coarse:noise", F32, &[1, 1, -1, -1])
+        .output("y", F32, &[1, 3, -1, -1])
+        .meta("stylize.noise", noise)
+        .meta("stylize.input-range", "0,255")
+        .meta("stylize.size-multiple", "2")
+        .meta("stylize.size-minimum", "16")
+        .floats("nothing", &[], &[0.0])
+        .floats("middle", &[], &[128.0])
+        .floats("deviation", &[], &[40.0])
+        .floats("twice", &[4], &[1.0, 1.0, 2.0, 2.0])
+        .node("Mul", &["x", "nothing"], "flat", vec![])
+        .node("Add", &["flat", "middle"], "grey", vec![])
+        .node(
+            "Resize",
+            &["coarse:noise", "", "twice"],
+            "blocks",
+            vec![text("mode", "nearest")],
+        )
+        .node("Mul", &["blocks", "deviation"], "grain", vec![])
+        .node("Add", &["grey", "grain"], "y", vec![])
+}
+
+#[test]
+fn one_picture_for_each_seed() {
+    for provider in common::PROVIDERS {
+        let (_dir, element) = common::element_on(provider, &net("coarse:noise:1:2").bytes());
+        let source = Picture::varied(101, 64);
+        let seen = [0_u32, 0, 7, 0].map(|seed| {
+            element.set_property("seed", seed);
+            play(&element, &source).0
+        });
+        assert_eq!(seen[0], seen[1]);
+        assert_ne!(seen[0], seen[2]);
+        assert_eq!(seen[0], seen[3]);
+
+        let grey = |x: usize, y: usize| f64::from(seen[0].pixels[y * 101 + x][0]);
+        let cells = (0..50 * 32).map(|i| grey(i % 50 * 2, i / 50 * 2));
+        let mean = cells.clone().sum::<f64>() / 1600.0;
+        let deviation = (cells.map(|v| (v - mean).powi(2)).sum::<f64>() / 1600.0).sqrt();
+        assert!((mean - 128.0).abs() < 4.0, "{mean}");
+        assert!((deviation - 40.0).abs() < 3.0, "{deviation}");
+        for (x, y) in [(0, 0), (48, 30), (98, 62)] {
+            let block = [(0, 1), (1, 0), (1, 1)].map(|(dx, dy)| grey(x + dx, y + dy));
+            assert_eq!(block, [grey(x, y); 3], "{x} {y}");
+        }
+    }
+}
+
+#[test]
+fn the_seed_changes_while_frames_flow() {
+    let (_dir, element) = common::element(&net("coarse:noise:1:2").bytes());
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_src_caps_str("video/x-raw,format=RGB,width=32,height=32,framerate=25/1");
+    let frames = [1_u32, 1, 2].map(|seed| {
+        element.set_property("seed", seed);
+        let buffer = gst::Buffer::from_slice([9; 32 * 32 * 3]);
+        let out = harness.push_and_pull(buffer).expect("a frame");
+        out.map_readable().expect("bytes").to_vec()
+    });
+    assert_eq!(frames[0], frames[1]);
+    assert_ne!(frames[0], frames[2]);
+    let stats = element.property::<gst::Structure>("stats");
+    assert_eq!(stats.get::<u64>("compiled-graphs"), Ok(1));
+}
+
+#[test]
+fn a_list_that_does_not_fit_the_graph_is_refused() {
+    for noise in ["coarse:noise", "other:1:2", "coarse:noise:1:2,x"] {
+        let (_dir, element) = common::element(&net(noise).bytes());
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        assert!(element.set_state(gst::State::Paused).is_err());
+        element.set_state(gst::State::Null).expect("stopped");
+        let errors = common::errors(&bus);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        let text = errors[0].error.message();
+        assert!(text.contains("stylize.noise"), "{text}");
+    }
+}
+
+#[test]
+fn an_input_that_is_not_listed_is_still_refused() {
+    let mut net = net("coarse:noise:1:2");
+    net.model.metadata_props.clear();
+    let (_dir, element) = common::element(&net.bytes());
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    assert!(element.set_state(gst::State::Paused).is_err());
+    element.set_state(gst::State::Null).expect("stopped");
+    let text = format!("{:?}", common::errors(&bus));
+    assert!(text.contains("exactly one image input"), "{text}");
+    assert!(text.contains("coarse:noise"), "{text}");
+}
