@@ -16,7 +16,7 @@ import torch
 from .errors import UserError
 from .files import write_whole
 from .generators import Generator
-from .onnx_graph import INPUT, GraphWriter
+from .onnx_graph import INPUT, STYLE_INPUT, GraphWriter
 
 CHECK_SIZES = ((64, 64), (68, 120), (180, 320))
 """Heights and widths at which an exported file is compared with PyTorch."""
@@ -30,6 +30,8 @@ class About:
     title: str = ""
     artist: str = ""
     license: str = "MPL-2.0"
+    styles: tuple[str, ...] = ()
+    """Names of a conditional generator's styles, in the order of their weights."""
 
     def metadata(self, generator: Generator) -> dict[str, str]:
         """Entries of ``metadata_props``.
@@ -37,8 +39,14 @@ class About:
         ``stylize.*`` is read by the GStreamer element; ``Image.*`` are the names that the
         ONNX metadata proposal gives to image properties. ``stylize.noise`` lists the inputs
         besides the image as NAME:CHANNELS:DIVISOR,...: each wants standard normal numbers
-        [1, channels, height / divisor, width / divisor].
+        [1, channels, height / divisor, width / divisor]. ``stylize.style-input`` is the input
+        for the weights of the styles, [N] with the sum 1, that ``stylize.styles`` names.
         """
+        held = generator.styles if generator.normalization.conditional else 0
+        if len(self.styles) != held:
+            raise UserError(
+                f"the generator holds {held} styles, and {len(self.styles)} have names."
+            )
         noise = [f"{n.name}:{n.channels}:{n.divisor}" for n in generator.noise_inputs()]
         entries = {
             "stylize.version": "1",
@@ -56,14 +64,17 @@ class About:
             "Image.NominalPixelRange": "Normalized_0_1",
             "Image.ColorSpaceGamma": "SRGB",
         }
+        if self.styles:
+            entries["stylize.styles"] = ",".join(self.styles)
+            entries["stylize.style-input"] = STYLE_INPUT
         return {**entries, "stylize.noise": ",".join(noise)} if noise else entries
 
 
 def to_onnx(generator: Generator, about: About) -> onnx.ModelProto:
     """The generator as a graph: ``image`` to ``stylized``, float32 [1, 3, height, width].
 
-    A generator with noise has an input for each of its ``noise_inputs`` besides. One of
-    textures reads ``image`` with weights of zero, so that it fits wherever a picture is filtered.
+    A generator with noise has an input for each of its ``noise_inputs`` besides, a conditional
+    one ``style_weights``, float32 [styles]. One of textures reads ``image`` with weights of zero, so that it fits wherever a picture is filtered.
     """
     writer = GraphWriter()
     noise = [writer.input(n.name, n.channels, n.divisor) for n in generator.noise_inputs()]
@@ -100,14 +111,15 @@ def greatest_difference(
     """Largest difference between ONNX Runtime and PyTorch, in grey levels (1/255).
 
     Compared on random pictures with structure at several scales, one per size, which is
-    rounded up to one that the generator takes.
+    rounded up to one that the generator takes. Styles are mixed at random, too, and the first
+    ones taken alone.
     """
     runtime = session(model.SerializeToString())
     generator = copy.deepcopy(generator).cpu().eval()
     random = torch.Generator().manual_seed(0)
     multiple = generator.size_multiple
     worst = 0.0
-    for size in sizes:
+    for index, size in enumerate(sizes):
         least = (max(side, generator.minimum_size) for side in size)
         height, width = (-(-side // multiple) * multiple for side in least)
         image = torch.rand(1, 3, height, width, generator=random)
@@ -115,13 +127,25 @@ def greatest_difference(
         coarse = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
         image = 0.7 * coarse + 0.3 * image
         noise = generator.draw_noise(image, random)
-        expected = generator(image, noise).numpy()
         feeds = {INPUT: image.numpy()}
         for entry, value in zip(generator.noise_inputs(), noise, strict=True):
             feeds[entry.name] = value.numpy()
-        (actual,) = runtime.run(None, feeds)
-        worst = max(worst, 255 * float(np.abs(actual - expected).max()))
+        for mix in _mixes(generator, index, random):
+            expected = generator(image, noise, mix[None]).numpy()
+            if generator.normalization.conditional:
+                feeds[STYLE_INPUT] = mix.numpy()
+            (actual,) = runtime.run(None, feeds)
+            worst = max(worst, 255 * float(np.abs(actual - expected).max()))
     return worst
+
+
+def _mixes(generator: Generator, index: int, random: torch.Generator) -> list[torch.Tensor]:
+    """Mixes of styles [N] to compare with: one style, and some of each."""
+    one = torch.eye(generator.styles)[index % generator.styles]
+    if generator.styles == 1:
+        return [one]
+    some = torch.rand(generator.styles, generator=random)
+    return [one, some / some.sum()]
 
 
 def export(generator: Generator, about: About, path: Path) -> float:

@@ -21,6 +21,7 @@ OPSET = 17
 IR_VERSION = 8
 INPUT = "image"
 OUTPUT = "stylized"
+STYLE_INPUT = "style_weights"
 
 
 class GraphWriter:
@@ -34,6 +35,7 @@ class GraphWriter:
         self.input(INPUT, 3)
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
+        self._styled: dict[str, NDArray[np.float32]] = {}
         self._scope: list[str] = []
 
     def input(self, name: str, channels: int, divisor: int = 1) -> str:
@@ -47,15 +49,28 @@ class GraphWriter:
 
     def node(self, op: str, inputs: Sequence[str], label: str, **attributes: object) -> str:
         """Append one node and return its only output."""
-        name = ".".join([*self._scope, label])
+        name = self._name(label)
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
     def weight(self, label: str, value: NDArray[np.generic]) -> str:
         """Store an initializer."""
-        name = ".".join([*self._scope, label])
+        name = self._name(label)
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
+
+    def styled(self, label: str, table: NDArray[np.float32]) -> str:
+        """A tensor [C] that the graph mixes from the rows of ``table`` [styles, C].
+
+        Gives the graph the input ``style_weights`` [styles]. ``finish`` puts all tables side by
+        side, so that one matrix product mixes them all.
+        """
+        name = self._name(label)
+        self._styled[name] = table
+        return name
+
+    def _name(self, label: str) -> str:
+        return ".".join([*self._scope, label])
 
     def conv(
         self,
@@ -106,17 +121,12 @@ class GraphWriter:
         self,
         x: str,
         label: str,
-        scale: NDArray[np.float32],
-        shift: NDArray[np.float32],
+        scale: str,
+        shift: str,
         epsilon: float,
     ) -> str:
         """Instance normalization (Ulyanov et al. 2016, eq. 3) with scale and shift, both [C]."""
-        inputs = [
-            x,
-            self.weight(f"{label}.scale", scale),
-            self.weight(f"{label}.shift", shift),
-        ]
-        return self.node("InstanceNormalization", inputs, label, epsilon=epsilon)
+        return self.node("InstanceNormalization", [x, scale, shift], label, epsilon=epsilon)
 
     def batch_norm(
         self, x: str, label: str, parameters: Sequence[NDArray[np.float32]], epsilon: float
@@ -173,6 +183,7 @@ class GraphWriter:
         """Name ``x`` the graph's output and return the checked model."""
         for node in self.nodes:
             node.output[:] = [OUTPUT if o == x else o for o in node.output]
+        self._mix_styles()
         output = _value(OUTPUT, 3)
         graph = helper.make_graph(
             self.nodes, name, self.inputs, [output], self.weights, doc_string=doc
@@ -188,6 +199,20 @@ class GraphWriter:
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model)
         return model
+
+    def _mix_styles(self) -> None:
+        """Put the product of ``style_weights`` and all tables in front of the other nodes."""
+        if not self._styled:
+            return
+        tables = list(self._styled.values())
+        styles = tables[0].shape[0]
+        self.inputs.append(helper.make_tensor_value_info(STYLE_INPUT, TensorProto.FLOAT, [styles]))
+        rows = self.weight("styles", np.concatenate(tables, axis=1))
+        sizes = self.weight("styles.sizes", np.array([t.shape[1] for t in tables], np.int64))
+        mixed = helper.make_node("MatMul", [STYLE_INPUT, rows], ["style"], name="style")
+        parts = list(self._styled)
+        split = helper.make_node("Split", ["style", sizes], parts, name="style.split", axis=0)
+        self.nodes[:0] = [mixed, split]
 
 
 def _value(name: str, channels: int, divisor: int = 1) -> onnx.ValueInfoProto:

@@ -18,6 +18,7 @@ from .errors import UserError
 from .export import session
 from .files import write_whole
 from .onnx_graph import INPUT
+from .styles import parse_mix
 
 
 class Model:
@@ -26,9 +27,11 @@ class Model:
     Args:
         path: the model.
         seed: of its noise, if it has any: the same for every picture.
+        mix: the style of a model that holds several, or a mix of them as ``parse_mix`` reads it;
+            there is no default.
     """
 
-    def __init__(self, path: Path, seed: int = 0) -> None:
+    def __init__(self, path: Path, seed: int = 0, mix: str | None = None) -> None:
         if not path.is_file():
             raise UserError(f"the model {path} does not exist.")
         self.session: onnxruntime.InferenceSession = session(path)
@@ -40,6 +43,15 @@ class Model:
         self.minimum = int(metadata.get("stylize.size-minimum", "1"))
         self.noise = [n.split(":") for n in metadata.get("stylize.noise", "").split(",") if n]
         self.seed = seed
+        self.styles = [name for name in metadata.get("stylize.styles", "").split(",") if name]
+        self.style_feeds: dict[str, NDArray[np.float32]] = {}
+        if self.styles:
+            if mix is None:
+                known = ", ".join(self.styles)
+                raise UserError(f"{path} holds several styles; choose with --mix from: {known}.")
+            self.style_feeds[metadata["stylize.style-input"]] = parse_mix(mix, self.styles)
+        elif mix is not None:
+            raise UserError(f"{path} holds one style; leave out --mix.")
 
     def __call__(self, image: Tensor) -> Tensor:
         """uint8 [3, H, W] to float32 [3, H, W] in 0..1; borders are padded and cropped."""
@@ -53,7 +65,7 @@ class Model:
         pixels: NDArray[np.float32] = image.numpy().astype(np.float32) / 255
         bottom, right = self._missing(height), self._missing(width)
         padded = np.pad(pixels, ((0, 0), (0, bottom), (0, right)), mode="symmetric")
-        feeds = {INPUT: padded[None]}
+        feeds = {INPUT: padded[None], **self.style_feeds}
         random = np.random.default_rng(self.seed)
         for name, channels, divisor in self.noise:
             sides = ((side // int(divisor)) for side in padded.shape[1:])
@@ -85,9 +97,20 @@ def write_image(path: Path, image: Image.Image) -> None:
     write_whole(path, encoded.getvalue())
 
 
-def stylize(model: Path, source: Path, target: Path, size: int | None = None, seed: int = 0) -> int:
-    """Render a picture, or every picture of a folder into a folder; returns how many."""
-    network = Model(model, seed)
+def stylize(
+    model: Path,
+    source: Path,
+    target: Path,
+    size: int | None = None,
+    seed: int = 0,
+    mix: str | None = None,
+) -> int:
+    """Render a picture, or every picture of a folder into a folder; returns how many.
+
+    ``size`` is the longer side that pictures get first, in pixels; ``seed`` and ``mix`` are those
+    of ``Model``.
+    """
+    network = Model(model, seed, mix)
     if not source.is_dir():
         if target.is_dir():
             target = target / source.name

@@ -16,7 +16,7 @@ from stylize_train.generators import GENERATORS, Generator, create
 from stylize_train.generators.kernels import four_at_once, merge_unshuffle
 from stylize_train.generators.layers import Block
 from stylize_train.generators.pyramid import Join
-from stylize_train.norms import NORMS
+from stylize_train.norms import NORMS, Normalization
 
 SMALL: dict[str, dict[str, object]] = {
     "lite": {"width": 8, "dilations": [1, 2]},
@@ -123,7 +123,7 @@ def test_a_texture_does_not_see_colours(name: str) -> None:
 def test_join_is_the_papers_order() -> None:
     """Ulyanov et al. enlarge first and normalize after."""
     torch.manual_seed(0)
-    join = Join(6, 4, "instance")
+    join = Join(6, 4, Normalization())
     with torch.no_grad():
         for parameter in join.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

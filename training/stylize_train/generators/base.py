@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..norms import norm_class
+from ..norms import Normalization
 from ..onnx_graph import GraphWriter
 
 TASKS = ("stylize", "texture")
@@ -41,21 +41,25 @@ class Generator(nn.Module, ABC):
         noise_channels: channels of noise beside the image; 0 makes the network deterministic.
         task: ``stylize``, or ``texture``: noise in the place of the image's colours, of
             which only height and width are left.
+        styles: how many styles the network holds; more than 1 only with conditional norms.
     """
 
     NAME: ClassVar[str]
 
     def __init__(
-        self, norm: str = "instance", noise_channels: int = 0, task: str = "stylize"
+        self,
+        norm: str = "instance",
+        noise_channels: int = 0,
+        task: str = "stylize",
+        styles: int = 1,
     ) -> None:
         super().__init__()
-        norm_class(norm)
+        self.normalization = Normalization(norm, styles)
         if task not in TASKS:
             raise UserError(f"there is no task '{task}'; known are: {', '.join(TASKS)}.")
         if noise_channels < 0 or (task == "texture" and noise_channels == 0):
             least = "1: a texture is made from noise" if task == "texture" else "0"
             raise UserError(f"--noise-channels is {noise_channels} and must be at least {least}.")
-        self.norm = norm
         self.noise_channels = noise_channels
         self.task = task
 
@@ -76,7 +80,17 @@ class Generator(nn.Module, ABC):
 
     def options(self) -> dict[str, object]:
         """Constructor keywords that rebuild this network (without its weights)."""
-        return {"norm": self.norm, "noise_channels": self.noise_channels, "task": self.task}
+        options = {
+            "norm": self.normalization.name,
+            "noise_channels": self.noise_channels,
+            "task": self.task,
+        }
+        return {**options, "styles": self.styles} if self.normalization.conditional else options
+
+    @property
+    def styles(self) -> int:
+        """How many styles the network holds."""
+        return self.normalization.styles
 
     def noise_inputs(self) -> tuple[NoiseInput, ...]:
         """The noise that this network reads besides the image."""
@@ -98,12 +112,25 @@ class Generator(nn.Module, ABC):
             for noise in self.noise_inputs()
         ]
 
-    def forward(self, image: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Stylize a batch; ``noise`` as ``draw_noise`` makes it, by default that of seed 0."""
-        return self.transform(image, self.draw_noise(image) if noise is None else noise)
+    def forward(
+        self, image: Tensor, noise: Sequence[Tensor] | None = None, mix: Tensor | None = None
+    ) -> Tensor:
+        """Stylize a batch [B, 3, H, W].
+
+        Args:
+            image: RGB in 0..1.
+            noise: as ``draw_noise`` makes it; by default that of seed 0.
+            mix: weights of the styles in each sample, [B, styles] or [1, styles], rows that sum
+                to 1; by default all styles in equal parts.
+        """
+        if noise is None:
+            noise = self.draw_noise(image)
+        if mix is None:
+            mix = torch.full((1, self.styles), 1 / self.styles, device=image.device)
+        return self.transform(image, noise, mix)
 
     @abstractmethod
-    def transform(self, image: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    def transform(self, image: Tensor, noise: Sequence[Tensor], mix: Tensor) -> Tensor:
         """The network itself; its output is float32 also where autocast computes less."""
 
     @abstractmethod

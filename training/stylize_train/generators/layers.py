@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..norms import norm_class
+from ..norms import Normalization
 from ..onnx_graph import GraphWriter
 from .kernels import array, bias_of, merge_nearest
 
@@ -31,7 +31,7 @@ class ConvNorm(nn.Module):
         inputs: channels in.
         outputs: channels out.
         kernel: side of the kernel, odd.
-        norm: a key of ``norms.NORMS``.
+        normalization: makes the norm.
         stride: step of the convolution.
         enlarge: nearest x2 first (in place of a transposed convolution, whose uneven
             overlap prints a checkerboard); wants a 3x3 kernel.
@@ -43,25 +43,24 @@ class ConvNorm(nn.Module):
         inputs: int,
         outputs: int,
         kernel: int,
-        norm: str,
+        normalization: Normalization,
         *,
         stride: int = 1,
         enlarge: bool = False,
         slope: float = 0.0,
     ) -> None:
         super().__init__()
-        normalize = norm_class(norm)
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, bias=normalize.NEEDS_BIAS)
-        self.norm = normalize(outputs)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, bias=normalization.needs_bias)
+        self.norm = normalization(outputs)
         self.padding = kernel // 2
         self.enlarge = enlarge
         self.slope = slope
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mix: Tensor | None = None) -> Tensor:
         """Apply the layer."""
         if self.enlarge:
             x = F.interpolate(x, scale_factor=2, mode="nearest")
-        return F.leaky_relu(self.norm(self.conv(reflect(x, self.padding))), self.slope)
+        return F.leaky_relu(self.norm(self.conv(reflect(x, self.padding)), mix), self.slope)
 
     def write(self, writer: GraphWriter, x: str, label: str) -> str:
         """Append this layer; an enlarging one as a transposed convolution (``merge_nearest``)."""
@@ -84,20 +83,22 @@ class Block(nn.Module):
     (arXiv:1603.08155) and the work of Gross and Wilber that they cite.
     """
 
-    def __init__(self, width: int, dilation: int = 1, norm: str = "instance") -> None:
+    def __init__(
+        self, width: int, dilation: int = 1, normalization: Normalization | None = None
+    ) -> None:
         super().__init__()
         self.dilation = dilation
-        normalize = norm_class(norm)
-        bias = normalize.NEEDS_BIAS
+        normalize = normalization or Normalization()
+        bias = normalize.needs_bias
         self.conv1 = nn.Conv2d(width, width, 3, dilation=dilation, bias=bias)
         self.norm1 = normalize(width)
         self.conv2 = nn.Conv2d(width, width, 3, bias=bias)
         self.norm2 = normalize(width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mix: Tensor | None = None) -> Tensor:
         """Shape is kept: borders are padded by reflection."""
-        y = F.relu(self.norm1(self.conv1(reflect(x, self.dilation))))
-        return x + self.norm2(self.conv2(reflect(y, 1)))
+        y = F.relu(self.norm1(self.conv1(reflect(x, self.dilation)), mix))
+        return x + self.norm2(self.conv2(reflect(y, 1)), mix)
 
     def write(self, writer: GraphWriter, x: str, label: str) -> str:
         """Append this block to ``writer``."""

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..norms import norm_class
 from ..onnx_graph import GraphWriter
 from .base import Generator
 from .kernels import array, bias_of, dcr, icnr_, merge_nearest, merge_unshuffle
@@ -42,9 +41,10 @@ class Lite(Generator):
     Args:
         width: channels at quarter resolution.
         dilations: one residual block for each; the first convolution of the block has it.
-        norm: as for every ``Generator``, like the next two.
+        norm: as for every ``Generator``, like the next three.
         noise_channels: noise at full resolution, beside the image.
         task: what to make.
+        styles: how many styles.
     """
 
     NAME: ClassVar[str] = "lite"
@@ -56,17 +56,18 @@ class Lite(Generator):
         norm: str = "instance",
         noise_channels: int = 0,
         task: str = "stylize",
+        styles: int = 1,
     ) -> None:
-        super().__init__(norm, noise_channels, task)
+        super().__init__(norm, noise_channels, task, styles)
         if width < 1 or not dilations or min(dilations) < 1:
             raise UserError("width and every dilation must be at least 1.")
         self.width = width
         self.dilations = tuple(int(d) for d in dilations)
-        normalize = norm_class(norm)
-        bias = normalize.NEEDS_BIAS
+        normalize = self.normalization
+        bias = normalize.needs_bias
         self.down = nn.Conv2d(4 * self.input_channels, width, 3, stride=2, bias=bias)
         self.down_norm = normalize(width)
-        self.blocks = nn.ModuleList(Block(width, d, norm) for d in self.dilations)
+        self.blocks = nn.ModuleList(Block(width, d, normalize) for d in self.dilations)
         self.up = nn.Conv2d(width, HEAD, 3, bias=bias)
         self.up_norm = normalize(HEAD)
         self.out = nn.Conv2d(HEAD, 12, 3)
@@ -88,14 +89,14 @@ class Lite(Generator):
         """Constructor keywords."""
         return {"width": self.width, "dilations": list(self.dilations), **super().options()}
 
-    def transform(self, image: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    def transform(self, image: Tensor, noise: Sequence[Tensor], mix: Tensor) -> Tensor:
         """[N, 3, H, W] in 0..1 to the same."""
         x = F.pixel_unshuffle(reflect(self.join(image, noise), 1), 2)
-        x = F.relu(self.down_norm(self.down(x)))
+        x = F.relu(self.down_norm(self.down(x), mix))
         for block in self.blocks:
-            x = block(x)
+            x = block(x, mix)
         x = F.interpolate(x, scale_factor=2, mode="nearest")
-        x = F.relu(self.up_norm(self.up(reflect(x, 1))))
+        x = F.relu(self.up_norm(self.up(reflect(x, 1)), mix))
         x = self.out(reflect(x, 1))
         return torch.sigmoid(F.pixel_shuffle(x.float(), 2))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..norms import norm_class
+from ..norms import Normalization
 from ..onnx_graph import GraphWriter
 from .base import Generator, NoiseInput
 from .kernels import array, bias_of
@@ -26,12 +26,18 @@ SLOPE = 0.01
 class Triple(nn.Sequential):
     """3x3, 3x3 and 1x1 convolution, each with norm and leaky ReLU. [N, in, ...] to [N, out, ...]"""
 
-    def __init__(self, inputs: int, outputs: int, norm: str) -> None:
+    def __init__(self, inputs: int, outputs: int, normalization: Normalization) -> None:
         super().__init__(
-            ConvNorm(inputs, outputs, 3, norm, slope=SLOPE),
-            ConvNorm(outputs, outputs, 3, norm, slope=SLOPE),
-            ConvNorm(outputs, outputs, 1, norm, slope=SLOPE),
+            ConvNorm(inputs, outputs, 3, normalization, slope=SLOPE),
+            ConvNorm(outputs, outputs, 3, normalization, slope=SLOPE),
+            ConvNorm(outputs, outputs, 1, normalization, slope=SLOPE),
         )
+
+    def forward(self, x: Tensor, mix: Tensor | None = None) -> Tensor:
+        """Apply the three."""
+        for layer in self:
+            x = layer(x, mix)
+        return x
 
     def write(self, writer: GraphWriter, x: str, label: str) -> str:
         """Append the three to ``writer``."""
@@ -50,17 +56,16 @@ class Join(nn.Module):
     [N, coarse, h, w] and [N, fine, 2h, 2w] to [N, coarse + fine, 2h, 2w].
     """
 
-    def __init__(self, coarse: int, fine: int, norm: str) -> None:
+    def __init__(self, coarse: int, fine: int, normalization: Normalization) -> None:
         super().__init__()
-        normalize = norm_class(norm)
-        self.coarse_norm = normalize(coarse)
-        self.fine_norm = normalize(fine)
-        self.body = Triple(coarse + fine, coarse + fine, norm)
+        self.coarse_norm = normalization(coarse)
+        self.fine_norm = normalization(fine)
+        self.body = Triple(coarse + fine, coarse + fine, normalization)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, coarse: Tensor, fine: Tensor, mix: Tensor | None = None) -> Tensor:
         """Apply the layer."""
-        coarse = F.interpolate(self.coarse_norm(coarse), scale_factor=2, mode="nearest")
-        return self.body(torch.cat([coarse, self.fine_norm(fine)], 1))
+        coarse = F.interpolate(self.coarse_norm(coarse, mix), scale_factor=2, mode="nearest")
+        return self.body(torch.cat([coarse, self.fine_norm(fine, mix)], 1), mix)
 
     def write(self, writer: GraphWriter, coarse: str, fine: str, label: str) -> str:
         """Append the layer. Enlarging apart: merged into the convolution it was no faster."""
@@ -86,9 +91,10 @@ class Pyramid(Generator):
     Args:
         width: channels of a branch.
         levels: number of scales.
-        norm: as for every ``Generator``, like the next two.
+        norm: as for every ``Generator``, like the next three.
         noise_channels: noise of each branch, beside the image.
         task: what to make.
+        styles: how many styles.
     """
 
     NAME: ClassVar[str] = "pyramid"
@@ -100,18 +106,20 @@ class Pyramid(Generator):
         norm: str = "instance",
         noise_channels: int = 0,
         task: str = "stylize",
+        styles: int = 1,
     ) -> None:
-        super().__init__(norm, noise_channels, task)
+        super().__init__(norm, noise_channels, task, styles)
         if width < 1 or not 1 <= levels <= 8:
             raise UserError("--width must be at least 1 and --levels from 1 to 8.")
         self.width = width
         self.levels = levels
         # From fine to coarse; join k makes the features of level k from those of level k + 1.
         self.branches = nn.ModuleList(
-            Triple(self.input_channels, width, norm) for _ in range(levels)
+            Triple(self.input_channels, width, self.normalization) for _ in range(levels)
         )
         self.joins = nn.ModuleList(
-            Join(width * (levels - 1 - level), width, norm) for level in range(levels - 1)
+            Join(width * (levels - 1 - level), width, self.normalization)
+            for level in range(levels - 1)
         )
         self.out = nn.Conv2d(width * levels, 3, 1)
         initialize(self)
@@ -138,16 +146,16 @@ class Pyramid(Generator):
             return ()
         return tuple(NoiseInput(self.noise_channels, 2**level) for level in range(self.levels))
 
-    def transform(self, image: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    def transform(self, image: Tensor, noise: Sequence[Tensor], mix: Tensor) -> Tensor:
         """[N, 3, H, W] in 0..1 to the same."""
         features: list[Tensor] = []
         for level, branch in enumerate(self.branches):
             if level:
                 image = F.avg_pool2d(image, 2)
-            features.append(branch(self.join(image, noise[level : level + 1])))
+            features.append(branch(self.join(image, noise[level : level + 1]), mix))
         x = features.pop()
         for join in reversed(self.joins):
-            x = join(x, features.pop())
+            x = join(x, features.pop(), mix)
         return torch.sigmoid(self.out(x).float())
 
     def write(self, writer: GraphWriter, image: str, noise: Sequence[str]) -> str:

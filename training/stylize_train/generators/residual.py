@@ -42,9 +42,10 @@ class Residual(Generator):
     Args:
         width: channels at full resolution (W).
         blocks: number of residual blocks.
-        norm: as for every ``Generator``, like the next two.
+        norm: as for every ``Generator``, like the next three.
         noise_channels: noise at full resolution, beside the image.
         task: what to make.
+        styles: how many styles.
     """
 
     NAME: ClassVar[str] = "residual"
@@ -56,18 +57,20 @@ class Residual(Generator):
         norm: str = "instance",
         noise_channels: int = 0,
         task: str = "stylize",
+        styles: int = 1,
     ) -> None:
-        super().__init__(norm, noise_channels, task)
+        super().__init__(norm, noise_channels, task, styles)
         if width < 1 or blocks < 0:
             raise UserError("--width must be at least 1 and --blocks at least 0.")
         self.width = width
-        self.first = ConvNorm(self.input_channels, width, 9, norm)
+        kind = self.normalization
+        self.first = ConvNorm(self.input_channels, width, 9, kind)
         self.down = nn.ModuleList(
-            ConvNorm(n * width, 2 * n * width, 3, norm, stride=2) for n in (1, 2)
+            ConvNorm(n * width, 2 * n * width, 3, kind, stride=2) for n in (1, 2)
         )
-        self.blocks = nn.ModuleList(Block(4 * width, 1, norm) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Block(4 * width, 1, kind) for _ in range(blocks))
         self.up = nn.ModuleList(
-            ConvNorm(2 * n * width, n * width, 3, norm, enlarge=True) for n in (2, 1)
+            ConvNorm(2 * n * width, n * width, 3, kind, enlarge=True) for n in (2, 1)
         )
         self.out = nn.Conv2d(width, 3, 9)
         initialize(self)
@@ -87,11 +90,11 @@ class Residual(Generator):
         """Constructor keywords."""
         return {"width": self.width, "blocks": len(self.blocks), **super().options()}
 
-    def transform(self, image: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    def transform(self, image: Tensor, noise: Sequence[Tensor], mix: Tensor) -> Tensor:
         """[N, 3, H, W] in 0..1 to the same."""
-        x = self.first(self.join(image, noise))
+        x = self.first(self.join(image, noise), mix)
         for layer in (*self.down, *self.blocks, *self.up):
-            x = layer(x)
+            x = layer(x, mix)
         # The paper ends in a tanh scaled to 0..255; nets with it are known for dull, dark
         # pictures. Without a bound, clipped colours would get no gradient. A sigmoid keeps to
         # 0..1, which is also the range of the losses, so there is no scale to get wrong.
