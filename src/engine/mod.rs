@@ -2,9 +2,12 @@
 //! Runs compiled graphs: the only room that names ONNX Runtime.
 //!
 //! [`runtime`] finds and loads the library, [`provider`] chooses where a graph runs, [`session`]
-//! runs it on memory of the caller's, and [`probe`] asks a generator what its file does not say.
+//! runs it on memory of the caller's, [`probe`] asks a generator what its file does not say, and a
+//! [`Predictor`] makes style vectors.
 
 mod noise;
+mod picture;
+mod predictor;
 pub mod probe;
 pub mod provider;
 pub mod runtime;
@@ -13,6 +16,7 @@ pub mod session;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+pub use predictor::Predictor;
 pub use provider::{Choice, Precision, Provider};
 pub use runtime::Runtime;
 pub use session::{Canceller, Session};

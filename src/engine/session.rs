@@ -28,8 +28,21 @@ pub struct Names {
     pub source: &'static str,
     /// Input, f32 `[1]`.
     pub strength: &'static str,
+    /// Input, f32 `[N]`; only of a generator with a style input.
+    pub style: &'static str,
     /// Output, u8 `[rows, stride]`.
     pub out: &'static str,
+}
+
+/// What a run is given beside the frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Controls<'a> {
+    /// 0..1.
+    pub strength: f32,
+    /// Picks the numbers of the noise inputs.
+    pub seed: u64,
+    /// Values of the style input; empty without one.
+    pub style: &'a [f32],
 }
 
 /// Bytes of a picture in memory: `rows` rows of `stride` bytes.
@@ -51,6 +64,8 @@ pub struct Session {
     options: Arc<Cancellable>,
     inputs: [CString; FIXED],
     output: CString,
+    /// Name and length.
+    style: Option<(CString, usize)>,
     noise: Vec<NoiseInput>,
     numbers: Mutex<Numbers>,
 }
@@ -96,13 +111,14 @@ impl Canceller {
 }
 
 impl Session {
-    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider. `noise` names its
-    /// noise inputs with their shapes, [`MOST_NOISE`] at most.
+    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider. `style` is the length
+    /// of its style input; `noise` names its noise inputs with their shapes, [`MOST_NOISE`] at most.
     pub fn new(
         runtime: &Runtime,
         graph: &[u8],
         choice: &Choice,
         names: Names,
+        style: Option<usize>,
         noise: impl IntoIterator<Item = (String, [usize; 4])>,
     ) -> Result<Self, EngineError> {
         // Names of our own hold no NUL.
@@ -116,6 +132,7 @@ impl Session {
             }),
             inputs: [c(names.frame), c(names.source), c(names.strength)],
             output: c(names.out),
+            style: style.map(|len| (c(names.style), len)),
             noise: noise
                 .into_iter()
                 .take(MOST_NOISE)
@@ -153,7 +170,7 @@ impl Session {
     }
 
     /// Runs the graph once, reading `frame` and writing `out` in place: no copy is made where the
-    /// provider works in host memory. `seed` picks the numbers of the noise inputs.
+    /// provider works in host memory.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
@@ -161,14 +178,13 @@ impl Session {
     pub fn run(
         &self,
         (frame, frame_rows): (&[u8], Rows),
-        strength: f32,
-        seed: u64,
+        controls: Controls,
         (out, out_rows): (&mut [u8], Rows),
     ) -> Result<(), EngineError> {
         if self.options.cancelled.load(Ordering::SeqCst) {
             return Err(EngineError::Cancelled);
         }
-        let strength = [strength];
+        let strength = [controls.strength];
         let frame =
             TensorRef::from_array_view((frame_rows.shape(), frame)).map_err(EngineError::run)?;
         let strength =
@@ -176,15 +192,24 @@ impl Session {
         let out =
             TensorRefMut::from_array_view_mut((out_rows.shape(), out)).map_err(EngineError::run)?;
 
-        let mut input_names = [ptr::null(); FIXED + MOST_NOISE];
-        let mut inputs = [ptr::null(); FIXED + MOST_NOISE];
+        let style = match &self.style {
+            Some((name, len)) => {
+                let values = TensorRef::from_array_view(([*len], controls.style));
+                Some((name, values.map_err(EngineError::run)?))
+            }
+            None => None,
+        };
+
+        let mut input_names = [ptr::null(); FIXED + 1 + MOST_NOISE];
+        let mut inputs = [ptr::null(); FIXED + 1 + MOST_NOISE];
         let fixed = [frame.ptr(), frame.ptr(), strength.ptr()];
         let fixed = self.inputs.iter().zip(fixed);
-        let numbers = self.numbers(seed)?;
+        let style = style.iter().map(|(name, values)| (*name, values.ptr()));
+        let numbers = self.numbers(controls.seed)?;
         let noise = self.noise.iter().zip(numbers.iter());
         let noise = noise.map(|(input, numbers)| (&input.name, numbers.ptr()));
         let mut count = 0;
-        for (name, value) in fixed.chain(noise) {
+        for (name, value) in fixed.chain(style).chain(noise) {
             input_names[count] = name.as_ptr();
             inputs[count] = value;
             count += 1;

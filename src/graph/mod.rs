@@ -28,6 +28,9 @@ pub const FRAME: &str = "stylize/frame";
 pub const SOURCE: &str = "stylize/source";
 /// Name of the graph input that takes the strength, f32 `[1]` in 0..1.
 pub const STRENGTH: &str = "stylize/strength";
+/// Name of the graph input that takes the values of a style input, f32 `[N]`; not there for a
+/// generator without one.
+pub const STYLE: &str = "stylize/style";
 /// Name of the graph output, u8 `[H, out_stride]`.
 pub const OUT: &str = "stylize/out";
 
@@ -65,7 +68,8 @@ pub enum GraphError {
 const OLDEST_OPSET: i64 = 7;
 
 /// Compiles the job of stylizing one frame. The result is a serialized ONNX model with the inputs
-/// [`FRAME`], [`SOURCE`], [`STRENGTH`] and the generator's noise inputs, and the output [`OUT`].
+/// [`FRAME`], [`SOURCE`], [`STRENGTH`], [`STYLE`] and the generator's noise inputs, and the output
+/// [`OUT`].
 pub fn compile(
     model: &Model,
     signature: &Signature,
@@ -83,6 +87,9 @@ pub fn compile(
         false => None,
     };
     let mut ingest = Builder::new(opset);
+    if let Some(style) = model.style() {
+        ingest::style(&mut ingest, style, STYLE);
+    }
     let ingested = ingest::build(&mut ingest, signature, frame, FRAME, early_pad.as_ref());
     let mut emit = ingest.continued();
     emit::build(&mut emit, signature, frame, &ingested, forms.blend, OUT);
@@ -95,6 +102,11 @@ pub fn compile(
         value_info(SOURCE, ElementType::U8, Some(&[rows, frame.stride as i64])),
         value_info(STRENGTH, ElementType::F32, Some(&[1])),
     ];
+    if let Some(style) = model.style() {
+        let len = style.len() as i64;
+        let value = value_info(STYLE, ElementType::F32, Some(&[len]));
+        graph.input.push(value);
+    }
     let (width, height) = signature.picture_size(frame.width, frame.height);
     graph.input.extend(model.noise_inputs(width, height));
     graph.output = vec![value_info(

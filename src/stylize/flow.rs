@@ -69,14 +69,26 @@ impl Stylize {
         let layout = frame::layout(&info, inbuf, outbuf)?;
         let session = self.session(player, &layout)?;
         self.begin_run(session.canceller())?;
-        let settings = self.settings.lock();
-        Ok(Task {
-            session,
-            info,
-            layout,
-            strength: settings.strength as f32,
-            seed: settings.seed.into(),
-        })
+        let segment = self.obj().segment();
+        let segment = segment.downcast_ref::<gst::ClockTime>();
+        let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
+        let mut refused = Vec::new();
+        let task = {
+            let settings = self.settings.lock();
+            Task {
+                session,
+                info,
+                layout,
+                strength: settings.strength as f32,
+                seed: settings.seed.into(),
+                style: player.styling.next(&settings.style, time, &mut refused),
+            }
+        };
+        for error in refused {
+            // The stream goes on in the style that it had.
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}"));
+        }
+        Ok(task)
     }
 
     /// The session for this layout, counting a compilation.

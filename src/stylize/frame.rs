@@ -9,8 +9,9 @@ use gst_video::prelude::*;
 
 use super::caps;
 use super::report::Error;
+use super::style::Values;
 use crate::engine::Session;
-use crate::engine::session::Rows;
+use crate::engine::session::{Controls, Rows};
 use crate::graph::Frame;
 
 /// What is done to a frame.
@@ -21,6 +22,7 @@ pub(super) struct Task {
     pub layout: Frame,
     pub strength: f32,
     pub seed: u64,
+    pub style: Values,
 }
 
 impl Task {
@@ -40,7 +42,12 @@ impl Task {
         let source = readable(&source, row, spare)?;
         let target = writable(&mut target, row)?;
         let begin = Instant::now();
-        self.session.run(source, self.strength, self.seed, target)?;
+        let controls = Controls {
+            strength: self.strength,
+            seed: self.seed,
+            style: &self.style,
+        };
+        self.session.run(source, controls, target)?;
         Ok(begin.elapsed())
     }
 }

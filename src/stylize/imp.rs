@@ -22,7 +22,7 @@ use super::job::Player;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
-use super::{caps, properties};
+use super::{caps, job, properties};
 use crate::engine::Canceller;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -103,6 +103,10 @@ impl ObjectImpl for Stylize {
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
             "stats" => self.stats.lock().structure().to_value(),
+            "styles" => {
+                let settings = self.settings.lock().clone();
+                job::styles(&settings).to_value()
+            }
             _ => self.settings.lock().get(pspec),
         }
     }

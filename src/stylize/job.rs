@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MPL-2.0
 //! From settings and a frame's layout to a session that stylizes such frames.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Facts;
+use super::style::Styling;
 use crate::engine::session::Names;
-use crate::engine::{self, Choice, Provider, Runtime, Session, probe, provider};
+use crate::engine::{self, Choice, Predictor, Provider, Runtime, Session, probe, provider};
 use crate::gallery;
 use crate::graph::{self, Blend, Forms, Frame};
-use crate::model::{self, Model, Signature, metadata, modelinfo};
+use crate::model::{self, Model, Signature, StyleInput, metadata, modelinfo};
 
 /// Sessions kept for layouts met lately: a stream changes between few.
 const KEPT: usize = 3;
@@ -25,6 +26,7 @@ pub(super) struct Player {
     model: Model,
     signature: Signature,
     name: String,
+    pub styling: Styling,
     /// Most recently used last.
     jobs: Vec<(Frame, Arc<Session>)>,
 }
@@ -35,15 +37,8 @@ impl Player {
         let facts = settings
             .facts()
             .map_err(|(name, value)| Error::Property { name, value })?;
-        let models = engine::runtime::data_dir().map(|dir| dir.join("models"));
-        let file = settings
-            .model_file
-            .as_deref()
-            .map(|file| gallery::resolve(file, models.as_deref()));
-        let name = match &file {
-            Some(file) => file.display().to_string(),
-            None => gallery::DEFAULT_NAME.to_string(),
-        };
+        let file = file(settings);
+        let name = name(file.as_deref());
         let (model, facts) = read(file.as_deref(), facts).map_err(Error::of_model(&name))?;
 
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
@@ -64,12 +59,20 @@ impl Player {
             facts
         };
         let signature = Signature::resolve(&model, &facts);
+        let predictor = predictor(&runtime, settings, file.as_deref())?;
+        let styling = Styling::new(
+            &model.name(&name),
+            model.style(),
+            predictor,
+            &settings.style,
+        )?;
         Ok(Self {
             runtime,
             choice,
             model,
             signature,
             name,
+            styling,
             jobs: Vec::new(),
         })
     }
@@ -104,12 +107,14 @@ impl Player {
             frame: graph::FRAME,
             source: graph::SOURCE,
             strength: graph::STRENGTH,
+            style: graph::STYLE,
             out: graph::OUT,
         };
         let (width, height) = self.signature.picture_size(frame.width, frame.height);
         let noise = self.model.noise().iter();
         let noise = noise.map(|noise| (noise.name.clone(), noise.shape(width, height)));
-        Session::new(&self.runtime, &graph, &self.choice, names, noise)
+        let style = self.model.style().map(StyleInput::len);
+        Session::new(&self.runtime, &graph, &self.choice, names, style, noise)
             .map_err(|err| Error::of_engine(&self.name, err))
     }
 
@@ -144,6 +149,57 @@ impl Player {
     }
 }
 
+/// The model file that the settings mean; `None`: the built-in generator.
+fn file(settings: &Settings) -> Option<PathBuf> {
+    let models = engine::runtime::data_dir().map(|dir| dir.join("models"));
+    let file = settings.model_file.as_deref()?;
+    Some(gallery::resolve(file, models.as_deref()))
+}
+
+/// The styles of the generator that the settings mean; none if it cannot be read.
+pub(super) fn styles(settings: &Settings) -> Vec<String> {
+    let file = file(settings);
+    let Ok((model, _)) = read(file.as_deref(), model::Facts::default()) else {
+        return Vec::new();
+    };
+    match model.style() {
+        Some(style) if style.has_weights() => style.styles(),
+        Some(_) => Vec::new(),
+        None => vec![model.name(&name(file.as_deref()))],
+    }
+}
+
+/// How a generator is called in messages.
+fn name(file: Option<&Path>) -> String {
+    file.map_or(gallery::DEFAULT_NAME.into(), |file| {
+        file.display().to_string()
+    })
+}
+
+/// The style predictor that the property or the model's sidecar names.
+fn predictor(
+    runtime: &Runtime,
+    settings: &Settings,
+    model: Option<&Path>,
+) -> Result<Option<Predictor>, Error> {
+    let file = match (&settings.style.predictor, model) {
+        (Some(file), _) => Some(file.clone()),
+        (None, Some(model)) => {
+            modelinfo::predictor(model).map_err(Error::of_model(&name(Some(model))))?
+        }
+        (None, None) => None,
+    };
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    let called = file.display().to_string();
+    let bytes = Model::read(&file).map_err(Error::of_model(&called))?;
+    let predictor = Predictor::load(runtime, &bytes);
+    Ok(Some(
+        predictor.map_err(|err| Error::of_engine(&called, err))?,
+    ))
+}
+
 /// The model with the facts that properties, sidecar and metadata state.
 fn read(
     file: Option<&Path>,
@@ -156,9 +212,9 @@ fn read(
             Ok((model, facts))
         }
         Some(file) => {
-            let model = Model::parse(&Model::read(file)?)?;
+            let mut model = Model::parse(&Model::read(file)?)?;
             let facts = properties
-                .or(modelinfo::facts(&model, file)?)
+                .or(modelinfo::facts(&mut model, file)?)
                 .or(metadata::facts(&model)?);
             Ok((model, facts))
         }

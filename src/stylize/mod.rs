@@ -11,6 +11,7 @@ mod properties;
 mod report;
 mod settings;
 mod stats;
+mod style;
 
 use gst::glib;
 use gst::prelude::*;

@@ -51,6 +51,51 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .default_value(settings.frames_in_flight)
             .mutable_ready()
             .build(),
+        glib::ParamSpecString::builder("style")
+            .nick("Style")
+            .blurb("Style to paint in: one of styles, its number from 0, or a mix such as \"waves:0.7,night:0.3\" (NULL = the first)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoxed::builder::<Vec<String>>("styles")
+            .nick("Styles")
+            .blurb("Names of the generator's styles")
+            .read_only()
+            .build(),
+        glib::ParamSpecUInt64::builder("transition")
+            .nick("Transition")
+            .blurb("Time that a change of style or style-image takes while playing, nanoseconds of running time")
+            .default_value(settings.style.transition.nseconds())
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("style-a")
+            .nick("Style A")
+            .blurb("Style at style-mix 0, without a transition (NULL = style)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("style-b")
+            .nick("Style B")
+            .blurb("Style at style-mix 1 (NULL = no mix)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecDouble::builder("style-mix")
+            .nick("Style mix")
+            .blurb("Linear mix of style-a (0) and style-b (1)")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(settings.style.mix)
+            .controllable()
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("style-image")
+            .nick("Style image")
+            .blurb("Painting (JPEG, PNG, WebP) to take the style from, for generators with a style predictor")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("style-predictor")
+            .nick("Style predictor")
+            .blurb("ONNX file of the network that makes the generator's style vector from style-image (NULL = as the sidecar says)")
+            .mutable_ready()
+            .build(),
         glib::ParamSpecUInt::builder("seed")
             .nick("Seed")
             .blurb("Seed of the generator's noise inputs, where it has any: another seed, another picture")
@@ -98,6 +143,10 @@ fn text(value: &glib::Value) -> Option<String> {
 impl Settings {
     /// Stores a property's value, which GObject has checked for type and range.
     pub(super) fn set(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let style = &mut self.style;
+        if pspec.name().starts_with("style") {
+            style.changes += 1;
+        }
         match pspec.name() {
             "model-file" => self.model_file = text(value).map(PathBuf::from),
             "strength" => self.strength = value.get().unwrap_or(self.strength),
@@ -108,6 +157,16 @@ impl Settings {
             "threads" => self.threads = value.get().unwrap_or(self.threads),
             "frames-in-flight" => {
                 self.frames_in_flight = value.get().unwrap_or(self.frames_in_flight);
+            }
+            "style" => style.style = text(value),
+            "style-a" => style.style_a = text(value),
+            "style-b" => style.style_b = text(value),
+            "style-mix" => style.mix = value.get().unwrap_or(style.mix),
+            "style-image" => style.image = text(value).map(PathBuf::from),
+            "style-predictor" => style.predictor = text(value).map(PathBuf::from),
+            "transition" => {
+                let time = value.get().map(gst::ClockTime::from_nseconds);
+                style.transition = time.unwrap_or(style.transition);
             }
             "seed" => self.seed = value.get().unwrap_or(self.seed),
             "runtime-library" => self.runtime_library = text(value).map(PathBuf::from),
@@ -132,6 +191,13 @@ impl Settings {
             "precision" => self.precision.to_value(),
             "threads" => self.threads.to_value(),
             "frames-in-flight" => self.frames_in_flight.to_value(),
+            "style" => self.style.style.to_value(),
+            "style-a" => self.style.style_a.to_value(),
+            "style-b" => self.style.style_b.to_value(),
+            "style-mix" => self.style.mix.to_value(),
+            "style-image" => path(&self.style.image),
+            "style-predictor" => path(&self.style.predictor),
+            "transition" => self.style.transition.nseconds().to_value(),
             "seed" => self.seed.to_value(),
             "runtime-library" => path(&self.runtime_library),
             "input-range" => self.input_range.to_value(),

@@ -28,6 +28,26 @@ pub enum Order {
     Bgr,
 }
 
+/// Which style, as the user says it.
+#[derive(Debug, Clone)]
+pub struct StyleSettings {
+    /// A name, a number or a mix; `None`: the generator's first.
+    pub style: Option<String>,
+    /// The ends of a blend by hand; without `style_a` it begins at `style`.
+    pub style_a: Option<String>,
+    pub style_b: Option<String>,
+    /// Place between the ends, 0..1.
+    pub mix: f64,
+    /// A painting.
+    pub image: Option<PathBuf>,
+    /// The network that understands paintings.
+    pub predictor: Option<PathBuf>,
+    /// Time that a change of style takes.
+    pub transition: gst::ClockTime,
+    /// Counts changes of what must be looked up.
+    pub changes: u64,
+}
+
 /// The writable properties' values.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -41,6 +61,7 @@ pub struct Settings {
     pub threads: u32,
     /// Frames computed at once; 0 = 1.
     pub frames_in_flight: u32,
+    pub style: StyleSettings,
     /// Of the generator's noise inputs.
     pub seed: u32,
     pub runtime_library: Option<PathBuf>,
@@ -59,6 +80,16 @@ impl Default for Settings {
             precision: Precision::Auto,
             threads: 0,
             frames_in_flight: 0,
+            style: StyleSettings {
+                style: None,
+                style_a: None,
+                style_b: None,
+                mix: 0.0,
+                image: None,
+                predictor: None,
+                transition: gst::ClockTime::from_mseconds(500),
+                changes: 0,
+            },
             seed: 0,
             runtime_library: None,
             input_range: None,
