@@ -16,6 +16,8 @@ mod resample;
 
 pub use format::{Frame, Packed};
 
+use onnx_protobuf::GraphProto;
+
 use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, Model, ModelError, Signature};
 use builder::Builder;
@@ -86,13 +88,17 @@ pub fn compile(
         true => early_pad::take(graph, signature, opset),
         false => None,
     };
+    let blend = match is_quantized(graph) {
+        true => Blend::Always,
+        false => forms.blend,
+    };
     let mut ingest = Builder::new(opset);
     if let Some(style) = model.style() {
         ingest::style(&mut ingest, style, STYLE);
     }
     let ingested = ingest::build(&mut ingest, signature, frame, FRAME, early_pad.as_ref());
     let mut emit = ingest.continued();
-    emit::build(&mut emit, signature, frame, &ingested, forms.blend, OUT);
+    emit::build(&mut emit, signature, frame, &ingested, blend, OUT);
 
     ingest.append_to(graph, true);
     emit.append_to(graph, false);
@@ -115,4 +121,12 @@ pub fn compile(
         Some(&[rows, frame.out_stride as i64]),
     )];
     serialize(&proto).map_err(GraphError::Model)
+}
+
+/// Whether the generator works on integers with scales. Such a one must not end in a branch: ONNX
+/// Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
+/// captures what a `DequantizeLinear` made.
+fn is_quantized(graph: &GraphProto) -> bool {
+    let mut nodes = graph.node.iter();
+    nodes.any(|node| node.op_type == "DequantizeLinear")
 }
