@@ -65,7 +65,7 @@ fn any_of_26_styles() {
     };
     let names = element.property::<Vec<String>>("styles");
     assert_eq!(names, (0..26).map(|n| n.to_string()).collect::<Vec<_>>());
-    let mut paint = |style: &str| {
+    let paint = |style: &str| {
         element.set_property("style", style);
         play(&element, &discs(320, 240)).0
     };
@@ -84,7 +84,7 @@ fn any_painting() {
     let predictor = model.replace("transform", "predict");
     element.set_property("style-predictor", predictor);
     let dir = tempfile::tempdir().expect("a folder");
-    let mut paint = |name: &str, colours: [[u8; 3]; 2]| {
+    let paint = |name: &str, colours: [[u8; 3]; 2]| {
         let file = dir.path().join(name);
         let stripe = |x: u32, y: u32| image::Rgb(colours[((x + y / 2) / 12 % 2) as usize]);
         let painting = image::RgbImage::from_fn(300, 200, stripe);

@@ -454,8 +454,8 @@ mod tests {
             let err = parsed(&proto(inputs, outputs)).expect_err("no generator");
             err.to_string()
         };
-        let text = refused(&[image, ("weights", &[26])], &[("y", &OPEN)]);
-        assert!(text.contains("x [1, 3, ?, ?], weights [26]"), "{text}");
+        let text = refused(&[image, ("prompt", &[2, 13])], &[("y", &OPEN)]);
+        assert!(text.contains("x [1, 3, ?, ?], prompt [2, 13]"), "{text}");
         for dims in [
             &[3, 64, 64][..],
             &[1, 1, 64, 64],
