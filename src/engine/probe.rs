@@ -227,8 +227,8 @@ impl Prober<'_> {
         }
         if let Some(style) = self.model.style() {
             // The mean of all styles; a vector of a predictor is usually spread around 0.
-            let value = f32::from(u8::from(style.has_weights())) / style.len() as f32;
-            let values = (style.dims.clone(), vec![value; style.len()]);
+            let value = f32::from(u8::from(style.has_weights())) / style.size() as f32;
+            let values = (style.dims.clone(), vec![value; style.size()]);
             let tensor = Tensor::from_array(values).map_err(EngineError::run)?;
             inputs.push((style.name.clone(), tensor.into_dyn()));
         }

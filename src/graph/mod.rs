@@ -109,7 +109,7 @@ pub fn compile(
         value_info(STRENGTH, ElementType::F32, Some(&[1])),
     ];
     if let Some(style) = model.style() {
-        let len = style.len() as i64;
+        let len = style.size() as i64;
         let value = value_info(STYLE, ElementType::F32, Some(&[len]));
         graph.input.push(value);
     }

@@ -43,7 +43,7 @@ impl StyleInput {
     }
 
     /// How many values it takes.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.dims.iter().product::<i64>().unsigned_abs() as usize
     }
 
@@ -55,7 +55,7 @@ impl StyleInput {
     /// The names of the styles; numbers from 0 where nothing names them.
     pub fn styles(&self) -> Vec<String> {
         match self.names.is_empty() {
-            true => (0..self.len()).map(|index| index.to_string()).collect(),
+            true => (0..self.size()).map(|index| index.to_string()).collect(),
             false => self.names.clone(),
         }
     }
@@ -68,11 +68,13 @@ impl StyleInput {
         let names: Vec<String> = value.split(',').map(|name| name.trim().into()).collect();
         let bad = |name: &String| name.is_empty() || name.contains(':');
         let twice = |(i, name): (usize, &String)| names[..i].contains(name);
-        if names.len() != self.len() || names.iter().any(bad) || names.iter().enumerate().any(twice)
+        if names.len() != self.size()
+            || names.iter().any(bad)
+            || names.iter().enumerate().any(twice)
         {
             let hint = format!(
                 "Write {} different names without colons, separated by commas: one for each value of the input {}.",
-                self.len(),
+                self.size(),
                 self.name
             );
             return Err(refuse(origin, key, value, &hint));
@@ -221,7 +223,7 @@ mod tests {
         ] {
             let found = input(dims).expect("a style input");
             assert_eq!(
-                (found.len(), found.has_weights()),
+                (found.size(), found.has_weights()),
                 (len, weights),
                 "{dims:?}"
             );

@@ -113,7 +113,7 @@ impl Player {
         let (width, height) = self.signature.picture_size(frame.width, frame.height);
         let noise = self.model.noise().iter();
         let noise = noise.map(|noise| (noise.name.clone(), noise.shape(width, height)));
-        let style = self.model.style().map(StyleInput::len);
+        let style = self.model.style().map(StyleInput::size);
         Session::new(&self.runtime, &graph, &self.choice, names, style, noise)
             .map_err(|err| Error::of_engine(&self.name, err))
     }

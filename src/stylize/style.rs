@@ -53,7 +53,7 @@ impl Styling {
         };
         let mut styling = Self {
             names,
-            len: input.map_or(0, StyleInput::len),
+            len: input.map_or(0, StyleInput::size),
             predictor: predictor.map(Arc::new),
             seen: settings.clone(),
             glide: Glide::default(),
