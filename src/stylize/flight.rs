@@ -8,16 +8,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::frame::Task;
 use super::report::Error;
+use super::stats::Timing;
 use crate::engine::EngineError;
 
-/// A finished frame and the time its run took.
-pub(super) type Landed = Result<(gst::Buffer, Duration), Error>;
+/// A finished frame and the time it took.
+pub(super) type Landed = Result<(gst::Buffer, Timing), Error>;
 
 /// Both buffers of a frame that waits for a worker, and where its result goes.
 struct Flight {

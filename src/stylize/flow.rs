@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A frame's way through the element: at once, or in flight with others.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -15,8 +15,11 @@ use super::frame::{self, Task};
 use super::imp::{CAT, Stream, Stylize};
 use super::job::Player;
 use super::report::Error;
-use crate::engine::{Canceller, EngineError, Session};
+use crate::engine::{Canceller, EngineError, Lease};
 use crate::graph::Frame;
+
+/// How far before its time a frame gives way to the more urgent ones of other elements.
+const AHEAD: Duration = Duration::from_millis(500);
 
 impl Stylize {
     /// Posts an error, once.
@@ -72,6 +75,7 @@ impl Stylize {
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
+        let deadline = self.deadline(time);
         let mut refused = Vec::new();
         let task = {
             let settings = self.settings.lock();
@@ -82,6 +86,7 @@ impl Stylize {
                 strength: settings.strength as f32,
                 seed: settings.seed.into(),
                 style: player.styling.next(&settings.style, time, &mut refused),
+                deadline,
             }
         };
         for error in refused {
@@ -91,8 +96,20 @@ impl Stylize {
         Ok(task)
     }
 
+    /// When a frame of this running time is due. No later than [`AHEAD`], so that a stream that is
+    /// far ahead of its clock gets its turn, too; without a clock it is as if it were.
+    fn deadline(&self, time: Option<gst::ClockTime>) -> Instant {
+        let element = self.obj();
+        let left = || {
+            let due = element.base_time()? + time?;
+            Some(due.saturating_sub(element.clock()?.time()))
+        };
+        let left = left().map_or(AHEAD, |left| Duration::from(left).min(AHEAD));
+        Instant::now() + left
+    }
+
     /// The session for this layout, counting a compilation.
-    fn session(&self, player: &mut Player, layout: &Frame) -> Result<Arc<Session>, Error> {
+    fn session(&self, player: &mut Player, layout: &Frame) -> Result<Lease, Error> {
         let (session, compiled) = player.session(layout)?;
         if let Some(time) = compiled {
             gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");

@@ -102,7 +102,11 @@ impl ObjectImpl for Stylize {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => self.stats.lock().structure().to_value(),
+            "stats" => {
+                let canceller = self.cancel.lock().current.clone();
+                let holders = canceller.map_or(0, |canceller| canceller.holders());
+                self.stats.lock().structure(holders).to_value()
+            }
             "styles" => {
                 let settings = self.settings.lock().clone();
                 job::styles(&settings).to_value()

@@ -9,8 +9,8 @@ use super::report::Error;
 use super::settings::Settings;
 use super::stats::Facts;
 use super::style::Styling;
-use crate::engine::session::Names;
-use crate::engine::{self, Choice, Predictor, Provider, Runtime, Session, probe, provider};
+use crate::engine::session::{Blueprint, Names};
+use crate::engine::{self, Choice, Lease, Predictor, Provider, Runtime, probe, provider};
 use crate::gallery;
 use crate::graph::{self, Blend, Forms, Frame};
 use crate::model::{self, Model, Signature, StyleInput, metadata, modelinfo};
@@ -28,7 +28,7 @@ pub(super) struct Player {
     name: String,
     pub styling: Styling,
     /// Most recently used last.
-    jobs: Vec<(Frame, Arc<Session>)>,
+    jobs: Vec<(Frame, Lease)>,
 }
 
 impl Player {
@@ -78,7 +78,7 @@ impl Player {
     }
 
     /// The session for frames of this layout; `Some(time)` if it had to be compiled.
-    pub fn session(&mut self, frame: &Frame) -> Result<(Arc<Session>, Option<Duration>), Error> {
+    pub fn session(&mut self, frame: &Frame) -> Result<(Lease, Option<Duration>), Error> {
         let compiled = match self.jobs.iter().position(|(known, _)| known == frame) {
             Some(index) => {
                 self.jobs[index..].rotate_left(1);
@@ -90,7 +90,7 @@ impl Player {
                 if self.jobs.len() == KEPT {
                     self.jobs.remove(0);
                 }
-                self.jobs.push((*frame, Arc::new(session)));
+                self.jobs.push((*frame, session));
                 Some(begin.elapsed())
             }
         };
@@ -100,7 +100,7 @@ impl Player {
         }
     }
 
-    fn compile(&self, frame: &Frame) -> Result<Session, Error> {
+    fn compile(&self, frame: &Frame) -> Result<Lease, Error> {
         let graph = graph::compile(&self.model, &self.signature, frame, self.forms())
             .map_err(Error::of_graph(&self.name))?;
         let names = Names {
@@ -112,9 +112,14 @@ impl Player {
         };
         let (width, height) = self.signature.picture_size(frame.width, frame.height);
         let noise = self.model.noise().iter();
-        let noise = noise.map(|noise| (noise.name.clone(), noise.shape(width, height)));
-        let style = self.model.style().map(StyleInput::size);
-        Session::new(&self.runtime, &graph, &self.choice, names, style, noise)
+        let blueprint = Blueprint {
+            names,
+            style: self.model.style().map(StyleInput::size),
+            noise: noise
+                .map(|noise| (noise.name.clone(), noise.shape(width, height)))
+                .collect(),
+        };
+        Lease::new(&self.runtime, &graph, &self.choice, &blueprint)
             .map_err(|err| Error::of_engine(&self.name, err))
     }
 
