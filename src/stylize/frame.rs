@@ -54,7 +54,7 @@ impl Task {
     }
 }
 
-fn unmapped(_: gst::glib::BoolError) -> Error {
+pub(super) fn unmapped(_: gst::glib::BoolError) -> Error {
     Error::Memory("it cannot be mapped".into())
 }
 

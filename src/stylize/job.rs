@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::background::Background;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Facts;
@@ -18,22 +19,38 @@ use crate::model::{self, Model, Signature, StyleInput, metadata, modelinfo};
 /// Sessions kept for layouts met lately: a stream changes between few.
 const KEPT: usize = 3;
 
-/// A generator that is loaded and understood, with the place where it runs and the sessions
-/// compiled so far. Made when the element starts, dropped when it stops.
-pub(super) struct Player {
+/// A generator that is loaded and understood, and the place where it runs.
+struct Generator {
     runtime: Arc<Runtime>,
     choice: Choice,
     model: Model,
     signature: Signature,
     name: String,
+}
+
+/// A generator with its styles and the sessions compiled so far. Made when the element starts,
+/// dropped when it stops or another one takes its place.
+pub(super) struct Player {
+    generator: Arc<Generator>,
     pub styling: Styling,
     /// Most recently used last.
     jobs: Vec<(Frame, Lease)>,
+    /// What is being compiled, since when.
+    compiling: Option<(Frame, Instant, Background<Lease>)>,
+}
+
+/// A session, if there is one.
+pub(super) enum Lookup {
+    Ready(Lease),
+    /// The same, and the time that it took.
+    Compiled(Lease, Duration),
+    Compiling,
 }
 
 impl Player {
-    /// Loads ONNX Runtime and the generator and decides where it runs.
-    pub fn load(settings: &Settings) -> Result<Self, Error> {
+    /// Loads ONNX Runtime and the generator and decides where it runs. Compiles for `frame` if it is
+    /// known already.
+    pub fn load(settings: &Settings, frame: Option<&Frame>) -> Result<Self, Error> {
         let facts = settings
             .facts()
             .map_err(|(name, value)| Error::Property { name, value })?;
@@ -66,40 +83,76 @@ impl Player {
             predictor,
             &settings.style,
         )?;
-        Ok(Self {
+        let generator = Generator {
             runtime,
             choice,
             model,
             signature,
             name,
+        };
+        let jobs = frame.map(|frame| Ok::<_, Error>((*frame, generator.compile(frame)?)));
+        Ok(Self {
+            jobs: jobs.transpose()?.into_iter().collect(),
+            generator: Arc::new(generator),
             styling,
-            jobs: Vec::new(),
+            compiling: None,
         })
     }
 
-    /// The session for frames of this layout; `Some(time)` if it had to be compiled.
-    pub fn session(&mut self, frame: &Frame) -> Result<(Lease, Option<Duration>), Error> {
-        let compiled = match self.jobs.iter().position(|(known, _)| known == frame) {
-            Some(index) => {
-                self.jobs[index..].rotate_left(1);
-                None
+    /// The session for frames of this layout. If there is none, it is compiled: here and now, or in
+    /// the background if the stream does not `wait` for it.
+    pub fn session(&mut self, frame: &Frame, wait: bool) -> Result<Lookup, Error> {
+        if let Some(index) = self.jobs.iter().position(|(known, _)| known == frame) {
+            self.jobs[index..].rotate_left(1);
+            if let Some((_, session)) = self.jobs.last() {
+                return Ok(Lookup::Ready(session.clone()));
             }
-            None => {
-                let begin = Instant::now();
-                let session = self.compile(frame)?;
-                if self.jobs.len() == KEPT {
-                    self.jobs.remove(0);
+        }
+        let begin = Instant::now();
+        if wait {
+            let session = self.generator.compile(frame)?;
+            return Ok(self.keep(frame, session, begin));
+        }
+        match self.compiling.take() {
+            Some((layout, begin, session)) if layout == *frame => match session.poll() {
+                Some(session) => Ok(self.keep(frame, session?, begin)),
+                None => {
+                    self.compiling = Some((layout, begin, session));
+                    Ok(Lookup::Compiling)
                 }
-                self.jobs.push((*frame, session));
-                Some(begin.elapsed())
+            },
+            _ => {
+                let (generator, layout) = (self.generator.clone(), *frame);
+                let compile = move || generator.compile(&layout);
+                let session = Background::start("stylize-compiler", compile)?;
+                self.compiling = Some((layout, begin, session));
+                Ok(Lookup::Compiling)
             }
-        };
-        match self.jobs.last() {
-            Some((_, session)) => Ok((session.clone(), compiled)),
-            None => Err(Error::NotNegotiated),
         }
     }
 
+    /// Whether there is a session for this layout, or there will be.
+    pub fn knows(&self, frame: &Frame) -> bool {
+        let compiling = self.compiling.as_ref().map(|(layout, ..)| layout);
+        let ready = self.jobs.iter().map(|(layout, _)| layout);
+        ready.chain(compiling).any(|layout| layout == frame)
+    }
+
+    fn keep(&mut self, frame: &Frame, session: Lease, begin: Instant) -> Lookup {
+        if self.jobs.len() == KEPT {
+            self.jobs.remove(0);
+        }
+        self.jobs.push((*frame, session.clone()));
+        Lookup::Compiled(session, begin.elapsed())
+    }
+
+    /// What to tell the user about frames of this size.
+    pub fn facts(&self, width: u32, height: u32) -> Facts {
+        self.generator.facts(width, height)
+    }
+}
+
+impl Generator {
     fn compile(&self, frame: &Frame) -> Result<Lease, Error> {
         let graph = graph::compile(&self.model, &self.signature, frame, self.forms())
             .map_err(Error::of_graph(&self.name))?;
@@ -134,8 +187,7 @@ impl Player {
         }
     }
 
-    /// What to tell the user about frames of this size.
-    pub fn facts(&self, width: u32, height: u32) -> Facts {
+    fn facts(&self, width: u32, height: u32) -> Facts {
         let picture = self.signature.picture_size(width as usize, height as usize);
         Facts {
             provider: self.choice.provider.nick(),

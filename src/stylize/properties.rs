@@ -16,7 +16,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecString::builder("model-file")
             .nick("Model file")
             .blurb("ONNX file of the generator, or the name of an installed one (NULL = the built-in generator)")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecDouble::builder("strength")
             .nick("Strength")
@@ -30,19 +30,19 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecEnum::builder_with_default("execution-provider", settings.provider)
             .nick("Execution provider")
             .blurb("Where the generator runs; a provider that is missing here is an error, never a silent run on the CPU")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("precision", settings.precision)
             .nick("Precision")
             .blurb("Arithmetic inside the generator")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("threads")
             .nick("Threads")
             .blurb("Threads of a CPU provider (0 = one per logical CPU)")
             .maximum(1024)
             .default_value(settings.threads)
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("frames-in-flight")
             .nick("Frames in flight")
@@ -94,7 +94,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecString::builder("style-predictor")
             .nick("Style predictor")
             .blurb("ONNX file of the network that makes the generator's style vector from style-image (NULL = as the sidecar says)")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("seed")
             .nick("Seed")
@@ -111,16 +111,26 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecString::builder("input-range")
             .nick("Input range")
             .blurb("Tensor values that stand for 8-bit 0 and 255 at the generator's input: \"min,max\", or one pair per channel, \"min,max;min,max;min,max\" (NULL = as the model says)")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("output-range")
             .nick("Output range")
             .blurb("The same for the generator's output (NULL = as the model says, else measured)")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("channel-order", settings.order)
             .nick("Channel order")
             .blurb("Order of the colour channels in the generator's tensors")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("while-loading", settings.while_loading)
+            .nick("While loading")
+            .blurb("What happens to frames while the first generator is loaded or a graph is compiled for new caps")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("on-error", settings.on_error)
+            .nick("On error")
+            .blurb("What happens to a frame that cannot be stylized")
             .mutable_ready()
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
@@ -130,6 +140,18 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
     ]
 });
+
+/// Properties for which the generator is loaded anew, in the background while playing.
+const RELOADS: [&str; 8] = [
+    "model-file",
+    "execution-provider",
+    "precision",
+    "threads",
+    "style-predictor",
+    "input-range",
+    "output-range",
+    "channel-order",
+];
 
 /// An empty string means "not set", as `gst-launch-1.0` has no other way to say it.
 fn text(value: &glib::Value) -> Option<String> {
@@ -144,8 +166,10 @@ impl Settings {
     /// Stores a property's value, which GObject has checked for type and range.
     pub(super) fn set(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
         let style = &mut self.style;
-        if pspec.name().starts_with("style") {
-            style.changes += 1;
+        match pspec.name() {
+            "style" | "style-a" | "style-b" | "style-image" => style.changes += 1,
+            name if RELOADS.contains(&name) => self.changes += 1,
+            _ => (),
         }
         match pspec.name() {
             "model-file" => self.model_file = text(value).map(PathBuf::from),
@@ -173,6 +197,8 @@ impl Settings {
             "input-range" => self.input_range = text(value),
             "output-range" => self.output_range = text(value),
             "channel-order" => self.order = value.get::<Order>().unwrap_or(self.order),
+            "while-loading" => self.while_loading = value.get().unwrap_or(self.while_loading),
+            "on-error" => self.on_error = value.get().unwrap_or(self.on_error),
             name => unreachable!("property {name} is not writable"),
         }
     }
@@ -203,6 +229,8 @@ impl Settings {
             "input-range" => self.input_range.to_value(),
             "output-range" => self.output_range.to_value(),
             "channel-order" => self.order.to_value(),
+            "while-loading" => self.while_loading.to_value(),
+            "on-error" => self.on_error.to_value(),
             name => unreachable!("property {name} is not of the settings"),
         }
     }

@@ -28,6 +28,83 @@ pub enum Order {
     Bgr,
 }
 
+/** GstStylizeWhileLoading:
+ *
+ * What happens to frames while a generator is loaded or a graph is compiled.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeWhileLoading")]
+pub enum WhileLoading {
+    /// Frames wait.
+    #[default]
+    #[enum_value(name = "Frames wait", nick = "block")]
+    Block,
+    /// Frames pass as they are.
+    #[enum_value(name = "Frames pass as they are", nick = "passthrough")]
+    Passthrough,
+    /// The last stylized frame is repeated.
+    #[enum_value(
+        name = "The last stylized frame is repeated; before the first, frames pass as they are",
+        nick = "hold"
+    )]
+    Hold,
+}
+
+/** GstStylizeOnError:
+ *
+ * What happens to a frame that cannot be stylized.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeOnError")]
+pub enum OnError {
+    /// The stream ends with an error.
+    #[default]
+    #[enum_value(name = "The stream ends with an error", nick = "fail")]
+    Fail,
+    /// The frame passes as it is.
+    #[enum_value(name = "The frame passes as it is", nick = "passthrough")]
+    Passthrough,
+    /// The last stylized frame is repeated.
+    #[enum_value(
+        name = "The last stylized frame is repeated; before the first, the frame passes as it is",
+        nick = "hold"
+    )]
+    Hold,
+}
+
+/// What is shown in place of a stylized frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Substitute {
+    /// The frame as it came.
+    Source,
+    /// The last stylized frame, if there is one, else the frame as it came.
+    Last,
+}
+
+impl WhileLoading {
+    /// `None`: wait.
+    pub fn substitute(self) -> Option<Substitute> {
+        match self {
+            Self::Block => None,
+            Self::Passthrough => Some(Substitute::Source),
+            Self::Hold => Some(Substitute::Last),
+        }
+    }
+}
+
+impl OnError {
+    /// `None`: fail.
+    pub fn substitute(self) -> Option<Substitute> {
+        match self {
+            Self::Fail => None,
+            Self::Passthrough => Some(Substitute::Source),
+            Self::Hold => Some(Substitute::Last),
+        }
+    }
+}
+
 /// Which style, as the user says it.
 #[derive(Debug, Clone)]
 pub struct StyleSettings {
@@ -69,6 +146,10 @@ pub struct Settings {
     pub input_range: Option<String>,
     pub output_range: Option<String>,
     pub order: Order,
+    pub while_loading: WhileLoading,
+    pub on_error: OnError,
+    /// Counts changes for which the generator must be loaded anew.
+    pub changes: u64,
 }
 
 impl Default for Settings {
@@ -95,11 +176,25 @@ impl Default for Settings {
             input_range: None,
             output_range: None,
             order: Order::Auto,
+            while_loading: WhileLoading::default(),
+            on_error: OnError::default(),
+            changes: 0,
         }
     }
 }
 
 impl Settings {
+    /// Whether the last stylized frame may be needed once more.
+    pub fn holds(&self) -> bool {
+        let substitutes = [self.while_loading.substitute(), self.on_error.substitute()];
+        substitutes.contains(&Some(Substitute::Last))
+    }
+
+    /// What decides the generator and its style; changes with either.
+    pub fn revision(&self) -> (u64, u64) {
+        (self.changes, self.style.changes)
+    }
+
     /// Frames computed at once, at least 1.
     pub fn streams(&self) -> usize {
         (self.frames_in_flight as usize).max(1)

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::plan::{Outcome, Shown};
+
 /// Times of this many latest frames go into the percentiles.
 const WINDOW: usize = 512;
 
@@ -10,6 +12,12 @@ const WINDOW: usize = 512;
 pub(super) struct Stats {
     /// Frames stylized.
     pub frames: u64,
+    /// Frames that passed as they were.
+    pub passed: u64,
+    /// Frames in whose place the last stylized one was repeated.
+    pub held: u64,
+    /// Frames that could not be stylized.
+    pub failed: u64,
     /// Frames that QoS dropped before inference.
     pub dropped: u64,
     /// Graphs compiled: one per frame format, size and memory layout met.
@@ -75,11 +83,18 @@ pub(super) struct Facts {
 }
 
 impl Stats {
-    /// Counts one frame and its times.
-    pub fn count(&mut self, timing: Timing) {
-        self.ran.add(timing.ran);
-        self.waited.add(timing.waited);
-        self.frames += 1;
+    /// Counts what was done for one frame, with the times of a painting.
+    pub fn count(&mut self, outcome: &Outcome) {
+        match outcome.shown {
+            Shown::Painted(timing) => {
+                self.ran.add(timing.ran);
+                self.waited.add(timing.waited);
+                self.frames += 1;
+            }
+            Shown::Passed => self.passed += 1,
+            Shown::Held => self.held += 1,
+        }
+        self.failed += u64::from(outcome.error.is_some());
     }
 
     /// The property's value; the same fields at all times. `holders` elements share the session.
@@ -89,6 +104,9 @@ impl Stats {
         let facts = &self.facts;
         gst::Structure::builder("application/x-stylize-stats")
             .field("frames", self.frames)
+            .field("passed", self.passed)
+            .field("held", self.held)
+            .field("failed", self.failed)
             .field("dropped", self.dropped)
             .field("time-median", median)
             .field("time-p95", p95)
@@ -127,15 +145,18 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_latest_frames() {
         let mut stats = Stats::default();
-        let timing = |ns| Timing {
-            waited: Duration::from_nanos(2 * ns),
-            ran: Duration::from_nanos(ns),
+        let outcome = |ns| Outcome {
+            shown: Shown::Painted(Timing {
+                waited: Duration::from_nanos(2 * ns),
+                ran: Duration::from_nanos(ns),
+            }),
+            error: None,
         };
         for _ in 0..WINDOW {
-            stats.count(timing(1_000_000));
+            stats.count(&outcome(1_000_000));
         }
         for ns in 1..=WINDOW as u64 {
-            stats.count(timing(ns));
+            stats.count(&outcome(ns));
         }
         gst::init().expect("gst");
         let s = stats.structure(1);

@@ -3,10 +3,11 @@
 //! glides from one to the next.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use gst::ClockTime;
 
+use super::background::Background;
 use super::report::Error;
 use super::settings::StyleSettings;
 use crate::engine::Predictor;
@@ -29,7 +30,7 @@ pub(super) struct Styling {
     a: Option<Values>,
     b: Option<Values>,
     /// A vector that is being made.
-    predicted: Option<mpsc::Receiver<Result<Values, Error>>>,
+    predicted: Option<Background<Values>>,
 }
 
 impl Styling {
@@ -85,16 +86,18 @@ impl Styling {
         if settings.changes != self.seen.changes {
             self.look_up(settings, refused);
         }
-        match self.predicted.as_ref().map(mpsc::Receiver::try_recv) {
-            None | Some(Err(mpsc::TryRecvError::Empty)) => (),
-            Some(outcome) => {
-                self.predicted = None;
-                match outcome.unwrap_or(Err(Error::Threads("it ended early".into()))) {
-                    Ok(values) => self.glide.go(values),
-                    Err(err) => refused.push(err),
-                }
+        if let Some(outcome) = self.predicted.as_ref().and_then(Background::poll) {
+            self.predicted = None;
+            match outcome {
+                Ok(values) => self.glide.go(values),
+                Err(err) => refused.push(err),
             }
         }
+        self.at(settings, time)
+    }
+
+    /// The values for a frame of this running time, whatever was changed.
+    pub fn at(&mut self, settings: &StyleSettings, time: Option<ClockTime>) -> Values {
         let base = self.glide.at(time, settings.transition);
         if self.len == 0 {
             return Values::default();
@@ -135,25 +138,13 @@ impl Styling {
         }
         if settings.image != seen.image {
             match self.painter(&settings.image) {
-                Ok(Some(paint)) => self.predict(paint, refused),
+                Ok(Some(paint)) => match Background::start("stylize-predictor", paint) {
+                    Ok(predicted) => self.predicted = Some(predicted),
+                    Err(err) => refused.push(err),
+                },
                 Ok(None) => (),
                 Err(err) => refused.push(err),
             }
-        }
-    }
-
-    /// Makes a vector on a thread of its own.
-    fn predict(
-        &mut self,
-        paint: impl FnOnce() -> Result<Values, Error> + Send + 'static,
-        refused: &mut Vec<Error>,
-    ) {
-        let (sender, receiver) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("stylize-predictor".into());
-        // Nobody waits for it when another painting was chosen meanwhile.
-        match thread.spawn(move || drop(sender.send(paint()))) {
-            Ok(_) => self.predicted = Some(receiver),
-            Err(err) => refused.push(Error::Threads(err.to_string())),
         }
     }
 
