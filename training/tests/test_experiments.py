@@ -44,6 +44,15 @@ def test_results_are_kept_and_not_computed_again(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
 
 
+def test_two_runs_add_to_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    first, second = Results(path), Results(path)
+    first.cell("a", {}, lambda: {"value": 1})
+    second.cell("b", {}, lambda: {"value": 2})
+    assert set(read_cells(path)) == {"a", "b"}
+    assert first.cell("b", {}, lambda: {"value": 3})["value"] == 2
+
+
 def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     Results(path).cell("a", {"steps": 3, "crop": 8}, lambda: {"value": 1})
