@@ -27,6 +27,10 @@ struct Element {
 
 impl Element {
     fn new(provider: &str, precision: &str) -> Self {
+        Self::sized(provider, precision, WIDTH, HEIGHT)
+    }
+
+    fn sized(provider: &str, precision: &str, width: usize, height: usize) -> Self {
         let stylize = gst::ElementFactory::make("stylize")
             .property_from_str("execution-provider", provider)
             .property_from_str("precision", precision)
@@ -46,8 +50,8 @@ impl Element {
             .expect("linked");
         pipeline.set_state(gst::State::Playing).expect("playing");
         pad.push_event(gst::event::StreamStart::new("bench"));
-        let (width, height) = (WIDTH as u32, HEIGHT as u32);
-        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height)
+        let format = gst_video::VideoFormat::Rgb;
+        let info = gst_video::VideoInfo::builder(format, width as u32, height as u32)
             .fps(gst::Fraction::new(30, 1))
             .build()
             .expect("video info");
@@ -58,7 +62,7 @@ impl Element {
             pipeline,
             stylize,
             pad,
-            frame: gst::Buffer::from_slice(bytes()),
+            frame: gst::Buffer::from_slice(bytes(width, height)),
         }
     }
 
@@ -85,13 +89,13 @@ impl Drop for Element {
 }
 
 /// A frame of smooth and busy parts.
-fn bytes() -> Vec<u8> {
+fn bytes(width: usize, height: usize) -> Vec<u8> {
     let value = |i: usize| {
-        let (x, y, c) = (i / 3 % WIDTH, i / 3 / WIDTH, i % 3);
+        let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
         let wave = ((x as f32 / 37.0).sin() * (y as f32 / 23.0 + c as f32).cos() + 1.0) * 100.0;
         wave as u8 ^ ((x / 16 * y / 16) as u8 & 31)
     };
-    (0..WIDTH * HEIGHT * 3).map(value).collect()
+    (0..width * height * 3).map(value).collect()
 }
 
 /// The generator alone on float tensors: what an application would call without GStreamer.
@@ -115,7 +119,7 @@ impl Bare {
             streams: 1,
         };
         let session = load(&runtime, &graph, &choice).expect("a session");
-        let bytes = bytes();
+        let bytes = bytes(WIDTH, HEIGHT);
         let plane = WIDTH * HEIGHT;
         let at = |i: usize| f32::from(bytes[i % plane * 3 + i / plane]) / 255.0;
         Self {
@@ -223,6 +227,54 @@ fn memory(frames: usize) {
     println!("resident memory at 1280x720: {}", marks.join(", "));
 }
 
+/// Frames that each of the elements finishes in a while, all at once, each fed by its own thread.
+fn race(elements: &[Element], time: Duration) -> Vec<u32> {
+    let begin = Instant::now();
+    let frames = |element: &Element| {
+        let runs = std::iter::repeat_with(|| element.run());
+        runs.take_while(|_| begin.elapsed() < time).count() as u32
+    };
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = elements
+            .iter()
+            .map(|element| scope.spawn(move || frames(element)))
+            .collect();
+        runs.into_iter()
+            .map(|run| run.join().expect("no panic"))
+            .collect()
+    })
+}
+
+/// Many pipelines in one process against one of them.
+fn sharing(provider: &str, precision: &str) {
+    const MANY: usize = 16;
+    const TIME: Duration = Duration::from_secs(3);
+    let mut elements = vec![Element::sized(provider, precision, 640, 360)];
+    race(&elements, TIME);
+    let alone = resident();
+    elements.resize_with(MANY, || Element::sized(provider, precision, 640, 360));
+    race(&elements, TIME);
+    let together = resident();
+    let (mut ratios, mut fairness) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let one: u32 = race(&elements[..1], TIME).into_iter().sum();
+        let many = race(&elements, TIME);
+        ratios.push(f64::from(many.iter().sum::<u32>()) / f64::from(one));
+        let (least, most) = (many.iter().min(), many.iter().max());
+        fairness.push(f64::from(*least.unwrap_or(&0)) / f64::from(*most.unwrap_or(&1)));
+    }
+    ratios.sort_by(f64::total_cmp);
+    fairness.sort_by(f64::total_cmp);
+    println!(
+        "{MANY} pipelines in one process, {provider} {precision}, 640x360: {:.3} of the frames of one (median of 5 pairs of {} s), {:.2} times its memory ({together:.0} and {alone:.0} MiB), slowest ÷ fastest {:.2}; {} elements hold the session",
+        ratios[2],
+        TIME.as_secs(),
+        together / alone,
+        fairness[2],
+        elements[0].stat::<u32>("session-holders"),
+    );
+}
+
 fn main() {
     gst::init().expect("GStreamer");
     gststylize::plugin_register_static().expect("the element");
@@ -240,6 +292,11 @@ fn main() {
     }
     if wanted("frame-rate") {
         frame_rate();
+    }
+    if wanted("sharing") {
+        sharing("cpu", "fp32");
+        sharing("openvino", "fp32");
+        sharing("openvino", "bf16");
     }
     if wanted("overhead") {
         overhead(("cpu", Provider::Cpu), ("fp32", Precision::Fp32));

@@ -257,6 +257,30 @@ fn an_output_without_a_shape_takes_the_inputs() {
     }
 }
 
+/// Integers with scales to the end, which ONNX Runtime's optimizer moves about.
+#[test]
+fn a_quantized_generator_plays() {
+    for nhwc in [false, true] {
+        let convention = Convention {
+            nhwc,
+            range: (0.0, 1.0),
+            ..Convention::default()
+        };
+        let net = convention
+            .chain("x", "plain")
+            .floats("step", &[], &[1.0 / 255.0])
+            .tensor("zero", U8, &[], vec![0])
+            .node(
+                "QuantizeLinear",
+                &["plain", "step", "zero"],
+                "bytes",
+                vec![],
+            )
+            .node("DequantizeLinear", &["bytes", "step", "zero"], "y", vec![]);
+        check(&net, &["0,1"], |picture| convention.reference(picture));
+    }
+}
+
 #[test]
 fn a_generator_that_shrinks_its_pictures_is_refused() {
     let open = Convention::default().dims();

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Runs compiled graphs: the only room that names ONNX Runtime.
 //!
-//! [`runtime`] finds and loads the library, [`provider`] chooses where a graph runs, [`session`]
-//! runs it on memory of the caller's, and [`probe`] asks a generator what its file does not say.
+//! [`runtime`] finds and loads the library, [`provider`] chooses where a graph runs, a [`Lease`] on
+//! a shared [`session`] runs it on memory of the caller's, [`probe`] asks a generator what its file
+//! does not say, and a [`Predictor`] makes style vectors.
 
+mod gate;
 mod noise;
+mod picture;
+mod predictor;
 pub mod probe;
 pub mod provider;
 pub mod runtime;
 pub mod session;
+mod shared;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+pub use predictor::Predictor;
 pub use provider::{Choice, Precision, Provider};
 pub use runtime::Runtime;
-pub use session::{Canceller, Session};
+pub use shared::{Canceller, Lease};
 
 pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(

@@ -9,6 +9,7 @@ use half::f16;
 use ort::value::{DynValue, Tensor};
 
 use super::noise::normal;
+use super::picture::{Picture, index};
 use super::session::load;
 use super::{CAT, Choice, EngineError, Precision, Provider, Runtime};
 use crate::model::signature::DEFAULT_MINIMUM;
@@ -124,7 +125,7 @@ impl Prober<'_> {
                 Err(err) => gst::debug!(CAT, "runs at {width}x{height} only: {err}"),
             }
         }
-        let picture = Picture::new(width, height);
+        let picture = Picture::test(width, height);
         let outcome = self.run(&picture)?;
         same_size(&picture, &outcome)?;
         let found = Facts {
@@ -138,7 +139,7 @@ impl Prober<'_> {
     /// The facts about a graph that works at other sizes than its own; `None` if it only runs.
     fn resizable(&self) -> Result<Option<(Picture, Facts)>, EngineError> {
         let (width, height) = HALF;
-        let half = Picture::new(width, height);
+        let half = Picture::test(width, height);
         let small = self.run(&half)?;
         same_size(&half, &small)?;
         let whole = half.mirrored();
@@ -167,7 +168,7 @@ impl Prober<'_> {
             Some(multiple) => {
                 let side = DEFAULT_MINIMUM.max(facts.minimum.unwrap_or(0));
                 let side = side.next_multiple_of(multiple);
-                let picture = Picture::new(side, side);
+                let picture = Picture::test(side, side);
                 let outcome = self.run(&picture)?;
                 same_size(&picture, &outcome)?;
                 (multiple, picture, outcome)
@@ -186,7 +187,7 @@ impl Prober<'_> {
     fn multiple(&self) -> Result<(usize, Picture, Outcome), EngineError> {
         let mut last = None;
         for (multiple, (width, height)) in SIZES {
-            let picture = Picture::new(width, height);
+            let picture = Picture::test(width, height);
             let outcome = self.run(&picture).and_then(|outcome| {
                 same_size(&picture, &outcome)?;
                 Ok(outcome)
@@ -223,6 +224,13 @@ impl Prober<'_> {
             let numbers = normal(0, index, shape.iter().product());
             let tensor = Tensor::from_array((shape, numbers)).map_err(EngineError::run)?;
             inputs.push((noise.name.clone(), tensor.into_dyn()));
+        }
+        if let Some(style) = self.model.style() {
+            // The mean of all styles; a vector of a predictor is usually spread around 0.
+            let value = f32::from(u8::from(style.has_weights())) / style.size() as f32;
+            let values = (style.dims.clone(), vec![value; style.size()]);
+            let tensor = Tensor::from_array(values).map_err(EngineError::run)?;
+            inputs.push((style.name.clone(), tensor.into_dyn()));
         }
         let outputs = session.run(inputs).map_err(EngineError::run)?;
         let (shape, values) = floats(&outputs[0])?;
@@ -294,92 +302,6 @@ fn deviation(values: &[f32]) -> f64 {
     let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
     let square = |v: &f32| (f64::from(*v) - mean).powi(2);
     (values.iter().map(square).sum::<f64>() / count).sqrt()
-}
-
-/// A test picture with what photographs have: smooth and sharp parts, fine and coarse texture, dark
-/// and bright, grey and saturated; 8-bit values.
-struct Picture {
-    width: usize,
-    height: usize,
-    /// Interleaved RGB.
-    pixels: Vec<u8>,
-}
-
-impl Picture {
-    fn new(width: usize, height: usize) -> Self {
-        let mut pixels = Vec::with_capacity(width * height * 3);
-        for y in 0..height {
-            for x in 0..width {
-                let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
-                let wave = (u * 19.0 + v * 7.0).sin() * (v * 13.0 - u * 5.0).cos();
-                let block = ((x / 8 + y / 8) % 3) as f32 / 2.0;
-                let texture: f32 = [1, 3, 7].map(|step| noise(x / step, y / step)).iter().sum();
-                for c in 0..3 {
-                    let tint = (u * 6.3 + v * 4.1 + c as f32 * 2.1).sin();
-                    let value = 0.5 + 0.18 * (wave + texture) + 0.14 * (block - 0.5) + 0.25 * tint;
-                    pixels.push((value * 255.0).clamp(0.0, 255.0) as u8);
-                }
-            }
-        }
-        Self {
-            width,
-            height,
-            pixels,
-        }
-    }
-
-    /// Twice as wide and high: the picture and its mirror images.
-    fn mirrored(&self) -> Self {
-        let (width, height) = (self.width * 2, self.height * 2);
-        let fold = |i: usize, n: usize| if i < n { i } else { 2 * n - 1 - i };
-        let mut pixels = Vec::with_capacity(width * height * 3);
-        for y in 0..height {
-            for x in 0..width {
-                let at = (fold(y, self.height) * self.width + fold(x, self.width)) * 3;
-                pixels.extend_from_slice(&self.pixels[at..at + 3]);
-            }
-        }
-        Self {
-            width,
-            height,
-            pixels,
-        }
-    }
-
-    fn values(&self, layout: Layout, range: &Range) -> Vec<f32> {
-        let (scale, offset) = range.scale_offset();
-        let mut values = vec![0.0; self.pixels.len()];
-        for y in 0..self.height {
-            for x in 0..self.width {
-                for c in 0..3 {
-                    let byte = self.pixels[(y * self.width + x) * 3 + c];
-                    values[index(layout, (self.width, self.height), (c, y, x))] =
-                        f32::from(byte) * scale[c] + offset[c];
-                }
-            }
-        }
-        values
-    }
-}
-
-/// A number in -0.5..0.5 that looks random and is the same on every machine.
-fn noise(x: usize, y: usize) -> f32 {
-    let mut hash = (x as u32)
-        .wrapping_mul(374_761_393)
-        .wrapping_add((y as u32).wrapping_mul(668_265_263));
-    hash = (hash ^ (hash >> 13)).wrapping_mul(1_274_126_177);
-    ((hash ^ (hash >> 16)) & 0xff) as f32 / 255.0 - 0.5
-}
-
-fn index(
-    layout: Layout,
-    (width, height): (usize, usize),
-    (c, y, x): (usize, usize, usize),
-) -> usize {
-    match layout {
-        Layout::Nchw => (c * height + y) * width + x,
-        Layout::Nhwc => (y * width + x) * 3 + c,
-    }
 }
 
 fn same_size(picture: &Picture, outcome: &Outcome) -> Result<(), ModelError> {
@@ -465,34 +387,5 @@ mod tests {
         values[..3].copy_from_slice(&[f32::NAN, 300.0, -300.0]);
         assert_eq!(range_of(&values), Range::UNIT);
         assert_eq!(range_of(&[]), Range::UNIT);
-    }
-
-    #[test]
-    fn the_test_picture_has_colours_and_keeps_its_statistics_when_mirrored() {
-        let picture = Picture::new(64, 48);
-        let mirrored = picture.mirrored();
-        assert_eq!((mirrored.width, mirrored.height), (128, 96));
-        for c in 0..3 {
-            let channel = |p: &Picture| p.pixels.iter().skip(c).step_by(3).copied().collect();
-            let (once, four): (Vec<u8>, Vec<u8>) = (channel(&picture), channel(&mirrored));
-            let sum = |values: &[u8]| values.iter().map(|v| u64::from(*v)).sum::<u64>();
-            assert_eq!(sum(&once) * 4, sum(&four));
-            let (low, high) = (once.iter().min(), once.iter().max());
-            assert!(low < Some(&32) && high > Some(&224), "{low:?} {high:?}");
-        }
-        let grey = |pixel: &[u8]| pixel[0] == pixel[1] && pixel[1] == pixel[2];
-        assert!(picture.pixels.chunks(3).filter(|p| !grey(p)).count() > 64 * 40);
-    }
-
-    #[test]
-    fn layouts_hold_the_same_picture() {
-        let picture = Picture::new(5, 4);
-        let planes = picture.values(Layout::Nchw, &Range::SIGNED);
-        let pixels = picture.values(Layout::Nhwc, &Range::SIGNED);
-        for (y, x, c) in [(0, 0, 0), (3, 4, 2), (2, 1, 1)] {
-            let at = |layout| index(layout, (5, 4), (c, y, x));
-            assert_eq!(planes[at(Layout::Nchw)], pixels[at(Layout::Nhwc)]);
-        }
-        assert!(planes.iter().all(|v| (-1.0..=1.0).contains(v)));
     }
 }

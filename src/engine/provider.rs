@@ -5,14 +5,15 @@ use gst::glib;
 use ort::ep::{self, ExecutionProvider};
 use ort::session::builder::{AutoDevicePolicy, BuilderResult, SessionBuilder};
 
-use super::{CAT, EngineError, Runtime, Session};
+use super::session::Session;
+use super::{CAT, EngineError, Runtime};
 
 /** GstStylizeExecutionProvider:
  *
  * Where the generator runs. Nicks follow GStreamer's `onnxinference`. A value that the loaded ONNX
  * Runtime or the machine lacks is an error that says what to install.
  */
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
 #[repr(i32)]
 #[enum_type(name = "GstStylizeExecutionProvider")]
 pub enum Provider {
@@ -43,7 +44,7 @@ pub enum Provider {
  *
  * Arithmetic inside the generator; frames stay 8-bit.
  */
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
 #[repr(i32)]
 #[enum_type(name = "GstStylizePrecision")]
 pub enum Precision {
@@ -59,7 +60,7 @@ pub enum Precision {
 }
 
 /// A provider and precision that are decided; neither is `Auto`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Choice {
     pub provider: Provider,
     pub precision: Precision,

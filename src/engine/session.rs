@@ -4,7 +4,6 @@
 use std::ffi::CString;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use onnx_protobuf::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use ort::AsPointer;
@@ -14,6 +13,7 @@ use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
 use parking_lot::Mutex;
 use protobuf::MessageField;
 
+use super::gate::Gate;
 use super::noise::normal;
 use super::{Choice, EngineError, Runtime, provider};
 use crate::model::edit::{serialize, value_info};
@@ -28,8 +28,21 @@ pub struct Names {
     pub source: &'static str,
     /// Input, f32 `[1]`.
     pub strength: &'static str,
+    /// Input, f32 `[N]`; only of a generator with a style input.
+    pub style: &'static str,
     /// Output, u8 `[rows, stride]`.
     pub out: &'static str,
+}
+
+/// What a run is given beside the frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Controls<'a> {
+    /// 0..1.
+    pub strength: f32,
+    /// Picks the numbers of the noise inputs.
+    pub seed: u64,
+    /// Values of the style input; empty without one.
+    pub style: &'a [f32],
 }
 
 /// Bytes of a picture in memory: `rows` rows of `stride` bytes.
@@ -45,19 +58,30 @@ impl Rows {
     }
 }
 
-/// A session over one compiled graph. As many threads may run it at once as [`Choice::streams`] says.
-pub struct Session {
-    session: ort::session::Session,
-    options: Arc<Cancellable>,
-    inputs: [CString; FIXED],
-    output: CString,
-    noise: Vec<NoiseInput>,
-    numbers: Mutex<Numbers>,
+/// What is known of a compiled graph beside its bytes.
+pub struct Blueprint {
+    pub names: Names,
+    /// Length of the style input, if there is one.
+    pub style: Option<usize>,
+    /// Noise inputs with their shapes, [`MOST_NOISE`] at most.
+    pub noise: Vec<(String, [usize; 4])>,
 }
 
-/// What the noise inputs are fed with.
+/// A session over one compiled graph.
+pub(super) struct Session {
+    session: ort::session::Session,
+    /// As many places as runs may be at once.
+    pub gate: Gate,
+    inputs: [CString; FIXED],
+    output: CString,
+    /// Name and length.
+    style: Option<(CString, usize)>,
+    noise: Vec<NoiseInput>,
+}
+
+/// What the noise inputs were fed with last.
 #[derive(Default)]
-struct Numbers {
+pub(super) struct Noise {
     /// `None` before the first run.
     seed: Option<u64>,
     tensors: Arc<[DynTensor]>,
@@ -71,72 +95,45 @@ struct NoiseInput {
     shape: [usize; 4],
 }
 
-struct Cancellable {
-    options: RunOptions,
-    cancelled: AtomicBool,
-}
-
-/// Stops a running session from another thread.
-#[derive(Clone)]
-pub struct Canceller(Arc<Cancellable>);
-
-impl Canceller {
-    /// Ends the run in progress as soon as the provider allows, and refuses later ones.
-    pub fn cancel(&self) {
-        self.0.cancelled.store(true, Ordering::SeqCst);
-        // Fails only on a null handle.
-        let _ = self.0.options.terminate();
-    }
-
-    /// Allows runs again.
-    pub fn reset(&self) {
-        let _ = self.0.options.unterminate();
-        self.0.cancelled.store(false, Ordering::SeqCst);
-    }
-}
-
 impl Session {
-    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider. `noise` names its
-    /// noise inputs with their shapes, [`MOST_NOISE`] at most.
+    /// Loads a compiled graph (a serialized ONNX model) on the chosen provider.
     pub fn new(
         runtime: &Runtime,
         graph: &[u8],
         choice: &Choice,
-        names: Names,
-        noise: impl IntoIterator<Item = (String, [usize; 4])>,
+        blueprint: &Blueprint,
     ) -> Result<Self, EngineError> {
         // Names of our own hold no NUL.
         let c = |name: &str| CString::new(name).unwrap_or_default();
-        let options = RunOptions::new().map_err(EngineError::refused)?;
+        let Blueprint {
+            names,
+            style,
+            noise,
+        } = blueprint;
+        let noise = noise.iter().take(MOST_NOISE);
         Ok(Self {
             session: load(runtime, graph, choice)?,
-            options: Arc::new(Cancellable {
-                options,
-                cancelled: AtomicBool::new(false),
-            }),
+            gate: Gate::new(choice.streams),
             inputs: [c(names.frame), c(names.source), c(names.strength)],
             output: c(names.out),
+            style: style.map(|len| (c(names.style), len)),
             noise: noise
-                .into_iter()
-                .take(MOST_NOISE)
                 .map(|(name, shape)| NoiseInput {
-                    name: c(&name),
-                    shape,
+                    name: c(name),
+                    shape: *shape,
                 })
                 .collect(),
-            numbers: Mutex::default(),
         })
     }
 
-    /// A handle that cancels this session's runs.
-    pub fn canceller(&self) -> Canceller {
-        Canceller(self.options.clone())
-    }
-
-    /// Numbers of this seed for the noise inputs.
-    fn numbers(&self, seed: u64) -> Result<Arc<[DynTensor]>, EngineError> {
-        let mut numbers = self.numbers.lock();
-        if numbers.seed != Some(seed) {
+    /// Numbers of this seed for the noise inputs; `noise` keeps them for the next frame.
+    pub fn numbers(
+        &self,
+        noise: &Mutex<Noise>,
+        seed: u64,
+    ) -> Result<Arc<[DynTensor]>, EngineError> {
+        let mut noise = noise.lock();
+        if noise.seed != Some(seed) {
             let tensor = |(index, input): (usize, &NoiseInput)| {
                 let numbers = normal(seed, index, input.shape.iter().product());
                 let tensor = Tensor::from_array((input.shape, numbers)).map_err(EngineError::run);
@@ -144,31 +141,27 @@ impl Session {
             };
             let tensors: Result<Vec<_>, EngineError> =
                 self.noise.iter().enumerate().map(tensor).collect();
-            *numbers = Numbers {
+            *noise = Noise {
                 seed: Some(seed),
                 tensors: tensors?.into(),
             };
         }
-        Ok(numbers.tensors.clone())
+        Ok(noise.tensors.clone())
     }
 
-    /// Runs the graph once, reading `frame` and writing `out` in place: no copy is made where the
-    /// provider works in host memory. `seed` picks the numbers of the noise inputs.
+    /// Runs the graph once, reading `frame` and writing `out` in place.
     ///
     /// # Errors
-    /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
-    /// then hold part of a picture.
+    /// [`EngineError::Run`]; `out` may then hold part of a picture.
     pub fn run(
         &self,
+        options: &RunOptions,
         (frame, frame_rows): (&[u8], Rows),
-        strength: f32,
-        seed: u64,
+        controls: Controls,
+        noise: &[DynTensor],
         (out, out_rows): (&mut [u8], Rows),
     ) -> Result<(), EngineError> {
-        if self.options.cancelled.load(Ordering::SeqCst) {
-            return Err(EngineError::Cancelled);
-        }
-        let strength = [strength];
+        let strength = [controls.strength];
         let frame =
             TensorRef::from_array_view((frame_rows.shape(), frame)).map_err(EngineError::run)?;
         let strength =
@@ -176,15 +169,23 @@ impl Session {
         let out =
             TensorRefMut::from_array_view_mut((out_rows.shape(), out)).map_err(EngineError::run)?;
 
-        let mut input_names = [ptr::null(); FIXED + MOST_NOISE];
-        let mut inputs = [ptr::null(); FIXED + MOST_NOISE];
+        let style = match &self.style {
+            Some((name, len)) => {
+                let values = TensorRef::from_array_view(([*len], controls.style));
+                Some((name, values.map_err(EngineError::run)?))
+            }
+            None => None,
+        };
+
+        let mut input_names = [ptr::null(); FIXED + 1 + MOST_NOISE];
+        let mut inputs = [ptr::null(); FIXED + 1 + MOST_NOISE];
         let fixed = [frame.ptr(), frame.ptr(), strength.ptr()];
         let fixed = self.inputs.iter().zip(fixed);
-        let numbers = self.numbers(seed)?;
-        let noise = self.noise.iter().zip(numbers.iter());
+        let style = style.iter().map(|(name, values)| (*name, values.ptr()));
+        let noise = self.noise.iter().zip(noise);
         let noise = noise.map(|(input, numbers)| (&input.name, numbers.ptr()));
         let mut count = 0;
-        for (name, value) in fixed.chain(noise) {
+        for (name, value) in fixed.chain(style).chain(noise) {
             input_names[count] = name.as_ptr();
             inputs[count] = value;
             count += 1;
@@ -199,7 +200,7 @@ impl Session {
         let status = unsafe {
             (api.Run)(
                 self.session.ptr().cast_mut(),
-                self.options.options.ptr(),
+                options.ptr(),
                 input_names.as_ptr(),
                 inputs.as_ptr(),
                 count,
@@ -210,13 +211,7 @@ impl Session {
         };
         debug_assert!(ptr::eq(outputs[0], out.ptr()));
         // SAFETY: the status is fresh and handed over.
-        unsafe { ort::Error::result_from_status(status) }.map_err(|err| {
-            if self.options.cancelled.load(Ordering::SeqCst) {
-                EngineError::Cancelled
-            } else {
-                EngineError::run(err)
-            }
-        })
+        unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run)
     }
 
     /// Loads and runs a graph of one node, to see that the provider works on this machine.

@@ -2,6 +2,8 @@
 //! The generators that come with the plugin: the default one inside it, others in the folder of
 //! models that `make install` fills.
 
+pub mod painting;
+
 use std::path::{Path, PathBuf};
 
 /// The generator that plays when no `model-file` is set: `models/starry-night.onnx`.

@@ -5,7 +5,7 @@ use super::builder::{Builder, Name};
 use super::early_pad::EarlyPad;
 use super::format::{Frame, Packed};
 use super::resample::resample;
-use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature};
+use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature, StyleInput};
 
 /// What the way out needs from the way in.
 pub(super) struct Ingested {
@@ -44,6 +44,12 @@ pub(super) fn build(
         }
     }
     Ingested { planes }
+}
+
+/// The values of a style input in the shape that the generator gives it.
+pub(super) fn style(b: &mut Builder, style: &StyleInput, name: &str) {
+    b.reshape(name, &style.dims);
+    b.rename_last(&style.name);
 }
 
 /// Padded as interleaved bytes, converted, and put into planes at last.

@@ -16,6 +16,8 @@ mod resample;
 
 pub use format::{Frame, Packed};
 
+use onnx_protobuf::GraphProto;
+
 use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, Model, ModelError, Signature};
 use builder::Builder;
@@ -28,6 +30,9 @@ pub const FRAME: &str = "stylize/frame";
 pub const SOURCE: &str = "stylize/source";
 /// Name of the graph input that takes the strength, f32 `[1]` in 0..1.
 pub const STRENGTH: &str = "stylize/strength";
+/// Name of the graph input that takes the values of a style input, f32 `[N]`; not there for a
+/// generator without one.
+pub const STYLE: &str = "stylize/style";
 /// Name of the graph output, u8 `[H, out_stride]`.
 pub const OUT: &str = "stylize/out";
 
@@ -65,7 +70,8 @@ pub enum GraphError {
 const OLDEST_OPSET: i64 = 7;
 
 /// Compiles the job of stylizing one frame. The result is a serialized ONNX model with the inputs
-/// [`FRAME`], [`SOURCE`], [`STRENGTH`] and the generator's noise inputs, and the output [`OUT`].
+/// [`FRAME`], [`SOURCE`], [`STRENGTH`], [`STYLE`] and the generator's noise inputs, and the output
+/// [`OUT`].
 pub fn compile(
     model: &Model,
     signature: &Signature,
@@ -82,10 +88,17 @@ pub fn compile(
         true => early_pad::take(graph, signature, opset),
         false => None,
     };
+    let blend = match is_quantized(graph) {
+        true => Blend::Always,
+        false => forms.blend,
+    };
     let mut ingest = Builder::new(opset);
+    if let Some(style) = model.style() {
+        ingest::style(&mut ingest, style, STYLE);
+    }
     let ingested = ingest::build(&mut ingest, signature, frame, FRAME, early_pad.as_ref());
     let mut emit = ingest.continued();
-    emit::build(&mut emit, signature, frame, &ingested, forms.blend, OUT);
+    emit::build(&mut emit, signature, frame, &ingested, blend, OUT);
 
     ingest.append_to(graph, true);
     emit.append_to(graph, false);
@@ -95,6 +108,11 @@ pub fn compile(
         value_info(SOURCE, ElementType::U8, Some(&[rows, frame.stride as i64])),
         value_info(STRENGTH, ElementType::F32, Some(&[1])),
     ];
+    if let Some(style) = model.style() {
+        let len = style.size() as i64;
+        let value = value_info(STYLE, ElementType::F32, Some(&[len]));
+        graph.input.push(value);
+    }
     let (width, height) = signature.picture_size(frame.width, frame.height);
     graph.input.extend(model.noise_inputs(width, height));
     graph.output = vec![value_info(
@@ -103,4 +121,12 @@ pub fn compile(
         Some(&[rows, frame.out_stride as i64]),
     )];
     serialize(&proto).map_err(GraphError::Model)
+}
+
+/// Whether the generator works on integers with scales. Such a one must not end in a branch: ONNX
+/// Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
+/// captures what a `DequantizeLinear` made.
+fn is_quantized(graph: &GraphProto) -> bool {
+    let mut nodes = graph.node.iter();
+    nodes.any(|node| node.op_type == "DequantizeLinear")
 }

@@ -44,6 +44,10 @@ impl Model {
             Some(&dims),
         )];
         graph.input.extend(self.noise_inputs(width, height));
+        if let Some(style) = &self.style {
+            let value = value_info(&style.name, ElementType::F32, Some(&style.dims));
+            graph.input.push(value);
+        }
         graph.output = vec![value_info(&self.output.name, self.output.element, None)];
         serialize(&proto)
     }

@@ -17,13 +17,18 @@ pub(super) fn value<'a>(proto: &'a ModelProto, key: &str) -> Option<&'a str> {
         .map(|entry| entry.value.as_str())
 }
 
+/// A key with its value.
+pub(super) fn entry(proto: &ModelProto, key: &str) -> Entry {
+    value(proto, key).map(|text| (key.to_string(), text.to_string()))
+}
+
 /// The facts that a model's own metadata state.
 ///
 /// # Errors
 /// [`ModelError::Description`] when one of our own keys has a value that makes no sense.
 pub fn facts(model: &Model) -> Result<Facts, ModelError> {
     let proto = model.proto();
-    let ours = |key: &str| value(proto, key).map(|text| (key.to_string(), text.to_string()));
+    let ours = |key: &str| entry(proto, key);
     let described = Facts {
         input_range: read_range(ORIGIN, ours("stylize.input-range"))?,
         output_range: read_range(ORIGIN, ours("stylize.output-range"))?,

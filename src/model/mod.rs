@@ -13,6 +13,7 @@ pub mod metadata;
 pub mod modelinfo;
 mod noise;
 pub mod signature;
+pub mod styles;
 mod unbake;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use noise::Noise;
 pub use signature::{
     ChannelOrder, ElementType, Extent, Facts, Layout, Range, Signature, TensorSpec,
 };
+pub use styles::{StyleError, StyleInput};
 
 /// Why a file is not a generator that this software can run. The text is for the user: it says
 /// what is wrong, with which value, and what to do.
@@ -48,7 +50,7 @@ pub enum ModelError {
         "The model keeps its weights in a separate file, which is not supported. Save it as a single .onnx file."
     )]
     ExternalData,
-    #[error("The model needs exactly one image input, but has {}. Only image-to-image generators without other inputs than noise (ONNX metadata stylize.noise) can be played.", ports(.inputs, .outputs))]
+    #[error("The model needs exactly one image input, but has {}. Beside it a generator may have one style input (float32 of a fixed length) and noise (ONNX metadata stylize.noise).", ports(.inputs, .outputs))]
     Inputs {
         inputs: Vec<String>,
         outputs: Vec<String>,
@@ -98,8 +100,8 @@ fn ports(inputs: &[String], outputs: &[String]) -> String {
     format!("inputs: {}; outputs: {}", list(inputs), list(outputs))
 }
 
-/// A parsed ONNX model whose graph has one image input, maybe noise inputs, and at least one image
-/// output.
+/// A parsed ONNX model whose graph has one image input, maybe a style input and noise inputs, and at
+/// least one image output.
 ///
 /// Everything else (ranges, channel order, size rules) is in [`Facts`], because a graph alone does
 /// not say it.
@@ -109,6 +111,7 @@ pub struct Model {
     input: Port,
     output: Port,
     noise: Vec<Noise>,
+    style: Option<StyleInput>,
 }
 
 /// A tensor at the model's boundary as the graph declares it.
@@ -137,7 +140,7 @@ impl Model {
         })
     }
 
-    /// Parses ONNX bytes and checks that they hold a single-input image-to-image network.
+    /// Parses ONNX bytes and checks that they hold an image-to-image network.
     pub fn parse(bytes: &[u8]) -> Result<Self, ModelError> {
         if bytes.is_empty() {
             return Err(ModelError::Empty);
@@ -162,10 +165,18 @@ impl Model {
         }
 
         let mut inputs = real_inputs(graph);
-        let key = "stylize.noise";
-        let entry = metadata::value(&proto, key).map(|text| (key.to_string(), text.to_string()));
-        let noise = Noise::list(entry, &inputs)?;
+        let noise = Noise::list(metadata::entry(&proto, "stylize.noise"), &inputs)?;
         inputs.retain(|input| noise.iter().all(|noise| noise.name != input.name));
+        // What could be a style input is one only if an image is left.
+        let mut style = match inputs.len() {
+            2 => inputs.iter().find_map(|input| StyleInput::of(input)),
+            _ => None,
+        };
+        if let Some(style) = &mut style {
+            inputs.retain(|input| input.name != style.name);
+            let entry = metadata::entry(&proto, "stylize.styles");
+            style.name(metadata::ORIGIN, entry)?;
+        }
         let describe = |values: &[&ValueInfoProto]| -> Vec<String> {
             values.iter().map(|value| describe(value)).collect()
         };
@@ -215,6 +226,7 @@ impl Model {
             input,
             output,
             noise,
+            style,
         })
     }
 
@@ -247,9 +259,27 @@ impl Model {
         &self.output
     }
 
+    /// What its metadata call it, else the name of the file at this path.
+    pub fn name(&self, file: &str) -> String {
+        let stem = || {
+            Path::new(file)
+                .file_stem()
+                .map(|stem| stem.to_string_lossy())
+        };
+        match metadata::value(&self.proto, "stylize.name") {
+            Some(name) => name.into(),
+            None => stem().unwrap_or_default().into(),
+        }
+    }
+
     /// Inputs for noise, in the order in which the metadata list them.
     pub(crate) fn noise(&self) -> &[Noise] {
         &self.noise
+    }
+
+    /// The input that says which style to paint in.
+    pub(crate) fn style(&self) -> Option<&StyleInput> {
+        self.style.as_ref()
     }
 }
 
@@ -424,8 +454,8 @@ mod tests {
             let err = parsed(&proto(inputs, outputs)).expect_err("no generator");
             err.to_string()
         };
-        let text = refused(&[image, ("weights", &[26])], &[("y", &OPEN)]);
-        assert!(text.contains("x [1, 3, ?, ?], weights [26]"), "{text}");
+        let text = refused(&[image, ("prompt", &[2, 13])], &[("y", &OPEN)]);
+        assert!(text.contains("x [1, 3, ?, ?], prompt [2, 13]"), "{text}");
         for dims in [
             &[3, 64, 64][..],
             &[1, 1, 64, 64],

@@ -16,6 +16,8 @@
 //! channel-order=bgr
 //! size-multiple=4
 //! size-minimum=64
+//! styles=starry-night,great-wave      # names for the weights of a style input
+//! style-predictor=predictor.onnx      # makes the style vector; beside this file
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -32,32 +34,55 @@ fn candidates(model_file: &Path) -> [PathBuf; 2] {
     [appended.into(), model_file.with_extension("modelinfo")]
 }
 
-/// The facts in the sidecar of `model_file`; none if there is no sidecar.
+/// The facts in the sidecar of `model_file`; none if there is no sidecar. Names the model's styles if
+/// the sidecar does.
 ///
 /// # Errors
 /// [`ModelError::Description`] for a file that is not a key file, has another major version, or
 /// has a value that makes no sense. Unknown keys are skipped, as GStreamer does.
-pub fn facts(model: &Model, model_file: &Path) -> Result<Facts, ModelError> {
+pub fn facts(model: &mut Model, model_file: &Path) -> Result<Facts, ModelError> {
     match candidates(model_file).iter().find(|path| path.is_file()) {
         Some(path) => read(model, path),
         None => Ok(Facts::default()),
     }
 }
 
-fn read(model: &Model, path: &Path) -> Result<Facts, ModelError> {
-    let origin = path.display().to_string();
+/// The predictor that the sidecar of `model_file` names, as a path.
+///
+/// # Errors
+/// [`ModelError::Description`] for a sidecar that is not a key file.
+pub fn predictor(model_file: &Path) -> Result<Option<PathBuf>, ModelError> {
+    let Some(path) = candidates(model_file)
+        .into_iter()
+        .find(|path| path.is_file())
+    else {
+        return Ok(None);
+    };
+    let entry = text(&load(&path)?, "stylize", "style-predictor");
+    Ok(entry.map(|(_, name)| path.with_file_name(name)))
+}
+
+fn load(path: &Path) -> Result<glib::KeyFile, ModelError> {
     let file = glib::KeyFile::new();
     file.load_from_file(path, glib::KeyFileFlags::NONE)
         .map_err(|err| ModelError::Description {
-            origin: origin.clone(),
+            origin: path.display().to_string(),
             key: "file".into(),
             value: err.to_string(),
             hint: "It must be a key file that begins with [modelinfo] and version=1.0.".into(),
         })?;
-    let text = |section: &str, key: &str| -> Entry {
-        let value = file.string(section, key).ok()?;
-        Some((format!("[{section}] {key}"), value.trim().to_string()))
-    };
+    Ok(file)
+}
+
+fn text(file: &glib::KeyFile, section: &str, key: &str) -> Entry {
+    let value = file.string(section, key).ok()?;
+    Some((format!("[{section}] {key}"), value.trim().to_string()))
+}
+
+fn read(model: &mut Model, path: &Path) -> Result<Facts, ModelError> {
+    let origin = path.display().to_string();
+    let file = load(path)?;
+    let text = |section: &str, key: &str| text(&file, section, key);
 
     let version = text("modelinfo", "version").map(|(_, value)| value);
     if version.as_deref().map(|v| v.split('.').next()) != Some(Some("1")) {
@@ -69,6 +94,9 @@ fn read(model: &Model, path: &Path) -> Result<Facts, ModelError> {
         });
     }
 
+    if let Some(style) = &mut model.style {
+        style.name(&origin, text("stylize", "styles"))?;
+    }
     let (input, output) = (&model.input().name, &model.output().name);
     Ok(Facts {
         input_range: read_range(&origin, text(input, "ranges"))?,
@@ -104,7 +132,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("style.onnx");
         std::fs::write(dir.path().join("style.onnx.modelinfo"), content).expect("a file");
-        facts(&image_model(), &file)
+        facts(&mut image_model(), &file)
     }
 
     #[test]
@@ -140,7 +168,7 @@ mod tests {
         let found = facts_of(content).expect("facts");
         assert_eq!(found.output_range, Some(Range::UNIT));
         assert_eq!(facts_of("[modelinfo]\nversion=1.0\n"), Ok(Facts::default()));
-        let alone = facts(&image_model(), Path::new("/nowhere/style.onnx"));
+        let alone = facts(&mut image_model(), Path::new("/nowhere/style.onnx"));
         assert_eq!(alone, Ok(Facts::default()));
     }
 

@@ -8,20 +8,19 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::frame::Task;
+use super::plan::{Outcome, Plan};
 use super::report::Error;
 use crate::engine::EngineError;
 
-/// A finished frame and the time its run took.
-pub(super) type Landed = Result<(gst::Buffer, Duration), Error>;
+/// A finished frame and what was done for it.
+pub(super) type Landed = Result<(gst::Buffer, Outcome), Error>;
 
 /// Both buffers of a frame that waits for a worker, and where its result goes.
 struct Flight {
-    task: Task,
+    plan: Plan,
     source: gst::Buffer,
     target: gst::Buffer,
     done: mpsc::Sender<Landed>,
@@ -61,11 +60,11 @@ impl Flights {
     }
 
     /// Sends a frame off.
-    pub fn depart(&mut self, task: Task, source: gst::Buffer, target: gst::Buffer) {
+    pub fn depart(&mut self, plan: Plan, source: gst::Buffer, target: gst::Buffer) {
         let (done, landed) = mpsc::channel();
         self.pending.push_back(landed);
         let flight = Flight {
-            task,
+            plan,
             source,
             target,
             done,
@@ -102,10 +101,10 @@ fn work(flights: &Mutex<mpsc::Receiver<Flight>>) {
         let Ok(flight) = next else { return };
         let mut target = flight.target;
         let result = match target.get_mut() {
-            Some(target) => flight.task.run(&flight.source, target, &mut spare),
+            Some(target) => flight.plan.run(&flight.source, target, &mut spare),
             None => Err(Error::Memory("it is shared before it is written".into())),
         };
         // Nobody waits for it after a stop.
-        let _ = flight.done.send(result.map(|time| (target, time)));
+        let _ = flight.done.send(result.map(|outcome| (target, outcome)));
     }
 }

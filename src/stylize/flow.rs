@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A frame's way through the element: at once, or in flight with others.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -12,11 +12,15 @@ use gst_base::subclass::prelude::*;
 
 use super::flight::Flights;
 use super::frame::{self, Task};
-use super::imp::{CAT, Stream, Stylize};
-use super::job::Player;
+use super::imp::{Stream, Stylize};
+use super::plan::{Outcome, Plan, Shown, Substitute};
 use super::report::Error;
-use crate::engine::{Canceller, EngineError, Session};
+use super::settings;
+use crate::engine::{Canceller, EngineError, Lease};
 use crate::graph::Frame;
+
+/// How far before its time a frame gives way to the more urgent ones of other elements.
+const AHEAD: Duration = Duration::from_millis(500);
 
 impl Stylize {
     /// Posts an error, once.
@@ -33,62 +37,128 @@ impl Stylize {
         let layout = frame::layout_of(&info, info.stride()[0], info.stride()[0])?;
         let streams = self.settings.lock().streams() as u64;
         self.update_latency(&info, streams);
-        self.with_player(|this, player, stream| {
-            this.session(player, &layout)?;
-            let facts = player.facts(info.width(), info.height());
-            gst::info!(CAT, imp = this, "{}", facts.line());
-            this.stats.lock().facts = facts;
+        self.with_stream(|this, stream| {
+            let picture =
+                |info: &gst_video::VideoInfo| (info.format(), info.width(), info.height());
+            if stream.info.as_ref().map(picture) != Some(picture(&info)) {
+                stream.last = None;
+            }
             stream.info = Some(info);
-            Ok(())
+            this.describe(stream);
+            this.lookup(stream, &layout).map(drop)
         })
     }
 
-    /// Stylizes one frame here and now.
+    /// Fills one frame here and now.
     pub(super) fn stylize(
         &self,
         inbuf: &gst::Buffer,
         outbuf: &mut gst::BufferRef,
     ) -> Result<(), Error> {
-        self.with_player(|this, player, stream| {
-            let task = this.task(player, stream, inbuf, outbuf)?;
-            let time = task.run(inbuf, outbuf, &mut stream.spare)?;
-            this.stats.lock().count(time);
+        self.with_stream(|this, stream| {
+            let plan = this.plan(stream, inbuf, outbuf)?;
+            let outcome = plan.run(inbuf, outbuf, &mut stream.spare)?;
+            this.count(stream, &outcome);
             Ok(())
         })
     }
 
-    /// What is to be done to a frame, with the settings of this moment.
-    fn task(
+    /// What is to be done for a frame, with the settings of this moment.
+    fn plan(
         &self,
-        player: &mut Player,
-        stream: &Stream,
+        stream: &mut Stream,
         inbuf: &gst::BufferRef,
         outbuf: &gst::BufferRef,
-    ) -> Result<Task, Error> {
+    ) -> Result<Plan, Error> {
         let info = stream.info.clone().ok_or(Error::NotNegotiated)?;
         let layout = frame::layout(&info, inbuf, outbuf)?;
-        let session = self.session(player, &layout)?;
-        self.begin_run(session.canceller())?;
-        let settings = self.settings.lock();
-        Ok(Task {
-            session,
+        self.attend(stream, &layout)?;
+        let session = self.lookup(stream, &layout)?;
+        let loading = session.is_none() && stream.refused.is_none();
+        let task = match session {
+            Some(session) => Some(self.task(stream, session, layout, info.clone(), inbuf)?),
+            None => None,
+        };
+        let substitute = {
+            let settings = self.settings.lock();
+            match loading {
+                true => settings.while_loading.substitute(),
+                false => settings.on_error.substitute(),
+            }
+        };
+        let last = stream.last.clone();
+        Ok(Plan {
             info,
-            layout,
-            strength: settings.strength as f32,
-            seed: settings.seed.into(),
+            task,
+            substitute: substitute.map(|substitute| match (substitute, last) {
+                (settings::Substitute::Last, Some(last)) => Substitute::Last(last),
+                _ => Substitute::Source,
+            }),
         })
     }
 
-    /// The session for this layout, counting a compilation.
-    fn session(&self, player: &mut Player, layout: &Frame) -> Result<Arc<Session>, Error> {
-        let (session, compiled) = player.session(layout)?;
-        if let Some(time) = compiled {
-            gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
-            let mut stats = self.stats.lock();
-            stats.compiled += 1;
-            stats.compile_time = time;
+    /// What is to be painted for a frame.
+    fn task(
+        &self,
+        stream: &mut Stream,
+        session: Lease,
+        layout: Frame,
+        info: gst_video::VideoInfo,
+        inbuf: &gst::BufferRef,
+    ) -> Result<Task, Error> {
+        let player = stream.player.as_mut().ok_or(Error::NotNegotiated)?;
+        self.begin_run(session.canceller())?;
+        let segment = self.obj().segment();
+        let segment = segment.downcast_ref::<gst::ClockTime>();
+        let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
+        let deadline = self.deadline(time);
+        let mut refused = Vec::new();
+        let task = {
+            let settings = self.settings.lock();
+            let style = match stream.loading {
+                // A new style may be one of the generator's that is being loaded.
+                Some(_) => player.styling.at(&settings.style, time),
+                None => player.styling.next(&settings.style, time, &mut refused),
+            };
+            Task {
+                session,
+                info,
+                layout,
+                strength: settings.strength as f32,
+                seed: settings.seed.into(),
+                style,
+                deadline,
+            }
+        };
+        for error in refused {
+            // The stream goes on in the style that it had.
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}"));
         }
-        Ok(session)
+        Ok(task)
+    }
+
+    /// Takes what was done for a frame into the statistics. The first of several failures in a row is
+    /// a warning.
+    fn count(&self, stream: &mut Stream, outcome: &Outcome) {
+        if let Some(error) = &outcome.error
+            && !stream.failing
+        {
+            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{error}"));
+        }
+        stream.failing = outcome.error.is_some();
+        self.stats.lock().count(outcome);
+    }
+
+    /// When a frame of this running time is due. No later than [`AHEAD`], so that a stream that is
+    /// far ahead of its clock gets its turn, too; without a clock it is as if it were.
+    fn deadline(&self, time: Option<gst::ClockTime>) -> Instant {
+        let element = self.obj();
+        let left = || {
+            let due = element.base_time()? + time?;
+            Some(due.saturating_sub(element.clock()?.time()))
+        };
+        let left = left().map_or(AHEAD, |left| Duration::from(left).min(AHEAD));
+        Instant::now() + left
     }
 
     /// Sends a frame off; gives the one that departed first if no more may be in flight.
@@ -97,10 +167,10 @@ impl Stylize {
         let PrepareOutputBufferSuccess::Buffer(outbuf) = prepared else {
             return Err(gst::FlowError::Error);
         };
-        let full = self.with_player(|this, player, stream| {
-            let task = this.task(player, stream, &inbuf, &outbuf)?;
+        let full = self.with_stream(|this, stream| {
+            let plan = this.plan(stream, &inbuf, &outbuf)?;
             let flights = stream.flights.as_mut().ok_or(Error::NotNegotiated)?;
-            flights.depart(task, inbuf, outbuf);
+            flights.depart(plan, inbuf, outbuf);
             Ok(flights.full())
         });
         match full {
@@ -112,16 +182,19 @@ impl Stylize {
 
     /// The frame that departed first.
     fn land(&self) -> Result<Option<gst::Buffer>, gst::FlowError> {
-        let landed = self.with_player(|_, _, stream| {
+        let landed = self.with_stream(|this, stream| {
             let flights = stream.flights.as_mut();
-            flights.and_then(Flights::land).transpose()
+            let Some((buffer, outcome)) = flights.and_then(Flights::land).transpose()? else {
+                return Ok(None);
+            };
+            this.count(stream, &outcome);
+            if stream.keeps_last && matches!(outcome.shown, Shown::Painted(_)) {
+                stream.last = Some(buffer.clone());
+            }
+            Ok(Some(buffer))
         });
         match landed {
-            Ok(Some((buffer, time))) => {
-                self.stats.lock().count(time);
-                Ok(Some(buffer))
-            }
-            Ok(None) => Ok(None),
+            Ok(buffer) => Ok(buffer),
             Err(err) => {
                 // Nothing goes out after an error.
                 self.discard();
@@ -175,18 +248,14 @@ impl Stylize {
         }
     }
 
-    /// Takes the player and the stream's facts out of their lock for as long as `f` runs. Only the
-    /// streaming thread calls this.
-    fn with_player<T>(
+    /// Takes what belongs to the stream out of its lock for as long as `f` runs. Only the streaming
+    /// thread calls this.
+    fn with_stream<T>(
         &self,
-        f: impl FnOnce(&Self, &mut Player, &mut Stream) -> Result<T, Error>,
+        f: impl FnOnce(&Self, &mut Stream) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut stream = std::mem::take(&mut *self.stream.lock());
-        let Some(mut player) = stream.player.take() else {
-            return Err(Error::NotNegotiated);
-        };
-        let result = f(self, &mut player, &mut stream);
-        stream.player = Some(player);
+        let result = f(self, &mut stream);
         *self.stream.lock() = stream;
         result
     }

@@ -1,37 +1,40 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One frame's way: buffer → bytes → compiled graph → bytes → buffer.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::caps;
 use super::report::Error;
-use crate::engine::Session;
-use crate::engine::session::Rows;
+use super::stats::Timing;
+use super::style::Values;
+use crate::engine::Lease;
+use crate::engine::session::{Controls, Rows};
 use crate::graph::Frame;
 
 /// What is done to a frame.
 pub(super) struct Task {
-    pub session: Arc<Session>,
+    pub session: Lease,
     pub info: gst_video::VideoInfo,
     /// The layout that the session was compiled for.
     pub layout: Frame,
     pub strength: f32,
     pub seed: u64,
+    pub style: Values,
+    /// When the frame should be done: who shares the session gives way to earlier ones.
+    pub deadline: Instant,
 }
 
 impl Task {
-    /// Stylizes `source` into `target`; returns the time that the graph took. `spare` is memory for
-    /// frames that end early.
+    /// Stylizes `source` into `target`. `spare` is memory for frames that end early.
     pub fn run(
         &self,
         source: &gst::BufferRef,
         target: &mut gst::BufferRef,
         spare: &mut Vec<u8>,
-    ) -> Result<Duration, Error> {
+    ) -> Result<Timing, Error> {
         let source = VideoFrameRef::from_buffer_ref_readable(source, &self.info);
         let source = source.map_err(unmapped)?;
         let target = VideoFrameRef::from_buffer_ref_writable(target, &self.info);
@@ -40,12 +43,18 @@ impl Task {
         let source = readable(&source, row, spare)?;
         let target = writable(&mut target, row)?;
         let begin = Instant::now();
-        self.session.run(source, self.strength, self.seed, target)?;
-        Ok(begin.elapsed())
+        let controls = Controls {
+            strength: self.strength,
+            seed: self.seed,
+            style: &self.style,
+        };
+        let ran = self.session.run(source, controls, self.deadline, target)?;
+        let waited = begin.elapsed().saturating_sub(ran);
+        Ok(Timing { waited, ran })
     }
 }
 
-fn unmapped(_: gst::glib::BoolError) -> Error {
+pub(super) fn unmapped(_: gst::glib::BoolError) -> Error {
     Error::Memory("it cannot be mapped".into())
 }
 

@@ -4,10 +4,11 @@
 //! # Locks
 //! In this order, when more than one is held: `settings`, `stream`, `cancel`, `stats`. None is held
 //! across a call out: inference, a push, a posted message, `obj()`. The streaming thread takes the
-//! [`Player`] out of `stream` while it uses it.
+//! [`Stream`] out of its lock while it uses it.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use gst::glib;
 use gst::prelude::*;
@@ -19,11 +20,13 @@ use parking_lot::Mutex;
 
 use super::flight::Flights;
 use super::job::Player;
+use super::loading::Loading;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
-use super::{caps, properties};
+use super::{caps, job, properties};
 use crate::engine::Canceller;
+use crate::graph::Frame;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -36,12 +39,23 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// What exists between start and stop.
 #[derive(Default)]
 pub(super) struct Stream {
-    /// `None` while stopped, and while the streaming thread uses it.
+    /// `None` until the first one is loaded.
     pub player: Option<Player>,
+    /// The player that will take its place.
+    pub loading: Option<Loading>,
+    /// Of the settings that the player was loaded with.
+    pub changes: u64,
+    /// The layout for which nothing could be compiled, if the stream goes on all the same.
+    pub refused: Option<Frame>,
+    /// The last frame could not be stylized.
+    pub failing: bool,
+    /// Whether the last stylized frame is kept, and that frame.
+    pub keeps_last: bool,
+    pub last: Option<gst::Buffer>,
     pub info: Option<gst_video::VideoInfo>,
     /// For frames whose memory ends early; empty otherwise.
     pub spare: Vec<u8>,
-    /// With more than one frame in flight.
+    /// With more than one frame in flight, or frames that are kept.
     pub flights: Option<Flights>,
 }
 
@@ -62,7 +76,7 @@ pub struct Stylize {
     /// An error was posted and nothing has worked since: the same one is not posted again when
     /// upstream tries its sticky events once more.
     pub(super) failed: AtomicBool,
-    /// There is more than one frame in flight at a time.
+    /// Frames go through `Stream::flights`.
     pub(super) flying: AtomicBool,
     /// The delay by frames in flight, nanoseconds.
     pub(super) latency: AtomicU64,
@@ -102,7 +116,15 @@ impl ObjectImpl for Stylize {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => self.stats.lock().structure().to_value(),
+            "stats" => {
+                let canceller = self.cancel.lock().current.clone();
+                let holders = canceller.map_or(0, |canceller| canceller.holders());
+                self.stats.lock().structure(holders).to_value()
+            }
+            "styles" => {
+                let settings = self.settings.lock().clone();
+                job::styles(&settings).to_value()
+            }
             _ => self.settings.lock().get(pspec),
         }
     }
@@ -157,15 +179,31 @@ impl BaseTransformImpl for Stylize {
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = self.settings.lock().clone();
-        let player = Player::load(&settings).map_err(|err| err.message())?;
+        self.announce_loading(&settings);
+        let (player, loading) = match settings.while_loading.substitute() {
+            None => {
+                let begin = Instant::now();
+                let player = Player::load(&settings, None);
+                self.announce_loaded(player.as_ref().map(drop), begin.elapsed());
+                (Some(player.map_err(|err| err.message())?), None)
+            }
+            Some(_) => {
+                let loading = Loading::start(&settings, None);
+                (None, Some(loading.map_err(|err| err.message())?))
+            }
+        };
         *self.stats.lock() = Stats::default();
         *self.cancel.lock() = Cancel::default();
         self.failed.store(false, Ordering::Relaxed);
         let streams = settings.streams();
-        let flights = (streams > 1).then(|| Flights::new(streams)).transpose();
-        self.flying.store(streams > 1, Ordering::Relaxed);
+        let flying = streams > 1 || settings.holds();
+        let flights = flying.then(|| Flights::new(streams)).transpose();
+        self.flying.store(flying, Ordering::Relaxed);
         *self.stream.lock() = Stream {
-            player: Some(player),
+            player,
+            loading,
+            changes: settings.changes,
+            keeps_last: settings.holds(),
             flights: flights.map_err(|err| err.message())?,
             ..Stream::default()
         };
@@ -279,8 +317,12 @@ impl BaseTransformImpl for Stylize {
             .map_err(|err| gst::loggable_error!(CAT, "{err}"))?;
         let offered = query.allocation_pools().next();
         let (pool, size, min, max) = offered.clone().unwrap_or((None, info.size() as u32, 0, 0));
-        // Those in flight come on top; a pool that cannot give so many is of no use.
-        let min = min + self.settings.lock().streams() as u32 - 1;
+        // Those in flight and the one that is kept come on top; a pool that cannot give so many is of
+        // no use.
+        let min = {
+            let settings = self.settings.lock();
+            min + settings.streams() as u32 - 1 + u32::from(settings.holds())
+        };
         let (pool, max) = match pool {
             Some(pool) if max == 0 || max >= min => (pool, max),
             _ => (gst_video::VideoBufferPool::new().upcast(), 0),

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The element `stylize`.
 
+mod background;
 mod caps;
 mod flight;
 mod flow;
 mod frame;
 mod imp;
 mod job;
+mod loading;
+mod plan;
 mod properties;
 mod report;
 mod settings;
 mod stats;
+mod style;
 
 use gst::glib;
 use gst::prelude::*;
 
-pub use settings::Order;
+pub use settings::{OnError, Order, WhileLoading};
 
 glib::wrapper! {
     /// The `stylize` element; see its page in `gst-inspect-1.0 stylize`.
@@ -30,6 +34,8 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         Provider::static_type(),
         Precision::static_type(),
         Order::static_type(),
+        WhileLoading::static_type(),
+        OnError::static_type(),
     ] {
         enumeration.mark_as_plugin_api(gst::PluginAPIFlags::empty());
     }

@@ -16,7 +16,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecString::builder("model-file")
             .nick("Model file")
             .blurb("ONNX file of the generator, or the name of an installed one (NULL = the built-in generator)")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecDouble::builder("strength")
             .nick("Strength")
@@ -30,19 +30,19 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecEnum::builder_with_default("execution-provider", settings.provider)
             .nick("Execution provider")
             .blurb("Where the generator runs; a provider that is missing here is an error, never a silent run on the CPU")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("precision", settings.precision)
             .nick("Precision")
             .blurb("Arithmetic inside the generator")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("threads")
             .nick("Threads")
             .blurb("Threads of a CPU provider (0 = one per logical CPU)")
             .maximum(1024)
             .default_value(settings.threads)
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("frames-in-flight")
             .nick("Frames in flight")
@@ -50,6 +50,51 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .maximum(16)
             .default_value(settings.frames_in_flight)
             .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("style")
+            .nick("Style")
+            .blurb("Style to paint in: one of styles, its number from 0, or a mix such as \"waves:0.7,night:0.3\" (NULL = the first)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoxed::builder::<Vec<String>>("styles")
+            .nick("Styles")
+            .blurb("Names of the generator's styles")
+            .read_only()
+            .build(),
+        glib::ParamSpecUInt64::builder("transition")
+            .nick("Transition")
+            .blurb("Time that a change of style or style-image takes while playing, nanoseconds of running time")
+            .default_value(settings.style.transition.nseconds())
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("style-a")
+            .nick("Style A")
+            .blurb("Style at style-mix 0, without a transition (NULL = style)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("style-b")
+            .nick("Style B")
+            .blurb("Style at style-mix 1 (NULL = no mix)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecDouble::builder("style-mix")
+            .nick("Style mix")
+            .blurb("Linear mix of style-a (0) and style-b (1)")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(settings.style.mix)
+            .controllable()
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("style-image")
+            .nick("Style image")
+            .blurb("Painting (JPEG, PNG, WebP) to take the style from, for generators with a style predictor")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("style-predictor")
+            .nick("Style predictor")
+            .blurb("ONNX file of the network that makes the generator's style vector from style-image (NULL = as the sidecar says)")
+            .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("seed")
             .nick("Seed")
@@ -66,16 +111,26 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecString::builder("input-range")
             .nick("Input range")
             .blurb("Tensor values that stand for 8-bit 0 and 255 at the generator's input: \"min,max\", or one pair per channel, \"min,max;min,max;min,max\" (NULL = as the model says)")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("output-range")
             .nick("Output range")
             .blurb("The same for the generator's output (NULL = as the model says, else measured)")
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("channel-order", settings.order)
             .nick("Channel order")
             .blurb("Order of the colour channels in the generator's tensors")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("while-loading", settings.while_loading)
+            .nick("While loading")
+            .blurb("What happens to frames while the first generator is loaded or a graph is compiled for new caps")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("on-error", settings.on_error)
+            .nick("On error")
+            .blurb("What happens to a frame that cannot be stylized")
             .mutable_ready()
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
@@ -85,6 +140,18 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
     ]
 });
+
+/// Properties for which the generator is loaded anew, in the background while playing.
+const RELOADS: [&str; 8] = [
+    "model-file",
+    "execution-provider",
+    "precision",
+    "threads",
+    "style-predictor",
+    "input-range",
+    "output-range",
+    "channel-order",
+];
 
 /// An empty string means "not set", as `gst-launch-1.0` has no other way to say it.
 fn text(value: &glib::Value) -> Option<String> {
@@ -98,6 +165,12 @@ fn text(value: &glib::Value) -> Option<String> {
 impl Settings {
     /// Stores a property's value, which GObject has checked for type and range.
     pub(super) fn set(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let style = &mut self.style;
+        match pspec.name() {
+            "style" | "style-a" | "style-b" | "style-image" => style.changes += 1,
+            name if RELOADS.contains(&name) => self.changes += 1,
+            _ => (),
+        }
         match pspec.name() {
             "model-file" => self.model_file = text(value).map(PathBuf::from),
             "strength" => self.strength = value.get().unwrap_or(self.strength),
@@ -109,11 +182,23 @@ impl Settings {
             "frames-in-flight" => {
                 self.frames_in_flight = value.get().unwrap_or(self.frames_in_flight);
             }
+            "style" => style.style = text(value),
+            "style-a" => style.style_a = text(value),
+            "style-b" => style.style_b = text(value),
+            "style-mix" => style.mix = value.get().unwrap_or(style.mix),
+            "style-image" => style.image = text(value).map(PathBuf::from),
+            "style-predictor" => style.predictor = text(value).map(PathBuf::from),
+            "transition" => {
+                let time = value.get().map(gst::ClockTime::from_nseconds);
+                style.transition = time.unwrap_or(style.transition);
+            }
             "seed" => self.seed = value.get().unwrap_or(self.seed),
             "runtime-library" => self.runtime_library = text(value).map(PathBuf::from),
             "input-range" => self.input_range = text(value),
             "output-range" => self.output_range = text(value),
             "channel-order" => self.order = value.get::<Order>().unwrap_or(self.order),
+            "while-loading" => self.while_loading = value.get().unwrap_or(self.while_loading),
+            "on-error" => self.on_error = value.get().unwrap_or(self.on_error),
             name => unreachable!("property {name} is not writable"),
         }
     }
@@ -132,11 +217,20 @@ impl Settings {
             "precision" => self.precision.to_value(),
             "threads" => self.threads.to_value(),
             "frames-in-flight" => self.frames_in_flight.to_value(),
+            "style" => self.style.style.to_value(),
+            "style-a" => self.style.style_a.to_value(),
+            "style-b" => self.style.style_b.to_value(),
+            "style-mix" => self.style.mix.to_value(),
+            "style-image" => path(&self.style.image),
+            "style-predictor" => path(&self.style.predictor),
+            "transition" => self.style.transition.nseconds().to_value(),
             "seed" => self.seed.to_value(),
             "runtime-library" => path(&self.runtime_library),
             "input-range" => self.input_range.to_value(),
             "output-range" => self.output_range.to_value(),
             "channel-order" => self.order.to_value(),
+            "while-loading" => self.while_loading.to_value(),
+            "on-error" => self.on_error.to_value(),
             name => unreachable!("property {name} is not of the settings"),
         }
     }

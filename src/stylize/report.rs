@@ -2,8 +2,9 @@
 //! Errors as users get them: one GStreamer element error with a domain, a code and a sentence.
 
 use crate::engine::EngineError;
+use crate::gallery::painting::PaintingError;
 use crate::graph::GraphError;
-use crate::model::ModelError;
+use crate::model::{ModelError, StyleError};
 
 /// Anything that can go wrong in the element.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +27,27 @@ pub(super) enum Error {
     FrameSize { width: i32, height: i32 },
     #[error("The video format is not supported: {0}. Put `videoconvert` before stylize.")]
     Format(String),
+    #[error("{0}")]
+    Style(#[from] StyleError),
+    #[error("{0}")]
+    Painting(#[from] PaintingError),
+    #[error(
+        "The generator takes its style from a painting. Set style-image to a picture file; style, style-a and style-b do nothing with it."
+    )]
+    StyleIsVector,
+    #[error(
+        "The generator takes its style by name, so it has no use for style-image and style-predictor. Set style to one of: {}.", .0.join(", ")
+    )]
+    StyleIsNamed(Vec<String>),
+    #[error("The generator takes its style from a painting. Set style-image to a picture file.")]
+    NoPainting,
+    #[error(
+        "The generator takes a style vector. Set style-predictor to the ONNX model that makes it from a painting."
+    )]
+    NoPredictor,
     #[error("A frame's memory cannot be used: {0}.")]
     Memory(String),
-    #[error("No thread can be started for frames-in-flight: {0}. Use fewer.")]
+    #[error("No thread can be started: {0}. Stop other programs, or lower frames-in-flight.")]
     Threads(String),
     /// A bug in an application or in this element: frames came before caps, or after stop.
     #[error("A frame came before the stream's format was set.")]
@@ -112,7 +131,13 @@ impl Error {
             Self::Engine(EngineError::Run(_) | EngineError::Cancelled) => {
                 message!(StreamError::Failed)
             }
-            Self::Property { .. } => message!(LibraryError::Settings),
+            Self::Property { .. }
+            | Self::Style(_)
+            | Self::StyleIsVector
+            | Self::StyleIsNamed(_)
+            | Self::NoPainting
+            | Self::NoPredictor => message!(LibraryError::Settings),
+            Self::Painting(_) => message!(ResourceError::OpenRead),
             Self::FrameSize { .. } | Self::Format(_) => message!(StreamError::Format),
             Self::Memory(_) => message!(StreamError::Failed),
             Self::Threads(_) => message!(ResourceError::NoSpaceLeft),

@@ -28,6 +28,103 @@ pub enum Order {
     Bgr,
 }
 
+/** GstStylizeWhileLoading:
+ *
+ * What happens to frames while a generator is loaded or a graph is compiled.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeWhileLoading")]
+pub enum WhileLoading {
+    /// Frames wait.
+    #[default]
+    #[enum_value(name = "Frames wait", nick = "block")]
+    Block,
+    /// Frames pass as they are.
+    #[enum_value(name = "Frames pass as they are", nick = "passthrough")]
+    Passthrough,
+    /// The last stylized frame is repeated.
+    #[enum_value(
+        name = "The last stylized frame is repeated; before the first, frames pass as they are",
+        nick = "hold"
+    )]
+    Hold,
+}
+
+/** GstStylizeOnError:
+ *
+ * What happens to a frame that cannot be stylized.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeOnError")]
+pub enum OnError {
+    /// The stream ends with an error.
+    #[default]
+    #[enum_value(name = "The stream ends with an error", nick = "fail")]
+    Fail,
+    /// The frame passes as it is.
+    #[enum_value(name = "The frame passes as it is", nick = "passthrough")]
+    Passthrough,
+    /// The last stylized frame is repeated.
+    #[enum_value(
+        name = "The last stylized frame is repeated; before the first, the frame passes as it is",
+        nick = "hold"
+    )]
+    Hold,
+}
+
+/// What is shown in place of a stylized frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Substitute {
+    /// The frame as it came.
+    Source,
+    /// The last stylized frame, if there is one, else the frame as it came.
+    Last,
+}
+
+impl WhileLoading {
+    /// `None`: wait.
+    pub fn substitute(self) -> Option<Substitute> {
+        match self {
+            Self::Block => None,
+            Self::Passthrough => Some(Substitute::Source),
+            Self::Hold => Some(Substitute::Last),
+        }
+    }
+}
+
+impl OnError {
+    /// `None`: fail.
+    pub fn substitute(self) -> Option<Substitute> {
+        match self {
+            Self::Fail => None,
+            Self::Passthrough => Some(Substitute::Source),
+            Self::Hold => Some(Substitute::Last),
+        }
+    }
+}
+
+/// Which style, as the user says it.
+#[derive(Debug, Clone)]
+pub struct StyleSettings {
+    /// A name, a number or a mix; `None`: the generator's first.
+    pub style: Option<String>,
+    /// The ends of a blend by hand; without `style_a` it begins at `style`.
+    pub style_a: Option<String>,
+    pub style_b: Option<String>,
+    /// Place between the ends, 0..1.
+    pub mix: f64,
+    /// A painting.
+    pub image: Option<PathBuf>,
+    /// The network that understands paintings.
+    pub predictor: Option<PathBuf>,
+    /// Time that a change of style takes.
+    pub transition: gst::ClockTime,
+    /// Counts changes of what must be looked up.
+    pub changes: u64,
+}
+
 /// The writable properties' values.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -41,6 +138,7 @@ pub struct Settings {
     pub threads: u32,
     /// Frames computed at once; 0 = 1.
     pub frames_in_flight: u32,
+    pub style: StyleSettings,
     /// Of the generator's noise inputs.
     pub seed: u32,
     pub runtime_library: Option<PathBuf>,
@@ -48,6 +146,10 @@ pub struct Settings {
     pub input_range: Option<String>,
     pub output_range: Option<String>,
     pub order: Order,
+    pub while_loading: WhileLoading,
+    pub on_error: OnError,
+    /// Counts changes for which the generator must be loaded anew.
+    pub changes: u64,
 }
 
 impl Default for Settings {
@@ -59,16 +161,40 @@ impl Default for Settings {
             precision: Precision::Auto,
             threads: 0,
             frames_in_flight: 0,
+            style: StyleSettings {
+                style: None,
+                style_a: None,
+                style_b: None,
+                mix: 0.0,
+                image: None,
+                predictor: None,
+                transition: gst::ClockTime::from_mseconds(500),
+                changes: 0,
+            },
             seed: 0,
             runtime_library: None,
             input_range: None,
             output_range: None,
             order: Order::Auto,
+            while_loading: WhileLoading::default(),
+            on_error: OnError::default(),
+            changes: 0,
         }
     }
 }
 
 impl Settings {
+    /// Whether the last stylized frame may be needed once more.
+    pub fn holds(&self) -> bool {
+        let substitutes = [self.while_loading.substitute(), self.on_error.substitute()];
+        substitutes.contains(&Some(Substitute::Last))
+    }
+
+    /// What decides the generator and its style; changes with either.
+    pub fn revision(&self) -> (u64, u64) {
+        (self.changes, self.style.changes)
+    }
+
     /// Frames computed at once, at least 1.
     pub fn streams(&self) -> usize {
         (self.frames_in_flight as usize).max(1)

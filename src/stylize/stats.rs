@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::plan::{Outcome, Shown};
+
 /// Times of this many latest frames go into the percentiles.
 const WINDOW: usize = 512;
 
@@ -10,6 +12,12 @@ const WINDOW: usize = 512;
 pub(super) struct Stats {
     /// Frames stylized.
     pub frames: u64,
+    /// Frames that passed as they were.
+    pub passed: u64,
+    /// Frames in whose place the last stylized one was repeated.
+    pub held: u64,
+    /// Frames that could not be stylized.
+    pub failed: u64,
     /// Frames that QoS dropped before inference.
     pub dropped: u64,
     /// Graphs compiled: one per frame format, size and memory layout met.
@@ -18,7 +26,44 @@ pub(super) struct Stats {
     pub compile_time: Duration,
     /// Facts that the engine and the generator report.
     pub facts: Facts,
+    ran: Window,
+    waited: Window,
+}
+
+/// What a frame's time was spent on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timing {
+    /// For others with the same session.
+    pub waited: Duration,
+    /// The graph itself.
+    pub ran: Duration,
+}
+
+/// Times of the latest frames.
+#[derive(Debug, Default)]
+struct Window {
     times: Vec<Duration>,
+    count: usize,
+}
+
+impl Window {
+    fn add(&mut self, time: Duration) {
+        match self.times.get_mut(self.count % WINDOW) {
+            Some(slot) => *slot = time,
+            None => self.times.push(time),
+        }
+        self.count += 1;
+    }
+
+    /// Nanoseconds that these percentages of the frames do not exceed.
+    fn percentiles<const N: usize>(&self, shares: [usize; N]) -> [u64; N] {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        shares.map(|share| {
+            let index = (times.len() * share / 100).min(times.len().saturating_sub(1));
+            nanoseconds(times.get(index).copied().unwrap_or_default())
+        })
+    }
 }
 
 /// What runs where; empty strings and zeros before the element has started.
@@ -38,32 +83,40 @@ pub(super) struct Facts {
 }
 
 impl Stats {
-    /// Counts one frame and the time its run took.
-    pub fn count(&mut self, time: Duration) {
-        let slot = (self.frames % WINDOW as u64) as usize;
-        if slot < self.times.len() {
-            self.times[slot] = time;
-        } else {
-            self.times.push(time);
+    /// Counts what was done for one frame, with the times of a painting.
+    pub fn count(&mut self, outcome: &Outcome) {
+        match outcome.shown {
+            Shown::Painted(timing) => {
+                self.ran.add(timing.ran);
+                self.waited.add(timing.waited);
+                self.frames += 1;
+            }
+            Shown::Passed => self.passed += 1,
+            Shown::Held => self.held += 1,
         }
-        self.frames += 1;
+        self.failed += u64::from(outcome.error.is_some());
     }
 
-    /// The property's value; the same fields at all times.
-    pub fn structure(&self) -> gst::Structure {
-        let mut times = self.times.clone();
-        times.sort_unstable();
-        let percentile = |share: usize| {
-            let index = (times.len() * share / 100).min(times.len().saturating_sub(1));
-            nanoseconds(times.get(index).copied().unwrap_or_default())
-        };
+    /// The property's value; the same fields at all times. `holders` elements share the session.
+    pub fn structure(&self, holders: usize) -> gst::Structure {
+        let [median, p95, p99] = self.ran.percentiles([50, 95, 99]);
+        let [wait_median, wait_p95] = self.waited.percentiles([50, 95]);
         let facts = &self.facts;
         gst::Structure::builder("application/x-stylize-stats")
             .field("frames", self.frames)
+            .field("passed", self.passed)
+            .field("held", self.held)
+            .field("failed", self.failed)
             .field("dropped", self.dropped)
-            .field("time-median", percentile(50))
-            .field("time-p95", percentile(95))
-            .field("time-p99", percentile(99))
+            .field("time-median", median)
+            .field("time-p95", p95)
+            .field("time-p99", p99)
+            .field("wait-median", wait_median)
+            .field("wait-p95", wait_p95)
+            .field(
+                "session-holders",
+                u32::try_from(holders).unwrap_or(u32::MAX),
+            )
             .field("compiled-graphs", self.compiled)
             .field("compile-time", nanoseconds(self.compile_time))
             .field("provider", facts.provider)
@@ -92,16 +145,24 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_latest_frames() {
         let mut stats = Stats::default();
+        let outcome = |ns| Outcome {
+            shown: Shown::Painted(Timing {
+                waited: Duration::from_nanos(2 * ns),
+                ran: Duration::from_nanos(ns),
+            }),
+            error: None,
+        };
         for _ in 0..WINDOW {
-            stats.count(Duration::from_nanos(1_000_000));
+            stats.count(&outcome(1_000_000));
         }
         for ns in 1..=WINDOW as u64 {
-            stats.count(Duration::from_nanos(ns));
+            stats.count(&outcome(ns));
         }
         gst::init().expect("gst");
-        let s = stats.structure();
+        let s = stats.structure(1);
         assert_eq!(s.get::<u64>("frames"), Ok(2 * WINDOW as u64));
         assert_eq!(s.get::<u64>("time-median"), Ok(257));
         assert_eq!(s.get::<u64>("time-p99"), Ok(507));
+        assert_eq!(s.get::<u64>("wait-median"), Ok(514));
     }
 }

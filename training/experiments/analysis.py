@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .common import NORMS
-from .iterations import equivalent
+from .iterations import MODEL, equivalent
 from .results import Cell
 
 Curve = list[tuple[float, float]]
@@ -101,10 +101,31 @@ class Equivalence:
     places: dict[str, dict[str, float | None]]
 
 
+Pair = tuple[str, str]
+"""A painting and a photo."""
+
+
+def models(cells: Mapping[str, Cell]) -> dict[str, Equivalence]:
+    """Finished models by name, each on the curve of Gatys for its own painting."""
+    found = {}
+    for key in cells:
+        if key.startswith(MODEL):
+            of_this = {k: c for k, c in cells.items() if k.startswith("gatys/") or k == key}
+            place = _equivalence({k.removeprefix(MODEL): c for k, c in of_this.items()})
+            if place is not None:
+                found[key.removeprefix(MODEL).split("/")[0]] = place
+    return found
+
+
 def equivalence(cells: Mapping[str, Cell]) -> Equivalence | None:
+    """The generators that were trained alike, on Gatys's curve."""
+    return _equivalence({k: c for k, c in cells.items() if not k.startswith(MODEL)})
+
+
+def _equivalence(cells: Mapping[str, Cell]) -> Equivalence | None:
     """Means over the pairs of painting and photo that Gatys and every generator have finished."""
-    gatys = {tuple(k.split("/")[1:]): c for k, c in cells.items() if k.startswith("gatys/")}
-    generators: dict[str, dict[tuple[str, ...], dict[str, float]]] = {}
+    gatys = {_pair(k): c for k, c in cells.items() if k.startswith("gatys/")}
+    generators: dict[str, dict[Pair, dict[str, float]]] = {}
     for key, cell in cells.items():
         label, painting, *photo = key.split("/")
         if photo:
@@ -139,6 +160,11 @@ def equivalence(cells: Mapping[str, Cell]) -> Equivalence | None:
     )
 
 
+def _pair(key: str) -> Pair:
+    _, painting, photo = key.split("/")
+    return painting, photo
+
+
 @dataclass
 class SweepRow:
     """Cost and mean held-out losses of a generator."""
@@ -150,16 +176,20 @@ class SweepRow:
 
 
 def sweep_rows(cells: Mapping[str, Cell]) -> list[SweepRow]:
-    """Generators with a cost and at least one painting, cheapest first."""
+    """Generators with a cost, cheapest first, over the paintings that all of them have done."""
     cost = cells.get("cost", {})
-    done: dict[str, list[Cell]] = {}
+    done: dict[str, dict[str, Cell]] = {}
     for key, cell in cells.items():
-        if "/" in key:
-            done.setdefault(key.split("/")[0], []).append(cell)
+        label, *painting = key.split("/")
+        if painting and label in cost:
+            done.setdefault(label, {})[painting[0]] = cell
+    shared = set.intersection(*map(set, done.values())) if done else set()
     rows = [
-        SweepRow(label, len(found), cost[label], average(c["held_out"] for c in found))
+        SweepRow(
+            label, len(shared), cost[label], average(found[p]["held_out"] for p in sorted(shared))
+        )
         for label, found in done.items()
-        if label in cost
+        if shared
     ]
     return sorted(rows, key=lambda row: row.cost["macs_per_pixel"])
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stylize_train.checkpoint import read_checkpoint
-from stylize_train.data import list_photos, read_image
+from stylize_train.data import list_photos, read_image, read_pictures
 from stylize_train.errors import UserError
 from stylize_train.evaluate import choose_photos, evaluate
 from stylize_train.export import About, export
@@ -173,8 +173,8 @@ class Study:
     def batches(self, count: int = 64) -> Iterator[Tensor]:
         """Training photos at the training size, [1, 3, crop, crop] in 0..1."""
         paths = list_photos(self.args.photos, [self.args.held_out])[:count]
-        for path in paths:
-            image = read_image(path, short_side=self.args.crop)[None].float().div(255)
+        for _, picture in read_pictures(paths, short_side=self.args.crop):
+            image = picture[None].float().div(255)
             top, left = ((side - self.args.crop) // 2 for side in image.shape[2:])
             yield image[..., top : top + self.args.crop, left : left + self.args.crop]
 

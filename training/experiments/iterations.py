@@ -18,12 +18,16 @@ from torch import Tensor
 from stylize_train.evaluate import measure
 from stylize_train.gatys import OPTIMIZERS, STARTS, Gatys
 from stylize_train.judge import Judge
+from stylize_train.render import Model
 
 from .common import Study, Variant, arguments, main
 from .results import Cell
 
 COLUMNS = ("iteration", "style", "content", "total", "judge_4_1", "judge_5_1")
 """Columns of a curve; the judge's are there if there is one."""
+
+MODEL = "model:"
+"""What keys of finished models begin with."""
 
 
 def experiment(study: Study) -> None:
@@ -37,6 +41,12 @@ def experiment(study: Study) -> None:
                 f"{label}/{painting.stem}",
                 study.training_settings(),
                 lambda v=variant, p=painting: measure_generator(study, v, p),
+            )
+        for model in study.args.models:
+            study.results.cell(
+                f"{MODEL}{model.stem}/{painting.stem}",
+                studied | study.settings("held_out_count"),
+                lambda m=model, p=painting: measure_model(study, Model(m), p),
             )
         for name, photo in study.photos.items():
             study.results.cell(
@@ -54,10 +64,14 @@ def squared(photo: Tensor) -> Tensor:
 
 
 def measure_generator(study: Study, variant: Variant, painting: Path) -> Cell:
-    """Losses of a trained generator on the middle square of each held-out photo."""
-    trained = study.train(variant, painting)
+    """Losses of a trained generator."""
+    return measure_model(study, study.train(variant, painting).model, painting)
+
+
+def measure_model(study: Study, model: Model, painting: Path) -> Cell:
+    """Losses of an export on the middle square of each held-out photo."""
     photos = [squared(photo) for photo in study.photos.values()]
-    rows = measure(trained.model, study.loss(painting), photos, study.judge(painting))
+    rows = measure(model, study.loss(painting), photos, study.judge(painting))
     names = [name for name in COLUMNS[1:] if name in rows[0]]
     return {
         "columns": names,
@@ -122,6 +136,9 @@ def equivalent(curve: Sequence[tuple[float, float]], value: float) -> float | No
 if __name__ == "__main__":
     parser = arguments("iterations", __doc__.splitlines()[0])
     parser.add_argument("--generators", nargs="*", default=["residual-16", "lite-32", "pyramid"])
+    parser.add_argument(
+        "--models", type=Path, nargs="*", default=[], help="finished models of the same painting"
+    )
     parser.add_argument("--iterations", type=int, default=500, help="of Gatys")
     parser.add_argument("--optimizer", default="lbfgs", choices=OPTIMIZERS)
     parser.add_argument("--init", default="content", choices=STARTS)

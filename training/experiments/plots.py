@@ -20,7 +20,9 @@ try:
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 except ImportError:
     sys.exit("plots need matplotlib: pip install -e '.[plots]'.")
 
@@ -40,13 +42,19 @@ def norms(cells: Mapping[str, Cell]) -> Figure | None:
     if not generators:
         return None
     figure, axes = plt.subplots(
-        1, len(generators), figsize=(4.5 * len(generators), 3.4), squeeze=False
+        1,
+        len(generators),
+        figsize=(4.5 * len(generators), 3.4),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
     for axis, generator in zip(axes[0], generators, strict=True):
         shown = [row for row in rows if row.generator == generator]
         for row in shown:
             axis.plot(*zip(*row.curve, strict=True), label=row.norm)
         axis.set(title=generator, xlabel="step", yscale="log")
+        _plain(axis.yaxis)
     axes[0][0].set_ylabel("weighted style + content")
     axes[0][0].legend(title="norm")
     return figure
@@ -58,7 +66,8 @@ def iterations(cells: Mapping[str, Cell]) -> Figure | None:
     if found is None:
         return None
     names = [name for name in NAMES if name in found.curves]
-    figure, axes = plt.subplots(1, len(names), figsize=(3.2 * len(names), 3.4), squeeze=False)
+    size = (3.2 * len(names), 3.4)
+    figure, axes = plt.subplots(1, len(names), figsize=size, squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], names, strict=True):
         curve = [(i, loss) for i, loss in found.curves[name] if i > 0]
         axis.plot(*zip(*curve, strict=True), color="black", label="Gatys")
@@ -70,6 +79,8 @@ def iterations(cells: Mapping[str, Cell]) -> Figure | None:
             if place:
                 axis.plot([place], [losses[name]], "o", color=line.get_color())
         axis.set(title=NAMES[name], xlabel="iterations", xscale="log", yscale="log")
+        _plain(axis.xaxis)
+        _plain(axis.yaxis)
     axes[0][0].legend(fontsize="small")
     return figure
 
@@ -84,7 +95,7 @@ def timing(cells: Mapping[str, Cell]) -> Figure | None:
     ordered = sorted(seconds.items(), key=lambda item: -item[1])
     figure, axis = plt.subplots(figsize=(6, 0.35 * len(ordered) + 0.8))
     bars = axis.barh([name for name, _ in ordered], [s for _, s in ordered], log=True)
-    axis.bar_label(bars, fmt=lambda s: f"{s:.3g} s", padding=3)
+    axis.bar_label(bars, fmt=lambda s: f"{s:,.0f} s" if s > 100 else f"{s:.3g} s", padding=3)
     axis.margins(x=0.2)
     axis.set_xlabel("seconds for a square of " + str(cell["settings"]["size"]) + " pixels")
     return figure
@@ -95,7 +106,7 @@ def sweep(cells: Mapping[str, Cell]) -> Figure | None:
     rows = analysis.sweep_rows(cells)
     if not rows:
         return None
-    figure, axis = plt.subplots(figsize=(6, 3.8))
+    figure, axis = plt.subplots(figsize=(7, 5))
     for family in sorted({row.generator.split("-")[0] for row in rows}):
         line = [row for row in rows if row.generator.split("-")[0] == family]
         x = [row.cost["macs_per_pixel"] for row in line]
@@ -103,13 +114,22 @@ def sweep(cells: Mapping[str, Cell]) -> Figure | None:
         axis.plot(x, y, "o-", label=family)
         for row, at in zip(line, zip(x, y, strict=True), strict=True):
             text = f"{row.generator}, {row.cost['ms_1280x720']:.0f} ms"
-            axis.annotate(text, at, xytext=(4, 4), textcoords="offset points", fontsize="small")
+            axis.annotate(
+                text, at, xytext=(4, 4), textcoords="offset points", fontsize="small", rotation=40
+            )
     axis.set(
         xlabel="multiply-accumulates per pixel", ylabel="total loss, held-out photos", xscale="log"
     )
     axis.margins(0.2)
     axis.legend()
     return figure
+
+
+def _plain(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers, at 1, 2 and 5 times a power of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 PLOTS: dict[str, Callable[[Mapping[str, Cell]], Figure | None]] = {

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Results that survive interruption: a JSON file of finished cells, one a line."""
+"""Results that survive interruption: a JSON file of finished cells, one a line.
+
+Several runs may add to one file at the same time.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -33,7 +37,12 @@ class Results:
     def __init__(self, path: Path, again: bool = False) -> None:
         self.path = path
         self.again = again
-        self.cells = read_cells(path) if path.exists() else {}
+        _ = self.cells  # A file that is no results file is refused before anything is computed.
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """All that is finished by now, here or in another run."""
+        return read_cells(self.path) if self.path.exists() else {}
 
     def cell(self, key: str, settings: Cell, compute: Callable[[], Cell]) -> Cell:
         """The cell called ``key``: read if it is there, else computed and written.
@@ -54,14 +63,25 @@ class Results:
             )
         began = time.monotonic()
         values = compute()
-        self.cells[key] = {
+        cell = {
             "settings": settings,
             "machine": machine(),
             "seconds": rounded(time.monotonic() - began),
             **rounded(values),
         }
-        write_cells(self.path, self.cells)
-        return self.cells[key]
+        self._add(key, cell)
+        return cell
+
+    def _add(self, key: str, cell: Cell) -> None:
+        """Add to what the file holds now: another run may have added cells since the last look."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # The folder is locked, not the file: writing puts another file in its place.
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            write_cells(self.path, {**self.cells, key: cell})
+        finally:
+            os.close(folder)
 
 
 def read_cells(path: Path) -> dict[str, Cell]:

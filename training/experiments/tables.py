@@ -70,13 +70,7 @@ def iterations(cells: Mapping[str, Cell]) -> str | None:
     found = analysis.equivalence(cells)
     if found is None:
         return None
-    table = []
-    for label, losses in sorted(found.generators.items()):
-        row: dict[str, str | float | None] = {"generator": label}
-        for name, place in found.places[label].items():
-            at = f"> {found.iterations}" if place is None else f"{place:.0f}"
-            row[name] = f"{losses[name]:.3g} ({at})"
-        table.append(row)
+    table = [_placed(label, label, found) for label in sorted(found.generators)]
     last = {name: f"{curve[-1][1]:.3g}" for name, curve in found.curves.items()}
     table.append({"generator": f"Gatys, {found.iterations} iterations", **last})
     columns = {"generator": "generator"} | {
@@ -89,7 +83,22 @@ def iterations(cells: Mapping[str, Cell]) -> str | None:
         f"{settings['side']} pixels; optimiser {settings['optimizer']}, begun with "
         f"{settings['init']}."
     )
-    return _block(table, columns, caption, cells)
+    block = _block(table, columns, caption, cells)
+    finished = analysis.models(cells)
+    if finished:
+        rows = [_placed(f"`{name}`", name, place) for name, place in sorted(finished.items())]
+        heading = "Finished models, each on the curve for its own painting:"
+        block += f"\n{heading}\n\n{markdown(rows, columns)}\n"
+    return block
+
+
+def _placed(shown: str, label: str, found: analysis.Equivalence) -> dict[str, str | float | None]:
+    """Losses of a generator with their places on Gatys's curve."""
+    row: dict[str, str | float | None] = {"generator": shown}
+    for name, place in found.places[label].items():
+        at = f"> {found.iterations}" if place is None else f"{place:.0f}"
+        row[name] = f"{found.generators[label][name]:.3g} ({at})"
+    return row
 
 
 def timing(cells: Mapping[str, Cell]) -> str | None:

@@ -44,6 +44,15 @@ def test_results_are_kept_and_not_computed_again(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
 
 
+def test_two_runs_add_to_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    first, second = Results(path), Results(path)
+    first.cell("a", {}, lambda: {"value": 1})
+    second.cell("b", {}, lambda: {"value": 2})
+    assert set(read_cells(path)) == {"a", "b"}
+    assert first.cell("b", {}, lambda: {"value": 3})["value"] == 2
+
+
 def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     Results(path).cell("a", {"steps": 3, "crop": 8}, lambda: {"value": 1})
@@ -173,6 +182,7 @@ def study(name: str, folder: Path, words: list[str], **extra: object) -> Study:
 
 def test_iterations_experiment(study_arguments: list[str], tmp_path: Path) -> None:
     extra = {"generators": ["lite-8"], "iterations": 6, "optimizer": "lbfgs", "init": "content"}
+    extra["models"] = []
     iterations.experiment(study("iterations", tmp_path, study_arguments, **extra))
     cells = read_cells(tmp_path / "iterations.json")
     assert sorted(cells) == ["gatys/painting/photo-0", "gatys/painting/photo-1", "lite-8/painting"]
@@ -189,6 +199,29 @@ def test_iterations_experiment(study_arguments: list[str], tmp_path: Path) -> No
     before = (tmp_path / "iterations.json").read_bytes()
     iterations.experiment(study("iterations", tmp_path, study_arguments, **extra))
     assert (tmp_path / "iterations.json").read_bytes() == before
+
+    # A finished model stands beside the generators, and does not change their numbers.
+    extra["models"] = [tmp_path / "work" / "lite-8" / "painting" / "model.onnx"]
+    iterations.experiment(study("iterations", tmp_path, study_arguments, **extra))
+    cells = read_cells(tmp_path / "iterations.json")
+    assert cells["model:model/painting"]["photos"] == cells["lite-8/painting"]["photos"]
+    assert analysis.equivalence(cells) == found
+    assert analysis.models(cells)["model"].places["model"] == found.places["lite-8"]
+    table = tables.iterations(cells)
+    assert table is not None and "| `model` |" in table
+
+
+def test_the_sweep_compares_on_the_same_paintings() -> None:
+    def cell(style: float) -> Cell:
+        return {"held_out": {"style": style}}
+
+    cost = {name: {"macs_per_pixel": macs} for name, macs in [("lite-8", 2.0), ("lite-4", 1.0)]}
+    cells = {"cost": cost, "lite-8/a": cell(1), "lite-8/b": cell(3), "lite-4/a": cell(2)}
+    rows = analysis.sweep_rows({**cells, "pyramid/a": cell(9)})
+    assert [(r.generator, r.paintings, r.held_out["style"]) for r in rows] == [
+        ("lite-4", 1, 2),
+        ("lite-8", 1, 1),
+    ]
 
 
 def test_training_of_other_settings_is_not_continued(
@@ -233,7 +266,7 @@ def test_plots_are_drawn_the_same_twice(study_arguments: list[str], tmp_path: Pa
 
     cells = {"pyramid/instance/a": norm_cell(0.2, 3), "pyramid/batch/a": norm_cell(0.4, 30)}
     write_cells(tmp_path / "norms.json", cells)
-    extra = {"generators": ["lite-4"], "measured": 1, "size": 64, "runs": 1}
+    extra = {"generators": ["lite-4"], "measured": 1, "size": 64, "runs": 1, "models": []}
     timing.experiment(study("timing", tmp_path, study_arguments, **extra))
     sweep.experiment(study("sweep", tmp_path, study_arguments, **extra))
     extra |= {"iterations": 2, "optimizer": "adam", "init": "noise"}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+//! One session for many elements.
+//!
+//! Elements that run the same graph in the same place share one session with its weights and
+//! memory, and take turns, so that they do not fight for cores and caches. What an element has for
+//! itself is a [`Lease`]: its own cancellation and its own noise.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::{Duration, Instant};
+
+use ort::session::RunOptions;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use super::session::{Blueprint, Controls, Noise, Rows, Session};
+use super::{Choice, EngineError, Runtime};
+
+/// What makes two sessions the same: the compiled graph and where it runs.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    graph: [u8; 32],
+    choice: Choice,
+}
+
+/// A session that somebody holds; locked while it is made, so that it is made once.
+type Place = Arc<Mutex<Weak<Session>>>;
+
+static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::default);
+
+/// An element's hold on a session. As many threads may run it at once as [`Choice::streams`] says;
+/// others wait.
+#[derive(Clone)]
+pub struct Lease(Arc<Held>);
+
+struct Held {
+    session: Arc<Session>,
+    options: RunOptions,
+    cancelled: AtomicBool,
+    noise: Mutex<Noise>,
+}
+
+impl Lease {
+    /// A hold on the session of a compiled graph, which is loaded unless somebody else has it.
+    pub fn new(
+        runtime: &Runtime,
+        graph: &[u8],
+        choice: &Choice,
+        blueprint: &Blueprint,
+    ) -> Result<Self, EngineError> {
+        let key = Key {
+            graph: Sha256::digest(graph).into(),
+            choice: *choice,
+        };
+        let place = {
+            let mut sessions = SESSIONS.lock();
+            // A place that is locked is one that somebody is about to fill.
+            sessions.retain(|_, place| place.try_lock().is_none_or(|held| held.strong_count() > 0));
+            sessions.entry(key).or_default().clone()
+        };
+        let mut place = place.lock();
+        let session = match place.upgrade() {
+            Some(session) => session,
+            None => Arc::new(Session::new(runtime, graph, choice, blueprint)?),
+        };
+        *place = Arc::downgrade(&session);
+        Ok(Self(Arc::new(Held {
+            session,
+            options: RunOptions::new().map_err(EngineError::refused)?,
+            cancelled: AtomicBool::new(false),
+            noise: Mutex::default(),
+        })))
+    }
+
+    /// A handle that cancels the runs of this lease.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.0.clone())
+    }
+
+    /// Runs the graph once, when it is this one's turn: of those who wait, the earliest `deadline`
+    /// goes first. Reads `frame` and writes `out` in place: no copy is made where the provider works
+    /// in host memory. Returns the time of the run, without the waiting.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
+    /// then hold part of a picture.
+    pub fn run(
+        &self,
+        frame: (&[u8], Rows),
+        controls: Controls,
+        deadline: Instant,
+        out: (&mut [u8], Rows),
+    ) -> Result<Duration, EngineError> {
+        let Held {
+            session, options, ..
+        } = &*self.0;
+        let cancelled = || self.0.cancelled.load(Ordering::SeqCst);
+        let numbers = session.numbers(&self.0.noise, controls.seed)?;
+        let pass = session.gate.enter(deadline, cancelled);
+        let _pass = pass.ok_or(EngineError::Cancelled)?;
+        let begin = Instant::now();
+        match session.run(options, frame, controls, &numbers, out) {
+            Err(_) if cancelled() => Err(EngineError::Cancelled),
+            result => result.map(|()| begin.elapsed()),
+        }
+    }
+}
+
+/// Stops the runs of a lease from another thread.
+#[derive(Clone)]
+pub struct Canceller(Arc<Held>);
+
+impl Canceller {
+    /// Ends the run in progress as soon as the provider allows, and refuses later ones.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::SeqCst);
+        // Fails only on a null handle.
+        let _ = self.0.options.terminate();
+        self.0.session.gate.wake();
+    }
+
+    /// How many leases there are on the session, this one included.
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.0.session)
+    }
+
+    /// Allows runs again.
+    pub fn reset(&self) {
+        let _ = self.0.options.unterminate();
+        self.0.cancelled.store(false, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Paintings from picture files.
+
+use std::path::Path;
+
+use image::imageops::FilterType;
+
+/// Why a file is not a painting. The text is for the user.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "The style image \"{path}\" cannot be read: {reason}. Set style-image to a JPEG, PNG or WebP file."
+)]
+pub struct PaintingError {
+    path: String,
+    reason: String,
+}
+
+/// Reads the middle of a picture file in the proportions `width` to `height`, scaled to that many
+/// pixels: interleaved RGB. The file's content decides its format, not its name.
+///
+/// # Errors
+/// [`PaintingError`] for what cannot be opened or decoded.
+pub fn read(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, PaintingError> {
+    let error = |reason: String| PaintingError {
+        path: path.display().to_string(),
+        reason,
+    };
+    let reader = image::ImageReader::open(path).map_err(|err| error(err.to_string()))?;
+    let reader = reader
+        .with_guessed_format()
+        .map_err(|err| error(err.to_string()))?;
+    let picture = reader.decode().map_err(|err| error(err.to_string()))?;
+    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+    let scaled = picture.resize_to_fill(side(width), side(height), FilterType::CatmullRom);
+    Ok(scaled.into_rgb8().into_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_a_picture_is_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("no-ending");
+        let picture = image::RgbImage::from_fn(90, 30, |x, _| match x / 30 {
+            1 => image::Rgb([200, 100, 50]),
+            _ => image::Rgb([0, 0, 0]),
+        });
+        let format = image::ImageFormat::Png;
+        picture.save_with_format(&file, format).expect("a file");
+        let pixels = read(&file, 8, 8).expect("a painting");
+        assert_eq!(pixels.len(), 8 * 8 * 3);
+        assert_eq!(pixels[(3 * 8 + 4) * 3..][..3], [200, 100, 50]);
+    }
+
+    #[test]
+    fn what_is_no_picture_is_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let text = dir.path().join("a.jpg");
+        std::fs::write(&text, "not a picture").expect("a file");
+        for file in [text.as_path(), dir.path(), &dir.path().join("none.png")] {
+            let err = read(file, 8, 8).expect_err("no picture").to_string();
+            assert!(err.contains(&file.display().to_string()), "{err}");
+        }
+    }
+}

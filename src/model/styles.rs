@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Style inputs: one generator, many styles.
+//!
+//! Conditional instance normalization (Dumoulin, Shlens and Kudlur 2017, arXiv:1610.07629) takes one
+//! weight for each style, and any mix of styles is a style. A generator of the two-network kind
+//! (Ghiasi et al. 2017, arXiv:1705.06830) takes a vector that a second network, the *predictor*,
+//! makes from a painting.
+//!
+//! Such an input is told by its shape: float32, all sizes fixed and all but one of them 1. The
+//! names of the styles are in the metadata entry `stylize.styles` or the sidecar's `styles`,
+//! separated by commas.
+
+use onnx_protobuf::ValueInfoProto;
+
+use super::metadata::{Entry, refuse};
+use super::{ElementType, ModelError, port};
+
+/// Most values that a style input may have.
+const MOST: i64 = 65_536;
+
+/// The input that says which style a generator paints in, float32.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StyleInput {
+    pub name: String,
+    /// The shape that the graph gives it; all sizes but one are 1.
+    pub dims: Vec<i64>,
+    /// Names of the styles, one for each weight; empty if nothing names them.
+    pub names: Vec<String>,
+}
+
+impl StyleInput {
+    /// This input as a style input, if its shape says so.
+    pub(super) fn of(value: &ValueInfoProto) -> Option<Self> {
+        let port = port(value).ok()?;
+        let count: i64 = port.dims.iter().product();
+        let line = port.dims.iter().all(|size| *size == 1 || *size == count);
+        let fits = port.element == ElementType::F32 && (2..=MOST).contains(&count) && line;
+        fits.then_some(Self {
+            name: port.name,
+            dims: port.dims,
+            names: Vec::new(),
+        })
+    }
+
+    /// How many values it takes.
+    pub fn size(&self) -> usize {
+        self.dims.iter().product::<i64>().unsigned_abs() as usize
+    }
+
+    /// Whether it takes weights of named or numbered styles; else a vector that a predictor makes.
+    pub fn has_weights(&self) -> bool {
+        !self.names.is_empty() || self.dims.len() <= 2
+    }
+
+    /// The names of the styles; numbers from 0 where nothing names them.
+    pub fn styles(&self) -> Vec<String> {
+        match self.names.is_empty() {
+            true => (0..self.size()).map(|index| index.to_string()).collect(),
+            false => self.names.clone(),
+        }
+    }
+
+    /// Takes the names from a list in metadata or sidecar.
+    pub(super) fn name(&mut self, origin: &str, entry: Entry) -> Result<(), ModelError> {
+        let Some((key, value)) = entry else {
+            return Ok(());
+        };
+        let names: Vec<String> = value.split(',').map(|name| name.trim().into()).collect();
+        let bad = |name: &String| name.is_empty() || name.contains(':');
+        let twice = |(i, name): (usize, &String)| names[..i].contains(name);
+        if names.len() != self.size()
+            || names.iter().any(bad)
+            || names.iter().enumerate().any(twice)
+        {
+            let hint = format!(
+                "Write {} different names without colons, separated by commas: one for each value of the input {}.",
+                self.size(),
+                self.name
+            );
+            return Err(refuse(origin, key, value, &hint));
+        }
+        self.names = names;
+        Ok(())
+    }
+}
+
+/// Why a text is not a style or a mix of styles. The text is for the user.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // Each variant's message documents it.
+pub enum StyleError {
+    #[error("The style \"{name}\" is not known{} The styles are: {}.", nearest(.name, .names), .names.join(", "))]
+    Unknown { name: String, names: Vec<String> },
+    #[error(
+        "\"{0}\" is not a style or a mix of styles. Write a name, a number from 0, or name:weight,name:weight with weights of at least 0 that are not all 0."
+    )]
+    Mix(String),
+}
+
+/// "; did you mean …?" if a name is near enough to be a slip.
+fn nearest(name: &str, names: &[String]) -> String {
+    let distance = |known: &&String| strsim::damerau_levenshtein(&plain(name), &plain(known));
+    let close = names.iter().min_by_key(distance);
+    match close.filter(|known| distance(known) <= name.len().div_ceil(3)) {
+        Some(known) => format!("; did you mean \"{known}\"?"),
+        None => ".".into(),
+    }
+}
+
+/// Case, spaces and underscores do not matter.
+fn plain(name: &str) -> String {
+    name.trim().to_lowercase().replace([' ', '_'], "-")
+}
+
+/// The weights that a text asks for: a name, a number from 0, or a mix such as `waves:0.7,3:0.3`.
+/// A part without a weight has weight 1; the weights are divided by their sum, so that the result
+/// lies between the styles it is mixed from.
+///
+/// # Errors
+/// [`StyleError`] for what is not known or not understood.
+pub fn weights(names: &[String], text: &str) -> Result<Vec<f32>, StyleError> {
+    let mut weights = vec![0.0_f32; names.len()];
+    for part in text.split(',').map(str::trim) {
+        // A whole part first, because a foreign name may hold a colon.
+        let (index, weight) = match (position(names, part), part.rsplit_once(':')) {
+            (Some(index), _) => (index, 1.0),
+            (None, Some((name, weight))) => {
+                let weight = weight.trim().parse::<f32>().ok();
+                let weight = weight.filter(|w| w.is_finite() && *w >= 0.0);
+                (
+                    known(names, name)?,
+                    weight.ok_or_else(|| StyleError::Mix(text.into()))?,
+                )
+            }
+            (None, None) => (known(names, part)?, 1.0),
+        };
+        weights[index] += weight;
+    }
+    let sum: f32 = weights.iter().sum();
+    if !sum.is_finite() || sum <= 0.0 {
+        return Err(StyleError::Mix(text.into()));
+    }
+    weights.iter_mut().for_each(|weight| *weight /= sum);
+    Ok(weights)
+}
+
+fn known(names: &[String], name: &str) -> Result<usize, StyleError> {
+    position(names, name).ok_or_else(|| StyleError::Unknown {
+        name: name.trim().into(),
+        names: names.to_vec(),
+    })
+}
+
+/// Where a style of this name is, or of this number.
+fn position(names: &[String], name: &str) -> Option<usize> {
+    let name = plain(name);
+    let named = names.iter().position(|known| plain(known) == name);
+    named.or_else(|| name.parse().ok().filter(|index| *index < names.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::edit::value_info;
+
+    fn names() -> Vec<String> {
+        ["starry-night", "great-wave", "Udnie"]
+            .map(Into::into)
+            .into()
+    }
+
+    #[test]
+    fn names_numbers_and_mixes_become_weights() {
+        for (text, wanted) in [
+            ("great-wave", [0.0, 1.0, 0.0]),
+            (" Great_Wave ", [0.0, 1.0, 0.0]),
+            ("2", [0.0, 0.0, 1.0]),
+            ("starry night:0.75, udnie:0.25", [0.75, 0.0, 0.25]),
+            ("0:3,great-wave", [0.75, 0.25, 0.0]),
+            ("0:1,0:1,1:2", [0.5, 0.5, 0.0]),
+        ] {
+            assert_eq!(
+                weights(&names(), text).as_deref(),
+                Ok(&wanted[..]),
+                "{text}"
+            );
+        }
+        let odd = ["a:b".to_string(), "7".to_string(), "x".to_string()];
+        assert_eq!(weights(&odd, "a:b").as_deref(), Ok(&[1.0, 0.0, 0.0][..]));
+        assert_eq!(weights(&odd, "7:2").as_deref(), Ok(&[0.0, 1.0, 0.0][..]));
+    }
+
+    #[test]
+    fn what_is_not_known_is_told_with_the_nearest() {
+        let err = weights(&names(), "grate-wave").expect_err("no such style");
+        assert_eq!(
+            err.to_string(),
+            "The style \"grate-wave\" is not known; did you mean \"great-wave\"? The styles are: starry-night, great-wave, Udnie."
+        );
+        let err = weights(&names(), "mondrian:0.5").expect_err("no such style");
+        assert!(!err.to_string().contains("did you mean"), "{err}");
+        for text in [
+            "",
+            "3",
+            "-1",
+            "udnie:",
+            "udnie:x",
+            "udnie:-1",
+            "udnie:0",
+            "udnie:inf",
+            "udnie,",
+        ] {
+            assert!(weights(&names(), text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shape_tells_a_style_input() {
+        let input = |dims: &[i64]| StyleInput::of(&value_info("s", ElementType::F32, Some(dims)));
+        for (dims, len, weights) in [
+            (&[26][..], 26, true),
+            (&[1, 8], 8, true),
+            (&[1, 1, 1, 100], 100, false),
+        ] {
+            let found = input(dims).expect("a style input");
+            assert_eq!(
+                (found.size(), found.has_weights()),
+                (len, weights),
+                "{dims:?}"
+            );
+        }
+        for dims in [&[1][..], &[-1], &[2, 2], &[1, 3, -1, -1], &[]] {
+            assert_eq!(input(dims), None, "{dims:?}");
+        }
+        let bytes = value_info("s", ElementType::U8, Some(&[26]));
+        assert_eq!(StyleInput::of(&bytes), None);
+    }
+
+    #[test]
+    fn there_is_one_name_for_each_weight() {
+        let value = value_info("s", ElementType::F32, Some(&[2]));
+        let input = StyleInput::of(&value).expect("a style input");
+        assert_eq!(input.styles(), ["0", "1"]);
+        let named = |list: &str| {
+            let mut input = input.clone();
+            input.name("test", Some(("styles".into(), list.into())))?;
+            Ok::<_, ModelError>(input.styles())
+        };
+        assert_eq!(named("a, b"), Ok(vec!["a".into(), "b".into()]));
+        for list in ["a", "a,b,c", "a,", "a,a", "a,b:1"] {
+            assert!(
+                matches!(named(list), Err(ModelError::Description { .. })),
+                "{list}"
+            );
+        }
+    }
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Generators that are loaded and graphs that are compiled while frames flow.
+
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::background::Background;
+use super::imp::{CAT, Stream, Stylize};
+use super::job::{Lookup, Player};
+use super::report::Error;
+use super::settings::Settings;
+use crate::engine::Lease;
+use crate::graph::Frame;
+
+/// A player that is being loaded.
+pub(super) struct Loading {
+    player: Background<Player>,
+    /// Of the settings it is loaded with.
+    revision: (u64, u64),
+    begin: Instant,
+}
+
+impl Loading {
+    /// Begins; compiles for `frame`, too, if it is known.
+    pub fn start(settings: &Settings, frame: Option<Frame>) -> Result<Self, Error> {
+        let revision = settings.revision();
+        let settings = settings.clone();
+        let load = move || Player::load(&settings, frame.as_ref());
+        Ok(Self {
+            player: Background::start("stylize-loader", load)?,
+            revision,
+            begin: Instant::now(),
+        })
+    }
+}
+
+impl Stylize {
+    /// Puts in place what has been loaded, and begins to load what the settings ask for now. What is
+    /// in place goes on until its successor is there, or for good if that one fails.
+    pub(super) fn attend(&self, stream: &mut Stream, layout: &Frame) -> Result<(), Error> {
+        let wanted = self.settings.lock().revision();
+        let mut overtaken = false;
+        if let Some(loading) = &stream.loading {
+            let Some(loaded) = loading.player.poll() else {
+                return Ok(());
+            };
+            let (revision, time) = (loading.revision, loading.begin.elapsed());
+            stream.loading = None;
+            match loaded {
+                Ok(player) => {
+                    self.announce_loaded(Ok(()), time);
+                    stream.player = Some(player);
+                    stream.refused = None;
+                    self.describe(stream);
+                }
+                // A generator and its style are two properties, and it began between the two.
+                Err(_) if revision != wanted => overtaken = true,
+                Err(err) => {
+                    self.announce_loaded(Err(&err), time);
+                    if stream.player.is_none() {
+                        return Err(err);
+                    }
+                    gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{err}"));
+                }
+            }
+        }
+        if overtaken || stream.changes != wanted.0 {
+            let settings = self.settings.lock().clone();
+            stream.changes = settings.changes;
+            self.announce_loading(&settings);
+            stream.loading = Some(Loading::start(&settings, Some(*layout))?);
+        }
+        Ok(())
+    }
+
+    /// The session for this layout. `None` while it is being compiled or loaded, and if it cannot be
+    /// compiled but the stream is to go on all the same.
+    pub(super) fn lookup(
+        &self,
+        stream: &mut Stream,
+        layout: &Frame,
+    ) -> Result<Option<Lease>, Error> {
+        let (wait, forgiving) = {
+            let settings = self.settings.lock();
+            let wait = settings.while_loading.substitute().is_none();
+            (wait, settings.on_error.substitute().is_some())
+        };
+        let Some(player) = &mut stream.player else {
+            return Ok(None);
+        };
+        if stream.refused.as_ref() == Some(layout) {
+            return Ok(None);
+        }
+        if !player.knows(layout) {
+            self.announce("compiling", |structure| {
+                structure.set("width", layout.width as u32);
+                structure.set("height", layout.height as u32);
+            });
+        }
+        match player.session(layout, wait) {
+            Ok(Lookup::Ready(session)) => Ok(Some(session)),
+            Ok(Lookup::Compiled(session, time)) => {
+                gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
+                let mut stats = self.stats.lock();
+                stats.compiled += 1;
+                stats.compile_time = time;
+                drop(stats);
+                self.announce("compiled", |structure| structure.set("time", ns(time)));
+                Ok(Some(session))
+            }
+            Ok(Lookup::Compiling) => Ok(None),
+            Err(err) if forgiving => {
+                stream.refused = Some(*layout);
+                gst::element_imp_warning!(self, gst::LibraryError::Failed, ("{err}"));
+                Ok(None)
+            }
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Takes the facts about what plays into log and statistics.
+    pub(super) fn describe(&self, stream: &Stream) {
+        let (Some(player), Some(info)) = (&stream.player, &stream.info) else {
+            return;
+        };
+        let facts = player.facts(info.width(), info.height());
+        gst::info!(CAT, imp = self, "{}", facts.line());
+        self.stats.lock().facts = facts;
+    }
+
+    /// Says on the bus that a generator is being loaded.
+    pub(super) fn announce_loading(&self, settings: &Settings) {
+        let file = settings.model_file.as_ref();
+        let model = file.map(|file| file.display().to_string());
+        self.announce("loading", |structure| {
+            structure.set("model", model.unwrap_or_default());
+        });
+    }
+
+    /// Says on the bus that it has been loaded, or why not.
+    pub(super) fn announce_loaded(&self, outcome: Result<(), &Error>, time: Duration) {
+        let state = if outcome.is_ok() { "loaded" } else { "failed" };
+        self.announce(state, |structure| {
+            structure.set("time", ns(time));
+            if let Err(err) = outcome {
+                structure.set("error", err.to_string());
+            }
+        });
+    }
+
+    /// Posts the element message `stylize-loading`.
+    fn announce(&self, state: &str, fill: impl FnOnce(&mut gst::StructureRef)) {
+        let mut structure = gst::Structure::builder("stylize-loading")
+            .field("state", state)
+            .build();
+        fill(&mut structure);
+        let message = gst::message::Element::builder(structure).src(&*self.obj());
+        // Fails only without a bus, and then nobody asks.
+        let _ = self.obj().post_message(message.build());
+    }
+}
+
+/// Nanoseconds.
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

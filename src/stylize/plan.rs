@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What comes out for a frame: a painting, or a substitute where there can be none.
+
+use gst_video::VideoFrameRef;
+
+use super::frame::{Task, unmapped};
+use super::report::Error;
+use super::stats::Timing;
+use crate::engine::EngineError;
+
+/// What is to be done for one frame.
+pub(super) struct Plan {
+    pub info: gst_video::VideoInfo,
+    /// `None` while there is nothing to paint with.
+    pub task: Option<Task>,
+    /// What takes the place of a painting. Without it, what cannot be painted is an error.
+    pub substitute: Option<Substitute>,
+}
+
+/// A frame to be shown in place of a painting.
+pub(super) enum Substitute {
+    /// The source frame.
+    Source,
+    /// The last painting.
+    Last(gst::Buffer),
+}
+
+/// What was done.
+pub(super) struct Outcome {
+    pub shown: Shown,
+    /// Why it is no painting, if something failed.
+    pub error: Option<Error>,
+}
+
+/// What a frame shows.
+pub(super) enum Shown {
+    Painted(Timing),
+    Passed,
+    Held,
+}
+
+impl Plan {
+    /// Fills `target` for `source`. `spare` is memory for frames that end early.
+    pub fn run(
+        &self,
+        source: &gst::BufferRef,
+        target: &mut gst::BufferRef,
+        spare: &mut Vec<u8>,
+    ) -> Result<Outcome, Error> {
+        let painted = self
+            .task
+            .as_ref()
+            .map(|task| task.run(source, target, spare))
+            .transpose();
+        let error = match painted {
+            Ok(Some(timing)) => {
+                return Ok(Outcome {
+                    shown: Shown::Painted(timing),
+                    error: None,
+                });
+            }
+            Ok(None) => None,
+            // Nobody wants a frame any more.
+            Err(err @ Error::Engine(EngineError::Cancelled)) => return Err(err),
+            Err(err) => Some(err),
+        };
+        let (shown, frame) = match &self.substitute {
+            Some(Substitute::Source) => (Shown::Passed, source),
+            Some(Substitute::Last(last)) => (Shown::Held, last.as_ref()),
+            None => return Err(error.unwrap_or(Error::NotNegotiated)),
+        };
+        self.copy(frame, target)?;
+        Ok(Outcome { shown, error })
+    }
+
+    fn copy(&self, source: &gst::BufferRef, target: &mut gst::BufferRef) -> Result<(), Error> {
+        let source = VideoFrameRef::from_buffer_ref_readable(source, &self.info);
+        let target = VideoFrameRef::from_buffer_ref_writable(target, &self.info);
+        let mut target = target.map_err(unmapped)?;
+        source
+            .and_then(|source| source.copy(&mut target))
+            .map_err(unmapped)
+    }
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The style of each frame: names and paintings to the values of the generator's style input, and
+//! glides from one to the next.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gst::ClockTime;
+
+use super::background::Background;
+use super::report::Error;
+use super::settings::StyleSettings;
+use crate::engine::Predictor;
+use crate::gallery::painting;
+use crate::model::{StyleInput, styles};
+
+/// Values of a style input: weights of styles, or a style vector.
+pub(super) type Values = Arc<[f32]>;
+
+/// The styles of one generator and the way from one to the next. Only the streaming thread uses it.
+pub(super) struct Styling {
+    /// Names of the styles; empty if the style is a vector that the predictor makes.
+    names: Vec<String>,
+    /// How many values the style input takes; 0 without one.
+    len: usize,
+    predictor: Option<Arc<Predictor>>,
+    /// What was looked up last.
+    seen: StyleSettings,
+    glide: Glide,
+    a: Option<Values>,
+    b: Option<Values>,
+    /// A vector that is being made.
+    predicted: Option<Background<Values>>,
+}
+
+impl Styling {
+    /// For a generator of this name with this style input; `predictor` makes its vectors. A painting
+    /// is read and understood here.
+    ///
+    /// # Errors
+    /// What the settings ask for and the generator does not have.
+    pub fn new(
+        name: &str,
+        input: Option<&StyleInput>,
+        predictor: Option<Predictor>,
+        settings: &StyleSettings,
+    ) -> Result<Self, Error> {
+        let names = match (input, &predictor) {
+            (Some(_), Some(_)) => Vec::new(),
+            (Some(input), None) if input.has_weights() => input.styles(),
+            (Some(_), None) => return Err(Error::NoPredictor),
+            (None, None) => vec![name.to_string()],
+            (None, Some(_)) => return Err(Error::StyleIsNamed(vec![name.to_string()])),
+        };
+        let mut styling = Self {
+            names,
+            len: input.map_or(0, StyleInput::size),
+            predictor: predictor.map(Arc::new),
+            seen: settings.clone(),
+            glide: Glide::default(),
+            a: None,
+            b: None,
+            predicted: None,
+        };
+        let named = styling.named(&settings.style)?;
+        let first = match (styling.painter(&settings.image)?, named) {
+            (Some(paint), _) => paint()?,
+            (None, Some(values)) => values,
+            (None, None) if styling.names.is_empty() => return Err(Error::NoPainting),
+            (None, None) => styling.first(),
+        };
+        styling.a = styling.named(&settings.style_a)?;
+        styling.b = styling.named(&settings.style_b)?;
+        styling.glide = Glide::from(first);
+        Ok(styling)
+    }
+
+    /// The values for a frame of this running time. What was changed since the last frame and cannot
+    /// be used is pushed to `refused`; the style stays as it was then.
+    pub fn next(
+        &mut self,
+        settings: &StyleSettings,
+        time: Option<ClockTime>,
+        refused: &mut Vec<Error>,
+    ) -> Values {
+        if settings.changes != self.seen.changes {
+            self.look_up(settings, refused);
+        }
+        if let Some(outcome) = self.predicted.as_ref().and_then(Background::poll) {
+            self.predicted = None;
+            match outcome {
+                Ok(values) => self.glide.go(values),
+                Err(err) => refused.push(err),
+            }
+        }
+        self.at(settings, time)
+    }
+
+    /// The values for a frame of this running time, whatever was changed.
+    pub fn at(&mut self, settings: &StyleSettings, time: Option<ClockTime>) -> Values {
+        let base = self.glide.at(time, settings.transition);
+        if self.len == 0 {
+            return Values::default();
+        }
+        match (&self.a, &self.b) {
+            (None, None) => base,
+            (a, None) => a.clone().unwrap_or(base),
+            (a, Some(b)) => blend(a.as_ref().unwrap_or(&base), b, settings.mix as f32),
+        }
+    }
+
+    fn first(&self) -> Values {
+        let weight = |index| f32::from(u8::from(index == 0));
+        (0..self.names.len()).map(weight).collect()
+    }
+
+    fn look_up(&mut self, settings: &StyleSettings, refused: &mut Vec<Error>) {
+        let seen = std::mem::replace(&mut self.seen, settings.clone());
+        if settings.style != seen.style {
+            match self.named(&settings.style) {
+                Ok(values) if self.names.is_empty() => drop(values),
+                Ok(values) => self.glide.go(values.unwrap_or_else(|| self.first())),
+                Err(err) => refused.push(err),
+            }
+        }
+        for (text, seen, hand) in [
+            (&settings.style_a, &seen.style_a, 0),
+            (&settings.style_b, &seen.style_b, 1),
+        ] {
+            if text == seen {
+                continue;
+            }
+            match self.named(text) {
+                Ok(values) if hand == 0 => self.a = values,
+                Ok(values) => self.b = values,
+                Err(err) => refused.push(err),
+            }
+        }
+        if settings.image != seen.image {
+            match self.painter(&settings.image) {
+                Ok(Some(paint)) => match Background::start("stylize-predictor", paint) {
+                    Ok(predicted) => self.predicted = Some(predicted),
+                    Err(err) => refused.push(err),
+                },
+                Ok(None) => (),
+                Err(err) => refused.push(err),
+            }
+        }
+    }
+
+    fn named(&self, text: &Option<String>) -> Result<Option<Values>, Error> {
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        if self.names.is_empty() {
+            return Err(Error::StyleIsVector);
+        }
+        Ok(Some(styles::weights(&self.names, text)?.into()))
+    }
+
+    /// What turns a painting into values.
+    fn painter(
+        &self,
+        file: &Option<PathBuf>,
+    ) -> Result<Option<impl FnOnce() -> Result<Values, Error> + Send + 'static>, Error> {
+        let Some(file) = file.clone() else {
+            return Ok(None);
+        };
+        let Some(predictor) = self.predictor.clone() else {
+            return Err(Error::StyleIsNamed(self.names.clone()));
+        };
+        let len = self.len;
+        Ok(Some(move || understand(&predictor, &file, len)))
+    }
+}
+
+fn understand(predictor: &Predictor, file: &Path, len: usize) -> Result<Values, Error> {
+    let (width, height) = predictor.size();
+    let painting = painting::read(file, width, height)?;
+    Ok(predictor.predict(painting, len)?.into())
+}
+
+/// A straight way from one style to the next, in running time.
+#[derive(Default)]
+struct Glide {
+    from: Values,
+    to: Values,
+    now: Values,
+    /// `None` when the way is at its end.
+    begin: Option<ClockTime>,
+    /// Running time of the latest frame.
+    last: Option<ClockTime>,
+}
+
+impl From<Values> for Glide {
+    fn from(values: Values) -> Self {
+        Self {
+            to: values.clone(),
+            now: values,
+            ..Self::default()
+        }
+    }
+}
+
+impl Glide {
+    /// Sets out from where it is. The way begins at the frame before, so that the next one has moved;
+    /// without one it is at its end at once.
+    fn go(&mut self, to: Values) {
+        if to == self.to {
+            return;
+        }
+        self.from = std::mem::replace(&mut self.now, to.clone());
+        self.to = to;
+        self.begin = self.last;
+        if self.begin.is_some() {
+            self.now = self.from.clone();
+        }
+    }
+
+    /// Where it is at this running time.
+    fn at(&mut self, time: Option<ClockTime>, transition: ClockTime) -> Values {
+        self.last = time;
+        if let Some(begin) = self.begin {
+            // Time without a stamp, or running backwards after a seek, ends the way.
+            let gone = time.and_then(|time| time.checked_sub(begin));
+            match gone.filter(|gone| *gone < transition) {
+                Some(gone) => {
+                    let share = gone.nseconds() as f64 / transition.nseconds() as f64;
+                    self.now = blend(&self.from, &self.to, share as f32);
+                }
+                None => {
+                    self.now = self.to.clone();
+                    self.begin = None;
+                }
+            }
+        }
+        self.now.clone()
+    }
+}
+
+/// `a` at a share of 0, `b` at 1, linear between.
+fn blend(a: &[f32], b: &[f32], share: f32) -> Values {
+    let mix = |(a, b): (&f32, &f32)| a * (1.0 - share) + b * share;
+    a.iter().zip(b).map(mix).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(time: u64) -> Option<ClockTime> {
+        Some(ClockTime::from_mseconds(time))
+    }
+
+    const TRANSITION: ClockTime = ClockTime::from_mseconds(400);
+
+    fn values(values: [f32; 2]) -> Values {
+        values.into()
+    }
+
+    #[test]
+    fn a_glide_has_moved_at_the_first_frame_and_arrives() {
+        let mut glide = Glide::from(values([1.0, 0.0]));
+        assert_eq!(*glide.at(ms(1000), TRANSITION), [1.0, 0.0]);
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(*glide.at(ms(1100), TRANSITION), [0.75, 0.25]);
+        assert_eq!(*glide.at(ms(1200), TRANSITION), [0.5, 0.5]);
+        // Turns round where it is.
+        glide.go(values([1.0, 0.0]));
+        assert_eq!(*glide.at(ms(1400), TRANSITION), [0.75, 0.25]);
+        assert_eq!(*glide.at(ms(1600), TRANSITION), [1.0, 0.0]);
+        assert_eq!(glide.begin, None);
+    }
+
+    #[test]
+    fn without_time_to_glide_in_it_is_there_at_once() {
+        let mut glide = Glide::from(values([1.0, 0.0]));
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(
+            *glide.at(ms(0), TRANSITION),
+            [0.0, 1.0],
+            "before the first frame"
+        );
+        glide.go(values([1.0, 0.0]));
+        assert_eq!(
+            *glide.at(ms(1), ClockTime::ZERO),
+            [1.0, 0.0],
+            "no transition"
+        );
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(*glide.at(ms(0), TRANSITION), [0.0, 1.0], "time runs back");
+        glide.go(values([1.0, 0.0]));
+        assert_eq!(*glide.at(None, TRANSITION), [1.0, 0.0], "no time stamp");
+    }
+
+    #[test]
+    fn the_same_style_again_changes_nothing() {
+        let mut glide = Glide::from(values([1.0, 0.0]));
+        glide.at(ms(0), TRANSITION);
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(*glide.at(ms(200), TRANSITION), [0.5, 0.5]);
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(*glide.at(ms(300), TRANSITION), [0.25, 0.75]);
+    }
+}
