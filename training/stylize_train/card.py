@@ -36,6 +36,7 @@ def write_card(path: Path, result: Result, about: About, command: str, differenc
         f"| Training photos | {result.photos} |",
         f"| Steps | {config.steps} of {config.batch} crops of {config.crop} px |",
         f"| Seed | {config.seed} |",
+        *_styles(result),
         f"| Losses at the end | {losses} (mean of the last 100 steps) |",
         f"| ONNX Runtime against PyTorch | at most {difference:.3f} grey levels |",
         "",
@@ -45,3 +46,12 @@ def write_card(path: Path, result: Result, about: About, command: str, differenc
         "",
     ]
     write_whole(path, "\n".join(lines).encode())
+
+
+def _styles(result: Result) -> list[str]:
+    """The styles of a conditional generator with their style losses."""
+    if not result.config.conditional:
+        return []
+    losses = result.style_losses
+    values = [f"{n} {losses[n]:.4g}" if n in losses else n for n in result.config.style_names]
+    return [f"| Styles, with their style losses at the end | {', '.join(values)} |"]

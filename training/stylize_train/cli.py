@@ -11,18 +11,24 @@ from pathlib import Path
 
 import torch
 
-from . import __version__, compare, evaluate, gatys, loss_options
+from . import __version__, compare, evaluate, extend, gatys, loss_options
 from .card import write_card
 from .checkpoint import read_checkpoint
 from .data import read_image
 from .errors import UserError
 from .export import About, export
-from .generators import GENERATORS, TASKS, create
+from .generators import GENERATORS, TASKS
 from .norms import NORMS
-from .render import stylize
+from .render import add_mix_argument, stylize
 from .train import Config, Result, Trainer, run
 
-PATHS = {"style": "PAINTING", "content": "PHOTOS", "out": "MODEL.onnx", "vgg": "VGG.safetensors"}
+PATHS = {
+    "style": "PAINTING",
+    "styles": "PAINTINGS",
+    "content": "PHOTOS",
+    "out": "MODEL.onnx",
+    "vgg": "VGG.safetensors",
+}
 """What stands in the card for the paths of a command."""
 
 
@@ -59,10 +65,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("target", type=Path)
     p.add_argument("--size", type=int, help="resize to this longer side first, pixels")
     p.add_argument("--seed", type=int, default=0, help="of the noise, if the model takes any")
+    add_mix_argument(p)
     p.set_defaults(run=_stylize)
     evaluate.add_command(commands)
     compare.add_command(commands)
     gatys.add_command(commands)
+    extend.add_command(commands)
     return top
 
 
@@ -70,7 +78,11 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     d = Config("", "")
     paintings = p.add_mutually_exclusive_group(required=True)
     paintings.add_argument("--style", help="the painting")
-    paintings.add_argument("--styles", nargs="+", help="paintings, one model each into OUT")
+    paintings.add_argument(
+        "--styles",
+        nargs="+",
+        help="paintings: one model each into OUT, or all in a conditional one",
+    )
     p.add_argument("--content", help="folder of photos, at least a few dozen")
     p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx|FOLDER")
     p.add_argument("--exclude", action="append", default=[], help="photo name pattern to leave out")
@@ -84,6 +96,9 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--task", choices=TASKS, help="stylize, or a texture from noise alone")
     p.add_argument(
         "--diversity", type=float, default=d.diversity, help="weight of unlike outputs for noise"
+    )
+    p.add_argument(
+        "--temporal", type=float, default=d.temporal, help="weight of steadiness in video"
     )
     p.add_argument("--steps", type=int, default=d.steps)
     p.add_argument("--batch", type=int, default=d.batch, help="crops per step")
@@ -116,8 +131,9 @@ def _integers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-def _about(args: argparse.Namespace) -> About:
-    return About(args.name or args.out.stem, args.title, args.artist, args.license)
+def _about(args: argparse.Namespace, config: Config) -> About:
+    name = args.name or args.out.stem
+    return About(name, args.title, args.artist, args.license, config.style_names)
 
 
 def command_line(args: argparse.Namespace) -> str:
@@ -147,7 +163,7 @@ def command_line(args: argparse.Namespace) -> str:
 def _train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
-    if not args.styles:
+    if not args.styles or args.norm == "conditional":
         return _train_one(args)
     names = [Path(style).stem for style in args.styles]
     twice = {name for name in names if names.count(name) > 1}
@@ -171,8 +187,10 @@ def _train_one(args: argparse.Namespace) -> None:
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    conditional = args.norm == "conditional"
     config = Config(
-        style=args.style,
+        style="" if conditional else args.style,
+        styles=tuple(args.styles or [args.style]) if conditional else (),
         content=args.content or "",
         generator=args.generator,
         generator_options=_generator_options(args),
@@ -184,6 +202,7 @@ def _train_one(args: argparse.Namespace) -> None:
         ema=args.ema,
         noise=args.noise,
         diversity=args.diversity,
+        temporal=args.temporal,
         compile=args.compile,
         exclude=tuple(args.exclude),
         seed=args.seed,
@@ -194,7 +213,7 @@ def _train_one(args: argparse.Namespace) -> None:
         trainer.start_from(args.start_from)
     folder = args.checkpoint_dir or args.out.with_name(args.out.name + ".run")
     result = run(trainer, folder, args.checkpoint_every, args.resume)
-    about = _about(args)
+    about = _about(args, config)
     difference = export(result.generator, about, args.out)
     write_card(args.out.with_suffix(".md"), result, about, command_line(args), difference)
     print(f"{args.out}: {result.losses['total']:.4f}, {result.images_per_second:.2f} images/s")
@@ -213,16 +232,15 @@ def _generator_options(args: argparse.Namespace) -> dict[str, object]:
 
 def _export(args: argparse.Namespace) -> None:
     state = read_checkpoint(args.checkpoint)
-    known = Config.__dataclass_fields__
-    config = Config(**{k: v for k, v in state["config"].items() if k in known})
-    generator = create(config.generator, config.generator_options)
+    config = Config.restored(state["config"])
+    generator = config.new_generator()
     generator.load_state_dict(state["average"] or state["generator"])
-    difference = export(generator, _about(args), args.out)
+    difference = export(generator, _about(args, config), args.out)
     print(f"{args.out}: within {difference:.3f} grey levels of PyTorch, step {state['step']}")
 
 
 def _stylize(args: argparse.Namespace) -> None:
-    count = stylize(args.model, args.source, args.target, args.size, args.seed)
+    count = stylize(args.model, args.source, args.target, args.size, args.seed, args.mix)
     print(f"{count} picture{'s' if count != 1 else ''} written to {args.target}")
 
 

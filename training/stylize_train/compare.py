@@ -75,7 +75,12 @@ def _cell(value: str | float | None) -> str:
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """``compare``."""
     p = commands.add_parser("compare", help="cost and losses of several models, as a table")
-    p.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx")
+    p.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL.onnx[@STYLE]",
+        help="with a style where it holds several",
+    )
     add_photo_arguments(p)
     p.add_argument("--runs", type=int, default=20, help="timed frames of each size")
     p.add_argument("--json", type=Path, help="also write the table's numbers here")
@@ -84,16 +89,23 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     p.set_defaults(run=_run)
 
 
+def split_style(text: str) -> tuple[Path, str | None]:
+    """MODEL.onnx@STYLE as a file and a style or mix of styles; a file may have an @ in its name."""
+    file, at, style = text.rpartition("@")
+    return (Path(text), None) if not at or Path(text).exists() else (Path(file), style)
+
+
 def _run(args: argparse.Namespace) -> None:
     if args.runs < 1 or args.sheet_photos < 1:
         raise UserError("--runs and --sheet-photos must be at least 1.")
-    models = [Model(path) for path in args.models]
-    names = [path.stem for path in args.models]
+    paths, mixes = zip(*map(split_style, args.models), strict=True)
+    models = [Model(path, mix=mix) for path, mix in zip(paths, mixes, strict=True)]
+    names = [f"{p.stem} {mix}" if mix else p.stem for p, mix in zip(paths, mixes, strict=True)]
     photos = [read_image(path) for path in choose_photos(args.content, args.only)]
     loss, judge = load_measures(args)
     rows: list[Row] = []
     timed = times(models, args.runs)
-    for name, path, model, taken in zip(names, args.models, models, timed, strict=True):
+    for name, path, model, taken in zip(names, paths, models, timed, strict=True):
         rows.append({"model": name, **cost(path), **taken, **evaluate(model, loss, photos, judge)})
     untouched = {"model": "untouched photo", "content": 0.0} | {
         key.removesuffix("_photo"): value for key, value in rows[0].items() if "_photo" in key

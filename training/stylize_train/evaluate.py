@@ -17,7 +17,8 @@ from .data import list_photos, read_image
 from .errors import UserError
 from .judge import Judge
 from .losses import PerceptualLoss, total_variation
-from .render import Model
+from .render import Model, add_mix_argument
+from .temporal import temporal_error
 
 Render = Callable[[Tensor], Tensor]
 """uint8 [3, H, W] to float32 [3, H, W] in 0..1: an exported model, or anything like one."""
@@ -95,6 +96,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """``evaluate``."""
     p = commands.add_parser("evaluate", help="losses of a model on photos, as JSON")
     p.add_argument("model", type=Path)
+    add_mix_argument(p)
+    p.add_argument("--temporal", action="store_true", help="measure steadiness, too")
     add_photo_arguments(p)
     p.set_defaults(run=_run)
 
@@ -110,9 +113,11 @@ def load_measures(args: argparse.Namespace) -> tuple[PerceptualLoss, Judge | Non
 
 
 def _run(args: argparse.Namespace) -> None:
-    model = Model(args.model)
+    model = Model(args.model, mix=args.mix)
     photos = choose_photos(args.content, args.only)
     loss, judge = load_measures(args)
     pictures = [read_image(path) for path in photos]
     numbers = {"photos": len(photos), **evaluate(model, loss, pictures, judge)}
+    if args.temporal:
+        numbers |= temporal_error(model, pictures)
     print(json.dumps(numbers, indent=2))

@@ -74,7 +74,8 @@ def to_onnx(generator: Generator, about: About) -> onnx.ModelProto:
     """The generator as a graph: ``image`` to ``stylized``, float32 [1, 3, height, width].
 
     A generator with noise has an input for each of its ``noise_inputs`` besides, a conditional
-    one ``style_weights``, float32 [styles]. One of textures reads ``image`` with weights of zero, so that it fits wherever a picture is filtered.
+    one ``style_weights``, float32 [styles]. One of textures reads ``image`` with weights of
+    zero, so that it fits wherever a picture is filtered.
     """
     writer = GraphWriter()
     noise = [writer.input(n.name, n.channels, n.divisor) for n in generator.noise_inputs()]

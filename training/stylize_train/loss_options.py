@@ -114,9 +114,15 @@ def read_style(path: Path, size: int) -> Tensor:
 
 
 def perceptual_loss(
-    options: LossOptions, network: vgg.Vgg, style: Tensor, autocast: bool = False
+    options: LossOptions,
+    network: vgg.Vgg,
+    style: Tensor | Sequence[Tensor],
+    autocast: bool = False,
 ) -> PerceptualLoss:
-    """The loss that the options describe, for a painting [1, 3, H, W] on the network's device."""
+    """The loss that the options describe, on the network's device.
+
+    ``style`` is a painting [1, 3, H, W] or several.
+    """
     layers = choose_layers(options, network.names)
     return PerceptualLoss(
         network,

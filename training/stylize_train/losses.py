@@ -53,12 +53,17 @@ def pyramid(image: Tensor, levels: int) -> list[Tensor]:
     return images
 
 
-def relative_error(value: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of |value - target|^2 / |target|^2; ``target`` may broadcast."""
+def relative_errors(value: Tensor, target: Tensor) -> Tensor:
+    """|value - target|^2 / |target|^2 of each sample: [N, ...] to [N]; ``target`` may broadcast."""
     dims = tuple(range(1, value.dim()))
     error = (value - target).square().sum(dims)
     energy = target.square().sum(dims)
-    return (error / energy.clamp_min(1e-12)).mean()
+    return error / energy.clamp_min(1e-12)
+
+
+def relative_error(value: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of ``relative_errors``."""
+    return relative_errors(value, target).mean()
 
 
 def standardized(features: Tensor) -> Tensor:
@@ -149,7 +154,8 @@ class PerceptualLoss:
 
     Args:
         vgg: the loss network.
-        style: [1, 3, H, W], RGB in 0..1, already at the size that sets the strokes.
+        style: the painting [1, 3, H, W], RGB in 0..1, already at the size that sets the strokes;
+            or several, of any sizes.
         weights: weights of the terms.
         style_layers: layers of the style statistics.
         content_layer: layer of the content term.
@@ -161,7 +167,7 @@ class PerceptualLoss:
     def __init__(
         self,
         vgg: Vgg,
-        style: Tensor,
+        style: Tensor | Sequence[Tensor],
         weights: Weights,
         style_layers: Sequence[str] = STYLE_LAYERS,
         content_layer: str = CONTENT_LAYER,
@@ -175,8 +181,9 @@ class PerceptualLoss:
                 f"style statistics are {known[0]} and content terms {known[1]}; "
                 f"asked for were '{statistics}' and '{content_term}'."
             )
+        paintings = [style] if isinstance(style, Tensor) else style
         self.vgg = vgg
-        self.device = style.device
+        self.device = paintings[0].device
         self.weights = weights
         self.style_layers = tuple(style_layers)
         self.content_layer = content_layer
@@ -186,22 +193,37 @@ class PerceptualLoss:
         total = sum(weights.scales)
         self.scale_weights = tuple(w / total for w in weights.scales)
         least = vgg.stride * 2 ** (len(weights.scales) - 1)
-        if min(style.shape[2:]) < least:
-            raise UserError(
-                f"the painting is {style.shape[3]} x {style.shape[2]} pixels, and this loss needs "
-                f"at least {least}: use a larger --style-size or fewer --scales."
-            )
-        with torch.no_grad():
-            features = [
-                self.features(image, style_layers)
-                for image in pyramid(style, len(self.scale_weights))
-            ]
-            self.targets = [
-                {name: [s(f.float()) for s in self.statistics] for name, f in level.items()}
-                for level in features
-            ]
-            squares = [f.float().square().mean().item() for f in features[0].values()]
-        self._trace = sum(squares) / len(squares)
+        for painting in paintings:
+            if min(painting.shape[2:]) < least:
+                raise UserError(
+                    f"the painting is {painting.shape[3]} x {painting.shape[2]} pixels, and this "
+                    f"loss needs at least {least}: use a larger --style-size or fewer --scales."
+                )
+        self.paintings = len(paintings)
+        targets, traces = zip(*map(self._target, paintings), strict=True)
+        # For each level and layer its statistics, the paintings along the first dimension.
+        self.targets: list[dict[str, list[Tensor]]] = [
+            {
+                name: [torch.cat(parts) for parts in zip(*(t[name] for t in level), strict=True)]
+                for name in level[0]
+            }
+            for level in zip(*targets, strict=True)
+        ]
+        self._trace = sum(traces) / len(traces)
+
+    @torch.no_grad()
+    def _target(self, painting: Tensor) -> tuple[list[dict[str, list[Tensor]]], float]:
+        """Statistics of a painting by level and layer, and its trace."""
+        features = [
+            self.features(image, self.style_layers)
+            for image in pyramid(painting, len(self.scale_weights))
+        ]
+        squares = [f.float().square().mean().item() for f in features[0].values()]
+        targets = [
+            {name: [s(f.float()) for s in self.statistics] for name, f in level.items()}
+            for level in features
+        ]
+        return targets, sum(squares) / len(squares)
 
     def features(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """VGG features, in bfloat16 if asked for."""
@@ -221,17 +243,24 @@ class PerceptualLoss:
         """What the content term compares with; [N, 3, H, W] in 0..1 to features."""
         return self.features(photo, [self.content_layer])[self.content_layer]
 
-    def __call__(self, output: Tensor, photo: Tensor) -> dict[str, Tensor]:
+    def __call__(
+        self, output: Tensor, photo: Tensor, which: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Losses of ``output`` against the painting and the ``photo`` it came from.
 
-        Both are [N, 3, H, W] in 0..1. Returns scalars: style, content, tv, lattice
-        (unweighted) and total (weighted).
+        Both are [N, 3, H, W] in 0..1; ``which`` [N] says which of several paintings each sample
+        is after. Returns scalars: style, content, tv, lattice (unweighted) and total
+        (weighted); and ``each_style`` [N], the style term of each sample.
         """
-        return self.against(output, self.content_target(photo))
+        return self.against(output, self.content_target(photo), which)
 
-    def against(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def against(
+        self, output: Tensor, target: Tensor, which: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The same, with the photo given by its ``content_target``."""
-        style = output.new_zeros(())
+        if which is None and self.paintings > 1:
+            raise ValueError("with several paintings each sample needs to know which is its own")
+        style = output.new_zeros(len(output))
         content = output.new_zeros(())
         levels = zip(
             pyramid(output, len(self.targets)), self.targets, self.scale_weights, strict=True
@@ -244,12 +273,14 @@ class PerceptualLoss:
             if level == 0:
                 content = self.content_error(features[self.content_layer], target)
             errors = [
-                relative_error(statistic(features[name].float()), value)
+                relative_errors(
+                    statistic(features[name].float()), value if which is None else value[which]
+                )
                 for name, values in targets.items()
                 for statistic, value in zip(self.statistics, values, strict=True)
             ]
-            style = style + weight * torch.stack(errors).mean()
+            style = style + weight * torch.stack(errors).mean(0)
         tv = total_variation(output)
-        terms = {"style": style, "content": content, "tv": tv, "lattice": lattice(output)}
+        terms = {"style": style.mean(), "content": content, "tv": tv, "lattice": lattice(output)}
         total = sum(getattr(self.weights, name) * value for name, value in terms.items())
-        return {**terms, "total": total}
+        return {**terms, "total": total, "each_style": style}

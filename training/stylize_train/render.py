@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 from pathlib import Path
 
@@ -74,6 +75,11 @@ class Model:
 
     def _missing(self, side: int) -> int:
         return max(self.minimum - side, -side % self.multiple)
+
+
+def add_mix_argument(p: argparse.ArgumentParser) -> None:
+    """``--mix``, for models that hold several styles."""
+    p.add_argument("--mix", metavar="STYLE|STYLE:WEIGHT,...", help="of a model with several styles")
 
 
 def save_image(path: Path, image: Tensor) -> None:

@@ -28,6 +28,20 @@ def style_names(paintings: Sequence[str | Path]) -> tuple[str, ...]:
     return names
 
 
+def turns(first: int, count: int, styles: int, seed: int) -> list[int]:
+    """Styles of the samples ``first`` to ``first + count`` of a training run.
+
+    Every style has one turn in each round of ``styles`` samples, in an order that ``seed`` shuffles
+    anew for each round. A function of the sample's number, so there is no state to save.
+    """
+
+    def turn(sample: int) -> int:
+        random = np.random.default_rng((seed, sample // styles))
+        return int(random.permutation(styles)[sample % styles])
+
+    return [turn(sample) for sample in range(first, first + count)]
+
+
 def parse_mix(text: str, names: Sequence[str]) -> NDArray[np.float32]:
     """Weights [N] of the styles ``names`` that sum to 1.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The training loop: one painting, one generator."""
+"""The training loop: one generator for one painting, or a conditional one for several."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 from tqdm import tqdm
 
-from . import vgg
+from . import temporal, vgg
 from .checkpoint import read_checkpoint, write_checkpoint
 from .data import Blank, Photos, Source, fork
 from .diversity import entropy
@@ -24,6 +26,8 @@ from .errors import UserError
 from .files import append_json, write_whole
 from .generators import Generator, create
 from .loss_options import LossOptions, load_network, perceptual_loss, read_style
+from .norms import ConditionalNorm
+from .styles import style_names, turns
 
 COMPILED_TOLERANCE = 0.01
 """Greatest root mean square by which compiling may change an output in 0..1: bfloat16's share."""
@@ -31,10 +35,16 @@ COMPILED_TOLERANCE = 0.01
 
 @dataclass
 class Config(LossOptions):
-    """Everything that decides a training run; kept in the checkpoint and the card."""
+    """Everything that decides a training run; kept in the checkpoint and the card.
+
+    A conditional generator has ``styles``, several paintings or one, and no ``style``. With
+    ``added`` only the scales and shifts of the last of them are learned.
+    """
 
     style: str
     content: str
+    styles: tuple[str, ...] = ()
+    added: bool = False
     generator: str = "lite"
     generator_options: dict[str, object] = field(default_factory=dict)
     steps: int = 3000
@@ -45,6 +55,7 @@ class Config(LossOptions):
     ema: float = 0.0
     noise: float = 0.02
     diversity: float = 0.0
+    temporal: float = 0.0
     compile: bool = False
     exclude: tuple[str, ...] = ()
     seed: int = 1
@@ -54,9 +65,39 @@ class Config(LossOptions):
         """Whether the painting's texture is all that is wanted, and there are no photos."""
         return self.generator_options.get("task") == "texture"
 
+    @classmethod
+    def restored(cls, stored: dict[str, Any]) -> Config:
+        """The configuration of a checkpoint; what this version does not know is left out."""
+        known = cls.__dataclass_fields__
+        return cls(**{name: value for name, value in stored.items() if name in known})
+
+    @property
+    def conditional(self) -> bool:
+        """Whether one generator learns several styles."""
+        return self.generator_options.get("norm") == "conditional"
+
+    @property
+    def paintings(self) -> tuple[str, ...]:
+        """All paintings that are learned."""
+        return self.styles or (self.style,)
+
+    @property
+    def style_names(self) -> tuple[str, ...]:
+        """Names of a conditional generator's styles; of others there are none."""
+        return style_names(self.styles)
+
+    def new_generator(self) -> Generator:
+        """The network of the run, untrained."""
+        styles = {"styles": len(self.styles)} if self.conditional else {}
+        return create(self.generator, {**self.generator_options, **styles})
+
     def check(self) -> None:
         """Refuse values that cannot work."""
         self.check_loss()
+        if self.conditional != bool(self.styles):
+            raise UserError(
+                "several --styles in one generator need --norm conditional, and it them."
+            )
         if not self.content and not self.texture:
             raise UserError("--content is missing: a folder of photos to learn on.")
         least = {"steps": 1, "batch": 1, "crop": 32}
@@ -67,8 +108,8 @@ class Config(LossOptions):
             raise UserError("--lr must be above 0.")
         if not 0 <= self.ema < 1:
             raise UserError("--ema must be at least 0 and below 1.")
-        if self.diversity < 0:
-            raise UserError("--diversity must not be negative.")
+        if self.diversity < 0 or self.temporal < 0:
+            raise UserError("--diversity and --temporal must not be negative.")
         if self.diversity and (self.batch < 2 or not self.generator_options.get("noise_channels")):
             raise UserError(
                 "--diversity compares outputs for different noise: it needs --noise-channels "
@@ -82,6 +123,7 @@ class Result:
 
     generator: Generator
     losses: dict[str, float]
+    style_losses: dict[str, float]
     photos: int
     images_per_second: float
     config: Config
@@ -127,16 +169,17 @@ class Trainer:
         self.device = torch.device(device)
         self.autocast = autocast_helps(self.device) if autocast is None else autocast
         self.photos = source(config, self.device)
-        style = read_style(Path(config.style), config.style_size)
+        learned = config.paintings[-1:] if config.added else config.paintings
+        paintings = [read_style(Path(p), config.style_size) for p in learned]
         network = loss_network or load_network(config)
         self.loss = perceptual_loss(
             config,
             network.to(self.device),
-            style.to(self.device),
+            [painting.to(self.device) for painting in paintings],
             self.autocast,
         )
         torch.manual_seed(config.seed)
-        self.generator = create(config.generator, config.generator_options).to(self.device)
+        self.generator = config.new_generator().to(self.device)
         if config.crop % self.generator.size_multiple or config.crop < self.generator.minimum_size:
             raise UserError(
                 f"--crop is {config.crop} and must be a multiple of "
@@ -144,11 +187,14 @@ class Trainer:
             )
         if self.device.type == "cuda":  # On a CPU it gains nothing.
             self.generator.to(memory_format=torch.channels_last)
+        if config.added:
+            learn_last_style(self.generator)
         self.average = copy.deepcopy(self.generator) if config.ema else None
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=config.lr)
         self.step = 0
         self.recent: deque[dict[str, float]] = deque(maxlen=100)
-        self._generate: Callable[[Tensor, Sequence[Tensor]], Tensor] = self.generate
+        self.recent_styles: list[deque[float]] = [deque(maxlen=20) for _ in config.styles]
+        self._generate: Callable[[Tensor, Sequence[Tensor], Tensor | None], Tensor] = self.generate
         self._compiled = False
 
     def batch(self) -> tuple[Tensor, list[Tensor], Tensor]:
@@ -161,28 +207,57 @@ class Trainer:
         image, photo = (t.expand(size, -1, -1, -1) for t in (image, photo))
         return image, self.generator.draw_noise(image, fork(self.photos.random, self.device)), photo
 
-    def generate(self, image: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    def which(self) -> Tensor | None:
+        """The style of each sample of the next batch, [N]; None where there is but one."""
+        styles, size = len(self.config.styles), self.config.batch
+        if not self.config.conditional:
+            return None
+        if self.config.added:
+            turn = [styles - 1] * size
+        elif self.config.diversity:  # Compares the pictures of a batch.
+            turn = turns(self.step, 1, styles, self.config.seed) * size
+        else:
+            turn = turns(self.step * size, size, styles, self.config.seed)
+        return torch.tensor(turn, device=self.device)
+
+    def generate(self, image: Tensor, noise: Sequence[Tensor], mix: Tensor | None = None) -> Tensor:
         """Stylize a batch, in bfloat16 where that helps; the output is float32."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            return self.generator(image, noise)
+            return self.generator(image, noise, mix)
 
-    def terms(self, output: Tensor, photo: Tensor) -> dict[str, Tensor]:
-        """The unweighted losses of a stylized batch and their weighted total, all scalars."""
-        terms = self.loss(output, photo)
-        if not self.config.diversity:
-            return terms
-        spread = entropy(output)
-        total = terms["total"] - self.config.diversity * spread
-        return {**terms, "entropy": spread, "total": total}
+    def terms(
+        self, image: Tensor, noise: Sequence[Tensor], photo: Tensor, which: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The unweighted losses of a batch and their weighted total, all scalars.
+
+        Takes note of the style term of each style.
+        """
+        mix = None if which is None else one_hot(which, len(self.config.styles)).float()
+        output = self._generate(image, noise, mix)
+        terms = self.loss(output, photo, None if self.config.added else which)
+        each = terms.pop("each_style").tolist()
+        for style, value in zip([] if which is None else which.tolist(), each, strict=False):
+            self.recent_styles[style].append(value)
+        if self.config.diversity:
+            terms["entropy"] = entropy(output)
+            terms["total"] = terms["total"] - self.config.diversity * terms["entropy"]
+        if self.config.temporal:
+            random = fork(self.photos.random, self.device)
+            view, flow = temporal.second_view(photo, self.config.noise, random)
+            second = self._generate(view, noise, mix)
+            terms["temporal"] = temporal.temporal_loss(output, second, flow)
+            terms["total"] = terms["total"] + self.config.temporal * terms["temporal"]
+        return terms
 
     def train_step(self) -> dict[str, float]:
         """One batch, one update. Returns the unweighted losses and the total."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
+        which = self.which()
         image, noise, photo = self.batch()
         if self.config.compile and not self._compiled:
             self._compile(image, noise)
-        terms = self.terms(self._generate(image, noise), photo)
+        terms = self.terms(image, noise, photo, which)
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
         # One transfer for all: a GPU waits at each.
@@ -204,7 +279,7 @@ class Trainer:
         """
         compiled = torch.compile(self.generate)
         try:
-            output = compiled(image, noise)
+            output = compiled(image, noise, None)
         except Exception as error:  # whatever a compiler raises
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"--compile does not work here, leave it out: {reason}") from error
@@ -234,6 +309,11 @@ class Trainer:
         names = self.recent[-1] if self.recent else ()
         return {n: sum(r.get(n, 0.0) for r in self.recent) / len(self.recent) for n in names}
 
+    def style_losses(self) -> dict[str, float]:
+        """Mean style term of the last (up to) 20 samples of each style."""
+        named = zip(self.config.style_names, self.recent_styles, strict=True)
+        return {name: sum(recent) / len(recent) for name, recent in named if recent}
+
     def best(self) -> Generator:
         """The network to export: the average if there is one."""
         return self.average or self.generator
@@ -248,6 +328,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "photos": self.photos.random.get_state(),
             "recent": list(self.recent),
+            "recent_styles": [list(recent) for recent in self.recent_styles],
         }
 
     def restore(self, state: dict[str, object]) -> None:
@@ -263,6 +344,9 @@ class Trainer:
         self.photos.random.set_state(random)
         self.step = state["step"]  # type: ignore[assignment]
         self.recent.extend(state["recent"])  # type: ignore[arg-type]
+        stored: list[list[float]] = state.get("recent_styles", [])  # type: ignore[assignment]
+        for recent, values in zip(self.recent_styles, stored, strict=False):
+            recent.extend(values)
 
     def start_from(self, path: Path) -> None:
         """Take only the weights of a checkpoint: fine-tuning with other settings."""
@@ -273,6 +357,26 @@ class Trainer:
             raise UserError(f"{path} is of a different generator than asked for.") from None
         if self.average is not None:
             self.average.load_state_dict(self.generator.state_dict())
+
+
+def learn_last_style(generator: Generator) -> None:
+    """Make a conditional generator learn nothing but the scales and shifts of its last style.
+
+    Adam leaves a value alone whose gradient was always zero, so the rest stays bit for bit.
+    """
+    for parameter in generator.parameters():
+        parameter.requires_grad = False
+    for norm in generator.modules():
+        if isinstance(norm, ConditionalNorm):
+            for table in (norm.scale, norm.shift):
+                table.requires_grad = True
+                table.register_hook(_last_row_only)
+
+
+def _last_row_only(gradient: Tensor) -> Tensor:
+    kept = torch.zeros_like(gradient)
+    kept[-1] = gradient[-1]
+    return kept
 
 
 def autocast_helps(device: torch.device) -> bool:
@@ -317,6 +421,8 @@ def run(
                 bar.set_postfix(**shown, images_per_s=f"{rate:.2f}")
             if log and trainer.step % 50 == 0:
                 line = {"step": trainer.step, **trainer.mean_losses(), "images_per_s": rate}
+                if config.conditional:
+                    line["styles"] = trainer.style_losses()
                 append_json(log, line)
             done = trainer.step == config.steps
             if checkpoint and (done or time.monotonic() - saved > every):
@@ -326,6 +432,7 @@ def run(
     return Result(
         trainer.best(),
         trainer.mean_losses(),
+        trainer.style_losses(),
         len(trainer.photos),
         (trainer.step - first) * config.batch / elapsed,
         config,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,11 @@ VARIANTS: dict[str, list[dict[str, object]]] = {
 def test_exported_net_agrees_with_pytorch(
     name: str, options: dict[str, object], norm: str, noise: dict[str, object]
 ) -> None:
-    generator = trained(name, norm=norm, **options, **noise)
+    styles = {"styles": 3} if norm == "conditional" else {}
+    generator = trained(name, norm=norm, **options, **noise, **styles)
+    about = replace(ABOUT, styles=("a", "b", "c") if styles else ())
     sizes = [(1, 1), (64, 64), (36, 100), (100, 36), (52, 204)]
-    assert greatest_difference(generator, to_onnx(generator, ABOUT), sizes) <= 1
+    assert greatest_difference(generator, to_onnx(generator, about), sizes) <= 1
 
 
 def test_a_wrong_graph_is_noticed() -> None:

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MPL-2.0
+"""One more style for a conditional generator: ``stylize-train add-style``.
+
+Only the new style's scales and shifts are learned, which is a matter of minutes (Dumoulin, Shlens
+and Kudlur, arXiv:1610.07629, section 3.2); all other values stay bit for bit, and so do the
+pictures of the other styles.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .card import write_card
+from .checkpoint import read_checkpoint
+from .errors import UserError
+from .export import About, export
+from .generators import Generator
+from .norms import ConditionalNorm
+from .train import Config, Trainer, run
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """``add-style``."""
+    p = commands.add_parser("add-style", help="teach a conditional generator one more painting")
+    p.add_argument("checkpoint", type=Path, help="of the generator; not changed")
+    p.add_argument("painting", type=Path)
+    p.add_argument("--content", required=True, help="folder of photos, at least a few dozen")
+    p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
+    p.add_argument("--vgg", help="VGG weights (.safetensors); default: torchvision's")
+    p.add_argument("--steps", type=int, default=500)
+    p.add_argument("--lr", type=float, default=5e-3, help="Adam's rate at the start")
+    p.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
+    p.add_argument("--checkpoint-dir", type=Path, help="default: MODEL.onnx with .run at the end")
+    p.add_argument("--checkpoint-every", type=float, default=60.0, help="seconds")
+    p.add_argument("--resume", action="store_true", help="continue from the new checkpoint")
+    p.add_argument("--license", default="MPL-2.0", help="licence of the model")
+    p.set_defaults(run=_run)
+
+
+def extended(config: Config, painting: Path, **changes: object) -> Config:
+    """The run that adds a painting to what the run ``config`` made."""
+    if not config.conditional:
+        raise UserError(
+            "the checkpoint's generator holds one style for good; "
+            "only one trained with --norm conditional takes more."
+        )
+    return replace(config, styles=(*config.styles, str(painting)), added=True, **changes)
+
+
+def grow(generator: Generator, weights: dict[str, Tensor]) -> None:
+    """Load the weights of a generator with one style less; the new style is the mean of all."""
+    weights = dict(weights)
+    for name, norm in generator.named_modules():
+        if isinstance(norm, ConditionalNorm):
+            for key in (f"{name}.scale", f"{name}.shift"):
+                table = weights[key]
+                weights[key] = torch.cat([table, table.mean(0, keepdim=True)])
+    generator.load_state_dict(weights)
+
+
+def _run(args: argparse.Namespace) -> None:
+    state = read_checkpoint(args.checkpoint)
+    changes = {"content": args.content, "steps": args.steps, "lr": args.lr, "vgg": args.vgg}
+    config = extended(Config.restored(state["config"]), args.painting, **changes)
+    trainer = Trainer(config, device=args.device)
+    grow(trainer.generator, state["average"] or state["generator"])
+    if trainer.average is not None:
+        trainer.average.load_state_dict(trainer.generator.state_dict())
+    folder = args.checkpoint_dir or args.out.with_name(args.out.name + ".run")
+    result = run(trainer, folder, args.checkpoint_every, args.resume)
+    about = About(args.out.stem, license=args.license, styles=config.style_names)
+    difference = export(result.generator, about, args.out)
+    command = (
+        "stylize-train add-style CHECKPOINT PAINTING --content PHOTOS --vgg VGG.safetensors "
+        f"--out MODEL.onnx --steps {config.steps} --lr {config.lr:g}"
+    )
+    write_card(args.out.with_suffix(".md"), result, about, command, difference)
+    print(f"{args.out}: {result.losses['total']:.4f}, {result.images_per_second:.2f} images/s")
