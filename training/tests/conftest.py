@@ -64,6 +64,9 @@ def make_trainer(photos: Path, painting: Path, loss_network: vgg.Vgg) -> Callabl
             "style_size": 64,
             **settings,
         }
+        if values["generator_options"].get("norm") == "conditional":  # type: ignore[attr-defined]
+            values.setdefault("styles", (str(painting),))
+            values["style"] = ""
         return Trainer(Config(**values), loss_network, autocast=False)  # type: ignore[arg-type]
 
     return make
