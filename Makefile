@@ -11,14 +11,18 @@ MODEL ?=
 STYLE ?=
 CONTENT ?=
 TRAIN_ARGS ?=
+PROVIDERS ?=
+
+# WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
+TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
 .PHONY: help setup build demo test lint bench install uninstall test-training train clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: ## Install what is missing: system packages, ONNX Runtime
-	@scripts/setup.sh
+setup: ## Install what is missing: system packages, ONNX Runtime; PROVIDERS="webgpu cuda ..." for more
+	@scripts/setup.sh $(PROVIDERS)
 
 # Always with the example: by itself the library would be built anew with other features.
 build: setup ## Build the plugin and its example (release)
@@ -28,6 +32,7 @@ demo: setup ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.
 	@scripts/demo.sh "$(IN)" "$(OUT)" "$(MODEL)"
 
 test: setup ## Run every test of the plugin
+	@scripts/setup.sh $(TEST_PROVIDERS)
 	@scripts/fetch-clip.sh >/dev/null
 	cargo test
 

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MPL-2.0
-# Installs what is missing on Debian 12, Ubuntu or newer: system packages with apt, and ONNX Runtime
-# as a PyPI wheel into .deps/onnxruntime. Does nothing, and needs no network, when all is there.
+# Installs what is missing on Debian 12, Ubuntu or newer: system packages with apt, ONNX Runtime as a
+# PyPI wheel into .deps/onnxruntime, and what the execution providers named as arguments need
+# (providers.sh). Does nothing, and needs no network, when all is there.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
+cd "$root"
 
 packages=(
     build-essential pkg-config ca-certificates python3 python3-pip python3-venv
@@ -18,22 +20,7 @@ system_packages() {
             echo "setup: no apt here; install GStreamer 1.22 or newer with its development files and its base, good, bad, ugly and libav plugins." >&2
         return
     fi
-    local missing=() package
-    for package in "${packages[@]}"; do
-        dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
-            missing+=("$package")
-    done
-    ((${#missing[@]})) || return 0
-    local sudo=()
-    if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null ||
-            die "these packages are missing, and there is neither root nor sudo to install them: ${missing[*]}"
-        sudo=(sudo)
-    fi
-    echo "setup: installing ${missing[*]}"
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt_install "${packages[@]}"
 }
 
 rust() {
@@ -61,47 +48,10 @@ onnx_runtime() {
             return
             ;;
     esac
-    local target=$deps/onnxruntime
-    [ "$(cat "$target/wheel" 2>/dev/null)" = "$requirement $sha256" ] && return
-    echo "setup: fetching $requirement"
-    mkdir -p "$deps"
-    local work wheel
-    work=$(mktemp -d "$deps/setup.XXXXXX")
-    # shellcheck disable=SC2064 # the folder's name is known now
-    trap "rm -rf '$work'" EXIT
-    wheel=$(fetch_wheel "$requirement" "$sha256" "$work" \
-        --python-version 3.11 --implementation cp --abi cp311 --platform "$platform")
-    mkdir "$work/lib"
-    python3 - "$wheel" "$work/lib" <<'PYTHON'
-import hashlib, os, sys, zipfile
-
-wheel, target = sys.argv[1:]
-seen = {}
-with zipfile.ZipFile(wheel) as archive:
-    for info in sorted(archive.infolist(), key=lambda info: info.filename):
-        name = os.path.basename(info.filename)
-        library = info.filename.startswith("onnxruntime/capi/") and ".so" in name
-        notice = info.filename in ("onnxruntime/LICENSE", "onnxruntime/ThirdPartyNotices.txt")
-        if not (library or notice) or "pybind11" in name:
-            continue
-        data = archive.read(info)
-        path = os.path.join(target, name)
-        # A wheel cannot hold links, so it has the same library under up to three names.
-        twin = seen.setdefault(hashlib.sha256(data).digest(), name)
-        if twin != name:
-            os.symlink(twin, path)
-        else:
-            with open(path, "wb") as file:
-                file.write(data)
-PYTHON
-    echo "$requirement $sha256" >"$work/lib/wheel"
-    # Whole or not at all; a library that is in use stays open under its old name.
-    rm -rf "$target.old"
-    if [ -e "$target" ]; then mv "$target" "$target.old"; fi
-    mv "$work/lib" "$target"
-    rm -rf "$target.old"
+    install_wheels onnxruntime "$requirement $sha256 cp311 $platform"
 }
 
 system_packages
 rust
 onnx_runtime
+(($# == 0)) || scripts/providers.sh "$@"

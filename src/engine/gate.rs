@@ -2,9 +2,12 @@
 //! Who runs next where there is room for few: the earliest deadline first.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
+
+use super::{Choice, Provider};
 
 /// Lets a number of runs in at once.
 pub(super) struct Gate {
@@ -23,6 +26,22 @@ struct State {
 pub(super) struct Pass<'a>(&'a Gate);
 
 impl Gate {
+    /// The gate in front of a session on this provider.
+    pub fn of(choice: &Choice) -> Arc<Self> {
+        // All sessions of ONNX Runtime's WebGPU provider encode their commands on one device, without
+        // a lock (seen in 1.27: "Command encoding already finished").
+        static WEBGPU: LazyLock<Arc<Gate>> = LazyLock::new(|| Arc::new(Gate::new(1)));
+        match choice.provider {
+            Provider::WebGpu => WEBGPU.clone(),
+            _ => Arc::new(Self::new(choice.streams)),
+        }
+    }
+
+    /// A place for what may neither be put off nor cancelled.
+    pub fn pass(&self) -> Option<Pass<'_>> {
+        self.enter(Instant::now(), || false)
+    }
+
     /// With room for so many, at least 1.
     pub fn new(places: usize) -> Self {
         Self {

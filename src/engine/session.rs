@@ -71,7 +71,7 @@ pub struct Blueprint {
 pub(super) struct Session {
     session: ort::session::Session,
     /// As many places as runs may be at once.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     inputs: [CString; FIXED],
     output: CString,
     /// Name and length.
@@ -111,9 +111,14 @@ impl Session {
             noise,
         } = blueprint;
         let noise = noise.iter().take(MOST_NOISE);
+        let gate = Gate::of(choice);
+        let session = {
+            let _pass = gate.pass();
+            load(runtime, graph, choice)?
+        };
         Ok(Self {
-            session: load(runtime, graph, choice)?,
-            gate: Gate::new(choice.streams),
+            session,
+            gate,
             inputs: [c(names.frame), c(names.source), c(names.strength)],
             output: c(names.out),
             style: style.map(|len| (c(names.style), len)),
@@ -217,6 +222,8 @@ impl Session {
     /// Loads and runs a graph of one node, to see that the provider works on this machine.
     pub(super) fn check(runtime: &Runtime, choice: &Choice) -> Result<(), EngineError> {
         let graph = tiny_graph()?;
+        let gate = Gate::of(choice);
+        let _pass = gate.pass();
         let mut session = load(runtime, &graph, choice)?;
         let ones = [1.0_f32; 4];
         let x = TensorRef::from_array_view(([1_usize, 1, 2, 2], &ones[..]))

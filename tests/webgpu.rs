@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A GPU's execution provider without a GPU: WebGPU on SwiftShader, a Vulkan driver in software.
+//!
+//! `make test` fetches both. A process can load one ONNX Runtime only, and this is another one than
+//! that of the other tests.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
+
+use common::picture::Picture;
+use common::play::play;
+use gst::prelude::*;
+
+const CHILD: &str = "STYLIZE_WEBGPU_CHILD";
+
+fn deps() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps")
+}
+
+/// Whether what these tests need has been fetched; says so if not. Sets up the driver.
+fn ready() -> bool {
+    static SET_UP: Once = Once::new();
+    let driver = deps().join("swiftshader/vk_swiftshader_icd.json");
+    if !driver.is_file() || !deps().join("webgpu").is_dir() {
+        println!("skipped: no WebGPU or no SwiftShader in .deps (scripts/providers.sh)");
+        return false;
+    }
+    SET_UP.call_once(|| {
+        if std::env::var_os(CHILD).is_none() {
+            // Older loaders know the second name only.
+            for name in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+                // SAFETY: every test of this process waits here before it does anything else.
+                unsafe { std::env::set_var(name, &driver) };
+            }
+        }
+        common::init();
+    });
+    true
+}
+
+fn stylize(provider: &str, model: Option<&str>) -> gst::Element {
+    let element = gst::ElementFactory::make("stylize")
+        .property("runtime-library", deps().join("webgpu").to_str())
+        .property_from_str("execution-provider", provider)
+        .property_from_str("precision", "fp32")
+        .build()
+        .expect("stylize");
+    if let Some(model) = model {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
+        element.set_property("model-file", file.to_str());
+    }
+    element
+}
+
+#[test]
+fn the_shipped_generators_paint_as_on_the_cpu() {
+    if !ready() {
+        return;
+    }
+    let source = Picture::varied(128, 72);
+    for model in [None, Some("models/great-wave.onnx")] {
+        for strength in [1.0, 0.4] {
+            let [on_gpu, on_cpu] = ["webgpu", "cpu"].map(|provider| {
+                let element = stylize(provider, model);
+                element.set_property("strength", strength);
+                let (picture, _) = play(&element, &source);
+                let stats = element.property::<gst::Structure>("stats");
+                assert_eq!(stats.get::<String>("provider").as_deref(), Ok(provider));
+                picture
+            });
+            let pairs = on_gpu
+                .pixels
+                .iter()
+                .flatten()
+                .zip(on_cpu.pixels.iter().flatten());
+            let worst = pairs.map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(worst <= Some(1), "{model:?} at {strength}: {worst:?}");
+            assert_ne!(on_gpu, source);
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_plays_to_its_end() {
+    if !ready() {
+        return;
+    }
+    let line = format!(
+        "videotestsrc num-buffers=3 ! video/x-raw,format=BGRx,width=96,height=64 \
+         ! stylize name=s execution-provider=webgpu runtime-library={} ! fakesink",
+        deps().join("webgpu").display()
+    );
+    let pipeline = gst::parse::launch(&line).expect("a pipeline");
+    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let bus = pipeline.bus().expect("a bus");
+    let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(120), &ends);
+    let message = message.expect("an end");
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    let element = pipeline.by_name("s").expect("stylize");
+    let stats = element.property::<gst::Structure>("stats");
+    assert_eq!(stats.get::<u64>("frames"), Ok(3));
+    pipeline.set_state(gst::State::Null).expect("stopped");
+}
+
+/// In a process of its own, because drivers are looked for once.
+#[test]
+fn without_a_driver_it_is_one_error_and_never_the_cpu() {
+    if std::env::var_os(CHILD).is_some() {
+        assert!(ready());
+        let element = stylize("webgpu", None);
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        assert!(element.set_state(gst::State::Paused).is_err());
+        element.set_state(gst::State::Null).expect("stopped");
+        let errors = common::errors(&bus);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        let text = errors[0].error.message();
+        assert!(text.contains("webgpu is not available"), "{text}");
+        assert!(text.contains("Vulkan driver"), "{text}");
+        // The same element works elsewhere.
+        element.set_property_from_str("execution-provider", "cpu");
+        play(&element, &Picture::varied(32, 32));
+        return;
+    }
+    if !ready() {
+        return;
+    }
+    let output = Command::new(std::env::current_exe().expect("this test"))
+        .args([
+            "--exact",
+            "without_a_driver_it_is_one_error_and_never_the_cpu",
+        ])
+        .env(CHILD, "1")
+        .env("VK_DRIVER_FILES", "/nowhere")
+        .env("VK_ICD_FILENAMES", "/nowhere")
+        .output()
+        .expect("a child process");
+    let log = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{log}");
+}
