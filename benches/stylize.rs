@@ -115,8 +115,7 @@ impl Bare {
         let choice = Choice {
             provider,
             precision,
-            threads: 0,
-            streams: 1,
+            ..Choice::cpu()
         };
         let session = load(&runtime, &graph, &choice).expect("a session");
         let bytes = bytes(WIDTH, HEIGHT);

@@ -33,7 +33,7 @@ impl Gate {
         static WEBGPU: LazyLock<Arc<Gate>> = LazyLock::new(|| Arc::new(Gate::new(1)));
         match choice.provider {
             Provider::WebGpu => WEBGPU.clone(),
-            _ => Arc::new(Self::new(choice.streams)),
+            _ => Arc::new(Self::new(choice.options.streams)),
         }
     }
 

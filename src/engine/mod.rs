@@ -5,9 +5,14 @@
 //! a shared [`session`] runs it on memory of the caller's, [`probe`] asks a generator what its file
 //! does not say, and a [`Predictor`] makes style vectors.
 
+mod assignment;
+mod cache;
+mod choice;
+mod configure;
 mod gate;
 mod noise;
 mod picture;
+mod plugin;
 mod predictor;
 pub mod probe;
 pub mod provider;
@@ -18,8 +23,10 @@ mod shared;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+pub use assignment::Assignment;
+pub use choice::{Choice, Optimization, Options};
 pub use predictor::Predictor;
-pub use provider::{Choice, Precision, Provider};
+pub use provider::{Candidates, Precision, Provider};
 pub use runtime::Runtime;
 pub use shared::{Canceller, Lease};
 
@@ -63,6 +70,20 @@ pub enum EngineError {
         reason: String,
         install: &'static str,
     },
+    #[error(
+        "The provider library \"{path}\" cannot be used: {reason}. Set provider-library to a library made for this ONNX Runtime, or runtime-library to another ONNX Runtime."
+    )]
+    ProviderLibrary { path: PathBuf, reason: String },
+    #[error("The execution provider {provider} has no device \"{device}\". {hint}")]
+    Device {
+        provider: &'static str,
+        device: String,
+        hint: String,
+    },
+    #[error(
+        "The execution provider {provider} takes no options by name, so \"{key}\" in provider-options cannot be set. Leave provider-options empty."
+    )]
+    ProviderOption { provider: &'static str, key: String },
     #[error(
         "The execution provider {provider} cannot run in {precision} on this machine. Use precision=auto, or one of: {supported}."
     )]

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::picture::Picture;
 use super::session::load;
-use super::{Choice, EngineError, Precision, Provider, Runtime};
+use super::{Choice, EngineError, Runtime};
 use crate::model::{Layout, Range};
 
 /// Side in pixels of the painting that a predictor of open size is given.
@@ -29,13 +29,7 @@ impl Predictor {
     /// # Errors
     /// [`EngineError::Refused`] for a model that does not load or has other inputs.
     pub fn load(runtime: &Runtime, model: &[u8]) -> Result<Self, EngineError> {
-        let choice = Choice {
-            provider: Provider::Cpu,
-            precision: Precision::Fp32,
-            threads: 0,
-            streams: 1,
-        };
-        let session = load(runtime, model, &choice)?;
+        let session = load(runtime, model, &Choice::cpu())?;
         let refused = || {
             let inputs = session.inputs().iter();
             let inputs: Vec<_> = inputs

@@ -11,7 +11,7 @@ use ort::value::{DynValue, Tensor};
 use super::noise::normal;
 use super::picture::{Picture, index};
 use super::session::load;
-use super::{CAT, Choice, EngineError, Precision, Provider, Runtime};
+use super::{CAT, Choice, EngineError, Runtime};
 use crate::model::signature::DEFAULT_MINIMUM;
 use crate::model::{ElementType, Facts, Layout, Model, ModelError, Port, Range, Signature};
 
@@ -204,13 +204,7 @@ impl Prober<'_> {
         let layout = self.signature.input.layout;
         let (width, height) = (picture.width, picture.height);
         let graph = self.model.at_size(layout, width, height)?;
-        let choice = Choice {
-            provider: Provider::Cpu,
-            precision: Precision::Fp32,
-            threads: 0,
-            streams: 1,
-        };
-        let mut session = load(self.runtime, &graph, &choice)?;
+        let mut session = load(self.runtime, &graph, &Choice::cpu())?;
         let shape = match layout {
             Layout::Nchw => [1, 3, height, width],
             Layout::Nhwc => [1, height, width, 3],

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Execution providers and precisions: what exists, what works here, and how each is asked for.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
 use gst::glib;
 use ort::ep::{self, ExecutionProvider};
-use ort::session::builder::{AutoDevicePolicy, BuilderResult, SessionBuilder};
+use parking_lot::Mutex;
 
 use super::session::Session;
-use super::{CAT, EngineError, Runtime};
+use super::{CAT, Choice, EngineError, Options, Runtime, plugin};
 
 /** GstStylizeExecutionProvider:
  *
@@ -59,17 +62,6 @@ pub enum Precision {
     Bf16,
 }
 
-/// A provider and precision that are decided; neither is `Auto`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Choice {
-    pub provider: Provider,
-    pub precision: Precision,
-    /// Threads of a CPU provider, in all; 0 = one per logical CPU.
-    pub threads: usize,
-    /// Runs at once, at least 1; a CPU provider's threads are divided among them.
-    pub streams: usize,
-}
-
 /// In the order of the speed to expect. Providers that spend minutes on building engines
 /// (TensorRT), or may be a software renderer (WebGPU), are not taken unasked.
 const AUTO_ORDER: [Provider; 6] = [
@@ -100,10 +92,10 @@ impl Provider {
                 "Install the PyPI packages onnxruntime-gpu and tensorrt, and point runtime-library at its libonnxruntime.so; an NVIDIA GPU and driver are needed."
             }
             Self::NvTensorRtRtx => {
-                "Use an ONNX Runtime built with TensorRT for RTX and point runtime-library at it; an NVIDIA RTX GPU and driver are needed."
+                "Install the PyPI package onnxruntime-ep-nv-tensorrt-rtx-cu13 and point provider-library at its folder; an NVIDIA RTX GPU and driver are needed."
             }
             Self::WebGpu => {
-                "Install the PyPI package onnxruntime-webgpu and a Vulkan driver, and point runtime-library at its libonnxruntime.so."
+                "Install a Vulkan driver and the PyPI package onnxruntime-webgpu, and point runtime-library at its libonnxruntime.so; or onnxruntime-ep-webgpu, and point provider-library at its folder."
             }
             Self::MiGraphX => {
                 "Install the PyPI package onnxruntime-migraphx with ROCm, and point runtime-library at its libonnxruntime.so."
@@ -113,8 +105,45 @@ impl Provider {
         }
     }
 
+    /// ONNX Runtime's name for it.
+    pub(super) fn onnx_name(self) -> &'static str {
+        fn name<P: ExecutionProvider>() -> &'static str {
+            P::NAME
+        }
+        match self {
+            Self::Auto | Self::Cpu => name::<ep::CPU>(),
+            Self::OpenVino => name::<ep::OpenVINO>(),
+            Self::Cuda => name::<ep::CUDA>(),
+            Self::TensorRt => name::<ep::TensorRT>(),
+            Self::NvTensorRtRtx => name::<ep::NVRTX>(),
+            Self::WebGpu => name::<ep::WebGPU>(),
+            Self::MiGraphX => name::<ep::MIGraphX>(),
+            Self::CoreMl => name::<ep::CoreML>(),
+            Self::Dml => name::<ep::DirectML>(),
+        }
+    }
+
+    /// What the library is usually called that adds it to ONNX Runtime, without prefix and ending.
+    pub(super) fn library_name(self) -> Option<&'static str> {
+        match self {
+            Self::NvTensorRtRtx => Some("onnxruntime_providers_nv_tensorrt_rtx"),
+            Self::WebGpu => Some("onnxruntime_providers_webgpu"),
+            Self::OpenVino => Some("onnxruntime_providers_openvino_plugin"),
+            _ => None,
+        }
+    }
+
+    /// Whether 16-bit floats are computed where the graph has them, and only there: others have an
+    /// option for it.
+    pub(super) fn computes_as_written(self) -> bool {
+        matches!(
+            self,
+            Self::Cuda | Self::NvTensorRtRtx | Self::WebGpu | Self::CoreMl | Self::Dml
+        )
+    }
+
     /// Whether the loaded library was built with the provider; it may still not work here.
-    fn is_built_in(self) -> bool {
+    pub(super) fn is_built_in(self) -> bool {
         fn has<P: ExecutionProvider + Default>() -> bool {
             P::is_available().unwrap_or(false)
         }
@@ -131,16 +160,20 @@ impl Provider {
         }
     }
 
-    /// Precisions that the provider really computes in on this machine, preferred first.
-    fn precisions(self) -> &'static [Precision] {
+    /// Precisions that the provider really computes in on this machine and device, preferred first.
+    fn precisions(self, device: Option<&str>) -> &'static [Precision] {
+        let on_cpu = device.is_none_or(|device| device.starts_with("CPU"));
         match self {
-            Self::OpenVino if has_bf16() => &[Precision::Bf16, Precision::Fp32],
+            Self::OpenVino if on_cpu && has_bf16() => &[Precision::Bf16, Precision::Fp32],
+            Self::OpenVino if !on_cpu => &[Precision::Fp16, Precision::Fp32],
             Self::TensorRt => &[Precision::Fp16, Precision::Fp32, Precision::Bf16],
+            Self::MiGraphX => &[Precision::Fp32, Precision::Fp16],
+            provider if provider.computes_as_written() => &[Precision::Fp32, Precision::Fp16],
             _ => &[Precision::Fp32],
         }
     }
 
-    fn missing(self, reason: impl Into<String>) -> EngineError {
+    pub(super) fn missing(self, reason: impl Into<String>) -> EngineError {
         EngineError::ProviderMissing {
             provider: self.nick(),
             reason: reason.into(),
@@ -172,51 +205,104 @@ fn has_bf16() -> bool {
     false
 }
 
-/// Decides where to run: checks what the user asked for, or finds the fastest that works.
+/// The places where graphs may run, the fastest to be expected first.
 ///
-/// Every candidate must run a small graph, because "built in" does not mean "works here".
-pub fn choose(
+/// Each must run a small graph before it is given, because "built in" does not mean "works here".
+/// Where the user leaves the choice, the next one can be had when a place turns out not to run the
+/// graph in question.
+pub struct Candidates {
+    runtime: Arc<Runtime>,
+    precision: Precision,
+    options: Arc<Options>,
+    /// Those not tried yet.
+    left: std::vec::IntoIter<Provider>,
+    last: Option<EngineError>,
+}
+
+impl Candidates {
+    /// The one that the user asks for, or with `Auto` all that the loaded library has.
+    pub fn new(
+        runtime: Arc<Runtime>,
+        provider: Provider,
+        precision: Precision,
+        options: Options,
+    ) -> Self {
+        let left = match provider {
+            Provider::Auto => AUTO_ORDER.into_iter().filter(|p| p.is_built_in()).collect(),
+            asked => vec![asked],
+        };
+        Self {
+            runtime,
+            precision,
+            options: Arc::new(options),
+            left: left.into_iter(),
+            last: None,
+        }
+    }
+
+    /// Whether there is another place to try.
+    pub fn more(&self) -> bool {
+        !self.left.as_slice().is_empty()
+    }
+
+    /// The next place that runs a small graph.
+    ///
+    /// # Errors
+    /// Why the last one does not, when none is left.
+    pub fn advance(&mut self) -> Result<Choice, EngineError> {
+        while let Some(provider) = self.left.next() {
+            match known(&self.runtime, provider, self.precision, &self.options) {
+                Ok(choice) => return Ok(choice),
+                Err(err) => self.pass_over(provider, err),
+            }
+        }
+        let last = self.last.take();
+        Err(last.unwrap_or_else(|| Provider::Cpu.missing("no provider works")))
+    }
+
+    /// Says why the next place is tried.
+    pub fn pass_over(&mut self, provider: Provider, err: EngineError) {
+        if self.more() {
+            let nick = provider.nick();
+            gst::warning!(CAT, "execution-provider=auto passes over {nick}: {err}");
+        }
+        self.last = Some(err);
+    }
+}
+
+/// What became of a place the last time, so that the next element need not try it again.
+fn known(
     runtime: &Runtime,
     provider: Provider,
     precision: Precision,
-    threads: usize,
-    streams: usize,
+    options: &Arc<Options>,
 ) -> Result<Choice, EngineError> {
-    let check = |provider| check(runtime, provider, precision, threads, streams);
-    if provider != Provider::Auto {
-        return check(provider);
+    type Place = (Provider, Precision, Arc<Options>);
+    static WORKING: LazyLock<Mutex<HashMap<Place, Choice>>> = LazyLock::new(Mutex::default);
+    let place = (provider, precision, options.clone());
+    if let Some(choice) = WORKING.lock().get(&place) {
+        return Ok(choice.clone());
     }
-    let mut last = None;
-    for candidate in AUTO_ORDER.into_iter().filter(|p| p.is_built_in()) {
-        match check(candidate) {
-            Ok(choice) => return Ok(choice),
-            Err(err) => {
-                gst::warning!(
-                    CAT,
-                    "execution-provider=auto passes over {candidate:?}: {err}"
-                );
-                last = Some(err);
-            }
-        }
-    }
-    Err(last.unwrap_or_else(|| Provider::Cpu.missing("no provider works")))
+    // What fails may be mended while the process goes on: a driver, a library.
+    let choice = check(runtime, provider, precision, options)?;
+    WORKING.lock().insert(place, choice.clone());
+    Ok(choice)
 }
 
 fn check(
     runtime: &Runtime,
     provider: Provider,
     precision: Precision,
-    threads: usize,
-    streams: usize,
+    options: &Arc<Options>,
 ) -> Result<Choice, EngineError> {
-    if !provider.is_built_in() {
+    if plugin::library(runtime, provider, options).is_none() && !provider.is_built_in() {
         return Err(provider.missing(format!(
             "ONNX Runtime {} at \"{}\" was built without it",
             runtime.version(),
             runtime.path().display()
         )));
     }
-    let supported = provider.precisions();
+    let supported = provider.precisions(options.device.as_deref());
     let precision = match precision {
         Precision::Auto => supported[0],
         asked if supported.contains(&asked) => asked,
@@ -232,62 +318,13 @@ fn check(
     let choice = Choice {
         provider,
         precision,
-        threads,
-        streams,
+        options: options.clone(),
     };
-    Session::check(runtime, &choice).map_err(|err| provider.missing(err.to_string()))?;
-    Ok(choice)
-}
-
-/// Adds the provider to a session's options; registration failures are errors, never a silent
-/// fall back to the CPU.
-#[allow(clippy::result_large_err)] // ort's own type
-pub(super) fn configure(builder: SessionBuilder, choice: &Choice) -> BuilderResult {
-    let threads = match choice.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    // ONNX Runtime's own threads only work between a GPU's nodes, or for the CPU provider. With one
-    // thread a run stays in the caller's.
-    let builder = builder.with_intra_threads(threads.div_ceil(choice.streams))?;
-    let dispatch = match choice.provider {
-        // Never a device that ONNX Runtime would pick by itself.
-        Provider::Auto | Provider::Cpu => {
-            return builder.with_auto_device(AutoDevicePolicy::PreferCPU);
+    match Session::check(runtime, &choice) {
+        Ok(()) => Ok(choice),
+        Err(EngineError::Refused(reason) | EngineError::Run(reason)) => {
+            Err(provider.missing(reason))
         }
-        Provider::OpenVino => openvino(choice.precision, threads, choice.streams),
-        Provider::Cuda => ep::CUDA::default().build(),
-        Provider::TensorRt => ep::TensorRT::default()
-            .with_fp16(choice.precision == Precision::Fp16)
-            .with_bf16(choice.precision == Precision::Bf16)
-            .build(),
-        Provider::NvTensorRtRtx => ep::NVRTX::default().build(),
-        Provider::WebGpu => ep::WebGPU::default().build(),
-        Provider::MiGraphX => ep::MIGraphX::default().build(),
-        Provider::CoreMl => ep::CoreML::default().build(),
-        Provider::Dml => ep::DirectML::default().build(),
-    };
-    builder.with_execution_providers([dispatch.error_on_failure()])
-}
-
-/// OpenVINO on the CPU with the threads divided among the frames in flight, not pinned to cores,
-/// because decoder and encoder need cores as well. The precision is a hint of OpenVINO's own
-/// configuration, which the provider takes as JSON.
-fn openvino(precision: Precision, threads: usize, streams: usize) -> ep::ExecutionProviderDispatch {
-    use ep::ArbitrarilyConfigurableExecutionProvider;
-    let hint = match precision {
-        Precision::Bf16 => "bf16",
-        Precision::Fp16 => "f16",
-        Precision::Fp32 | Precision::Auto => "f32",
-    };
-    let aim = if streams > 1 { "THROUGHPUT" } else { "LATENCY" };
-    let config = format!(
-        r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{hint}","PERFORMANCE_HINT":"{aim}","NUM_STREAMS":"{streams}","ENABLE_CPU_PINNING":"NO"}}}}"#
-    );
-    ep::OpenVINO::default()
-        .with_device_type("CPU")
-        .with_num_threads(threads)
-        .with_arbitrary_config("num_streams", streams.to_string())
-        .with_arbitrary_config("load_config", config)
-        .build()
+        Err(other) => Err(other),
+    }
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use onnx_protobuf::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use ort::AsPointer;
 use ort::session::RunOptions;
-use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
 use parking_lot::Mutex;
 use protobuf::MessageField;
 
+use super::assignment::{self, Assignment};
 use super::gate::Gate;
 use super::noise::normal;
-use super::{Choice, EngineError, Runtime, provider};
+use super::{Choice, EngineError, Runtime, cache, configure};
 use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, MOST_NOISE, ModelError};
 
@@ -72,6 +72,7 @@ pub(super) struct Session {
     session: ort::session::Session,
     /// As many places as runs may be at once.
     pub gate: Arc<Gate>,
+    pub assignment: Assignment,
     inputs: [CString; FIXED],
     output: CString,
     /// Name and length.
@@ -116,9 +117,20 @@ impl Session {
             let _pass = gate.pass();
             load(runtime, graph, choice)?
         };
+        let assignment = assignment::read(&session, choice.provider.onnx_name())?;
+        if assignment.provider == 0 {
+            // OpenVINO does so with a device that is not there.
+            let reason = "it leaves all of the graph to the CPU".to_string();
+            let reason = match &choice.options.device {
+                Some(device) => format!("{reason} with device \"{device}\""),
+                None => reason,
+            };
+            return Err(choice.provider.missing(reason));
+        }
         Ok(Self {
             session,
             gate,
+            assignment,
             inputs: [c(names.frame), c(names.source), c(names.strength)],
             output: c(names.out),
             style: style.map(|len| (c(names.style), len)),
@@ -129,6 +141,11 @@ impl Session {
                 })
                 .collect(),
         })
+    }
+
+    /// Length of the style input; 0 without one.
+    pub fn style_len(&self) -> usize {
+        self.style.as_ref().map_or(0, |(_, len)| *len)
     }
 
     /// Numbers of this seed for the noise inputs; `noise` keeps them for the next frame.
@@ -224,7 +241,10 @@ impl Session {
         let graph = tiny_graph()?;
         let gate = Gate::of(choice);
         let _pass = gate.pass();
-        let mut session = load(runtime, &graph, choice)?;
+        // Not worth a place in the cache.
+        let mut session = configure::builder(runtime, choice, None)?
+            .commit_from_memory(&graph)
+            .map_err(EngineError::refused)?;
         let ones = [1.0_f32; 4];
         let x = TensorRef::from_array_view(([1_usize, 1, 2, 2], &ones[..]))
             .map_err(EngineError::run)?;
@@ -249,18 +269,11 @@ pub fn load(
     graph: &[u8],
     choice: &Choice,
 ) -> Result<ort::session::Session, EngineError> {
-    let builder =
-        ort::session::Session::builder(&runtime.environment).map_err(EngineError::refused)?;
-    let builder = builder
-        .with_optimization_level(GraphOptimizationLevel::All)
-        .map_err(EngineError::refused)?
-        // Spinning threads would take the cores from decoder and encoder between two frames.
-        .with_intra_op_spinning(false)
-        .map_err(EngineError::refused)?;
-    provider::configure(builder, choice)
-        .map_err(EngineError::refused)?
-        .commit_from_memory(graph)
-        .map_err(EngineError::refused)
+    cache::with_folder(cache::place(runtime, choice, graph), |folder| {
+        configure::builder(runtime, choice, folder)?
+            .commit_from_memory(graph)
+            .map_err(EngineError::refused)
+    })
 }
 
 /// `y = x + x` over f32 `[1, 1, 2, 2]`, serialized.

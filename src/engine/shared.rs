@@ -14,6 +14,7 @@ use ort::session::RunOptions;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use super::assignment::Assignment;
 use super::session::{Blueprint, Controls, Noise, Rows, Session};
 use super::{Choice, EngineError, Runtime};
 
@@ -29,7 +30,7 @@ type Place = Arc<Mutex<Weak<Session>>>;
 
 static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::default);
 
-/// An element's hold on a session. As many threads may run it at once as [`Choice::streams`] says;
+/// An element's hold on a session. As many threads may run it at once as [`Options::streams`](super::Options::streams) says;
 /// others wait.
 #[derive(Clone)]
 pub struct Lease(Arc<Held>);
@@ -51,7 +52,7 @@ impl Lease {
     ) -> Result<Self, EngineError> {
         let key = Key {
             graph: Sha256::digest(graph).into(),
-            choice: *choice,
+            choice: choice.clone(),
         };
         let place = {
             let mut sessions = SESSIONS.lock();
@@ -71,6 +72,30 @@ impl Lease {
             cancelled: AtomicBool::new(false),
             noise: Mutex::default(),
         })))
+    }
+
+    /// Where the parts of the graph run.
+    pub fn assignment(&self) -> Assignment {
+        self.0.session.assignment
+    }
+
+    /// Runs the graph on an empty frame, to see that the provider can.
+    pub fn try_run(&self, frame: Rows, out: Rows) -> Result<(), EngineError> {
+        let style = vec![0.0; self.0.session.style_len()];
+        let controls = Controls {
+            strength: 1.0,
+            seed: 0,
+            style: &style,
+        };
+        let source = vec![0; frame.rows * frame.stride];
+        let mut target = vec![0; out.rows * out.stride];
+        self.run(
+            (&source, frame),
+            controls,
+            Instant::now(),
+            (&mut target, out),
+        )?;
+        Ok(())
     }
 
     /// A handle that cancels the runs of this lease.

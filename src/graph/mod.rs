@@ -11,6 +11,7 @@ mod early_pad;
 mod effects;
 mod emit;
 mod format;
+mod half;
 mod ingest;
 mod resample;
 
@@ -52,6 +53,9 @@ pub struct Forms {
     /// Whether a padding that the generator begins with is done on the frame's bytes: saves a
     /// twentieth of the time where the provider is a compiler that orders tensors by itself.
     pub early_pad: bool,
+    /// Whether a float32 generator is converted to float16, because the provider computes in what
+    /// the graph says.
+    pub half: bool,
 }
 
 /// Why no graph could be compiled.
@@ -62,6 +66,10 @@ pub enum GraphError {
         "The model uses operator set {0}, which is too old. Export it with operator set 7 or newer."
     )]
     OldOpset(i64),
+    #[error(
+        "The model cannot be converted to 16-bit floats, because of its operator {0}. Set precision=fp32."
+    )]
+    Half(String),
     #[error(transparent)]
     Model(#[from] ModelError),
 }
@@ -84,6 +92,15 @@ pub fn compile(
     }
     let mut proto = model.open();
     let graph = proto.graph.mut_or_insert_default();
+    let mut signature = signature.clone();
+    if forms.half && signature.input.element == ElementType::F32 {
+        let noise = model.noise().iter().map(|noise| noise.name.clone());
+        let style = model.style().map(|style| style.name.clone());
+        let given: Vec<String> = noise.chain(style).collect();
+        signature.output.element = half::convert(graph, &signature, &given)?;
+        signature.input.element = ElementType::F16;
+    }
+    let signature = &signature;
     let early_pad = match forms.early_pad {
         true => early_pad::take(graph, signature, opset),
         false => None,

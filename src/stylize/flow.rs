@@ -44,8 +44,9 @@ impl Stylize {
                 stream.last = None;
             }
             stream.info = Some(info);
+            this.lookup(stream, &layout)?;
             this.describe(stream);
-            this.lookup(stream, &layout).map(drop)
+            Ok(())
         })
     }
 

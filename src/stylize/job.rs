@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use super::background::Background;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Facts;
 use super::style::Styling;
-use crate::engine::session::{Blueprint, Names};
-use crate::engine::{self, Choice, Lease, Predictor, Provider, Runtime, probe, provider};
+use crate::engine::session::{Blueprint, Names, Rows};
+use crate::engine::{
+    self, Assignment, Candidates, Choice, EngineError, Lease, Predictor, Provider, Runtime, probe,
+};
 use crate::gallery;
 use crate::graph::{self, Blend, Forms, Frame};
 use crate::model::{self, Model, Signature, StyleInput, metadata, modelinfo};
@@ -22,10 +26,18 @@ const KEPT: usize = 3;
 /// A generator that is loaded and understood, and the place where it runs.
 struct Generator {
     runtime: Arc<Runtime>,
-    choice: Choice,
+    place: Mutex<Place>,
     model: Model,
     signature: Signature,
     name: String,
+}
+
+/// Where a generator runs, and where else it could.
+struct Place {
+    choice: Choice,
+    candidates: Candidates,
+    /// Of the graph that was compiled last.
+    assignment: Assignment,
 }
 
 /// A generator with its styles and the sessions compiled so far. Made when the element starts,
@@ -59,14 +71,10 @@ impl Player {
         let (model, facts) = read(file.as_deref(), facts).map_err(Error::of_model(&name))?;
 
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
-        let threads = settings.threads as usize;
-        let choice = provider::choose(
-            &runtime,
-            settings.provider,
-            settings.precision,
-            threads,
-            settings.streams(),
-        )?;
+        let options = settings.options().map_err(Error::ProviderOption)?;
+        let (provider, precision) = (settings.provider, settings.precision);
+        let mut candidates = Candidates::new(runtime.clone(), provider, precision, options);
+        let choice = candidates.advance()?;
         // A user's file is run once even if it says all about itself: what cannot run is refused
         // here, when the element starts, and not in the middle of the stream.
         let facts = if file.is_some() || Signature::needs_probe(&model, &facts) {
@@ -85,7 +93,11 @@ impl Player {
         )?;
         let generator = Generator {
             runtime,
-            choice,
+            place: Mutex::new(Place {
+                choice,
+                candidates,
+                assignment: Assignment::default(),
+            }),
             model,
             signature,
             name,
@@ -153,8 +165,34 @@ impl Player {
 }
 
 impl Generator {
+    /// Compiles for frames of this layout. Where the user left the choice of the provider, one that
+    /// cannot run the graph is passed over for good.
     fn compile(&self, frame: &Frame) -> Result<Lease, Error> {
-        let graph = graph::compile(&self.model, &self.signature, frame, self.forms())
+        loop {
+            let (choice, more) = {
+                let place = self.place.lock();
+                (place.choice.clone(), place.candidates.more())
+            };
+            let error = match self.compile_on(&choice, frame, more) {
+                Ok(lease) => {
+                    self.place.lock().assignment = lease.assignment();
+                    return Ok(lease);
+                }
+                Err(Error::Refused { error, .. } | Error::Engine(error)) if more => error,
+                Err(err) => return Err(err),
+            };
+            let mut place = self.place.lock();
+            // Another thread may have gone on already.
+            if place.choice == choice {
+                place.candidates.pass_over(choice.provider, error);
+                place.choice = place.candidates.advance()?;
+            }
+        }
+    }
+
+    /// On this provider; with `verify` the graph is run once, too.
+    fn compile_on(&self, choice: &Choice, frame: &Frame, verify: bool) -> Result<Lease, Error> {
+        let graph = graph::compile(&self.model, &self.signature, frame, forms(choice))
             .map_err(Error::of_graph(&self.name))?;
         let names = Names {
             frame: graph::FRAME,
@@ -172,28 +210,33 @@ impl Generator {
                 .map(|noise| (noise.name.clone(), noise.shape(width, height)))
                 .collect(),
         };
-        Lease::new(&self.runtime, &graph, &self.choice, &blueprint)
-            .map_err(|err| Error::of_engine(&self.name, err))
-    }
-
-    /// Measured for the CPU providers; see `docs/decisions.md`.
-    fn forms(&self) -> Forms {
-        Forms {
-            blend: match self.choice.provider {
-                Provider::Cpu => Blend::Branch,
-                _ => Blend::Always,
-            },
-            early_pad: self.choice.provider == Provider::OpenVino,
-        }
+        let lease = || -> Result<Lease, EngineError> {
+            let lease = Lease::new(&self.runtime, &graph, choice, &blueprint)?;
+            if verify {
+                let rows = |stride| Rows {
+                    rows: frame.height,
+                    stride,
+                };
+                lease.try_run(rows(frame.stride), rows(frame.out_stride))?;
+            }
+            Ok(lease)
+        };
+        lease().map_err(|err| Error::of_engine(&self.name, err))
     }
 
     fn facts(&self, width: u32, height: u32) -> Facts {
         let picture = self.signature.picture_size(width as usize, height as usize);
+        let place = self.place.lock();
+        let options = &place.choice.options;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Facts {
-            provider: self.choice.provider.nick(),
-            precision: self.choice.precision.nick(),
-            threads: u32::try_from(self.choice.threads).unwrap_or(0),
-            frames_in_flight: u32::try_from(self.choice.streams).unwrap_or(0),
+            provider: place.choice.provider.nick(),
+            precision: place.choice.precision.nick(),
+            device: options.device.clone().unwrap_or_default(),
+            threads: number(options.threads),
+            frames_in_flight: number(options.streams),
+            nodes: number(place.assignment.provider),
+            nodes_on_cpu: number(place.assignment.cpu),
             runtime: self.runtime.version().to_string(),
             model: self.name.clone(),
             signature: self.signature.to_string(),
@@ -203,6 +246,18 @@ impl Generator {
                 u32::try_from(picture.1).unwrap_or(0),
             ),
         }
+    }
+}
+
+/// Measured for the CPU providers; see `docs/decisions.md`.
+fn forms(choice: &Choice) -> Forms {
+    Forms {
+        blend: match choice.provider {
+            Provider::Cpu => Blend::Branch,
+            _ => Blend::Always,
+        },
+        early_pad: choice.provider == Provider::OpenVino,
+        half: choice.wants_half_graph(),
     }
 }
 
@@ -279,14 +334,30 @@ fn read(
 }
 
 impl Facts {
+    /// Provider, device and precision.
+    pub fn place(&self) -> (&str, &str, &str) {
+        (self.provider, &self.device, self.precision)
+    }
+
+    /// Whether a graph has been compiled.
+    pub fn compiled(&self) -> bool {
+        self.nodes + self.nodes_on_cpu > 0
+    }
+
     /// One line for the log.
     pub fn line(&self) -> String {
+        let device = match self.device.as_str() {
+            "" => String::new(),
+            device => format!(" {device}"),
+        };
         format!(
-            "{} on {} in {} (ONNX Runtime {}): {}x{} frames as {}x{} pictures; {}",
+            "{} on {}{device} in {} (ONNX Runtime {}): {} nodes there, {} on the CPU; {}x{} frames as {}x{} pictures; {}",
             self.model,
             self.provider,
             self.precision,
             self.runtime,
+            self.nodes,
+            self.nodes_on_cpu,
             self.frame.0,
             self.frame.1,
             self.picture.0,

@@ -107,6 +107,7 @@ impl Stylize {
                 stats.compiled += 1;
                 stats.compile_time = time;
                 drop(stats);
+                self.describe(stream);
                 self.announce("compiled", |structure| structure.set("time", ns(time)));
                 Ok(Some(session))
             }
@@ -120,14 +121,29 @@ impl Stylize {
         }
     }
 
-    /// Takes the facts about what plays into log and statistics.
+    /// Takes the facts about what plays into the statistics; says on the bus and in the log what is
+    /// new.
     pub(super) fn describe(&self, stream: &Stream) {
         let (Some(player), Some(info)) = (&stream.player, &stream.info) else {
             return;
         };
         let facts = player.facts(info.width(), info.height());
+        let old = std::mem::replace(&mut self.stats.lock().facts, facts.clone());
+        if facts == old || !facts.compiled() {
+            return;
+        }
         gst::info!(CAT, imp = self, "{}", facts.line());
-        self.stats.lock().facts = facts;
+        if facts.place() != old.place() || !old.compiled() {
+            let structure = gst::Structure::builder("stylize-provider")
+                .field("provider", facts.provider)
+                .field("precision", facts.precision)
+                .field("device", &facts.device)
+                .field("nodes", facts.nodes)
+                .field("nodes-on-cpu", facts.nodes_on_cpu)
+                .field("runtime", &facts.runtime)
+                .field("model", &facts.model);
+            self.post_element_message(structure.build());
+        }
     }
 
     /// Says on the bus that a generator is being loaded.
@@ -156,6 +172,10 @@ impl Stylize {
             .field("state", state)
             .build();
         fill(&mut structure);
+        self.post_element_message(structure);
+    }
+
+    fn post_element_message(&self, structure: gst::Structure) {
         let message = gst::message::Element::builder(structure).src(&*self.obj());
         // Fails only without a bus, and then nobody asks.
         let _ = self.obj().post_message(message.build());

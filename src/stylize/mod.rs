@@ -29,10 +29,11 @@ glib::wrapper! {
 
 /// Registers the element with the plugin.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    use crate::engine::{Precision, Provider};
+    use crate::engine::{Optimization, Precision, Provider};
     for enumeration in [
         Provider::static_type(),
         Precision::static_type(),
+        Optimization::static_type(),
         Order::static_type(),
         WhileLoading::static_type(),
         OnError::static_type(),

@@ -44,6 +44,31 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .default_value(settings.threads)
             .mutable_playing()
             .build(),
+        glib::ParamSpecString::builder("device")
+            .nick("Device")
+            .blurb("Device of the execution provider: its number from 0, or the provider's own name for it, such as OpenVINO's \"GPU.1\" (NULL = the provider's first)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("provider-options")
+            .nick("Provider options")
+            .blurb("Options in the execution provider's own words, such as \"options,cudnn_conv_algo_search=HEURISTIC\"")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("provider-library")
+            .nick("Provider library")
+            .blurb("Library that adds the execution provider to ONNX Runtime, or its folder (NULL = built in, else beside ONNX Runtime)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("model-cache-dir")
+            .nick("Model cache directory")
+            .blurb("Folder for the engines that TensorRT, Core ML and OpenVINO on a GPU compile, so that the next start is quick (NULL = nothing is kept)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("optimization-level", settings.optimization)
+            .nick("Optimization level")
+            .blurb("What ONNX Runtime may do to the graph before it runs")
+            .mutable_playing()
+            .build(),
         glib::ParamSpecUInt::builder("frames-in-flight")
             .nick("Frames in flight")
             .blurb("Frames computed at once, with the threads divided among them: more frames per second, but a latency of so many frames (0 = automatic: 1)")
@@ -142,11 +167,16 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
 });
 
 /// Properties for which the generator is loaded anew, in the background while playing.
-const RELOADS: [&str; 8] = [
+const RELOADS: [&str; 13] = [
     "model-file",
     "execution-provider",
     "precision",
     "threads",
+    "device",
+    "provider-options",
+    "provider-library",
+    "model-cache-dir",
+    "optimization-level",
     "style-predictor",
     "input-range",
     "output-range",
@@ -179,6 +209,13 @@ impl Settings {
             }
             "precision" => self.precision = value.get::<Precision>().unwrap_or(self.precision),
             "threads" => self.threads = value.get().unwrap_or(self.threads),
+            "device" => self.device = text(value),
+            "provider-options" => self.provider_options = value.get().unwrap_or_default(),
+            "provider-library" => self.provider_library = text(value).map(PathBuf::from),
+            "model-cache-dir" => self.model_cache_dir = text(value).map(PathBuf::from),
+            "optimization-level" => {
+                self.optimization = value.get().unwrap_or(self.optimization);
+            }
             "frames-in-flight" => {
                 self.frames_in_flight = value.get().unwrap_or(self.frames_in_flight);
             }
@@ -216,6 +253,11 @@ impl Settings {
             "execution-provider" => self.provider.to_value(),
             "precision" => self.precision.to_value(),
             "threads" => self.threads.to_value(),
+            "device" => self.device.to_value(),
+            "provider-options" => self.provider_options.to_value(),
+            "provider-library" => path(&self.provider_library),
+            "model-cache-dir" => path(&self.model_cache_dir),
+            "optimization-level" => self.optimization.to_value(),
             "frames-in-flight" => self.frames_in_flight.to_value(),
             "style" => self.style.style.to_value(),
             "style-a" => self.style.style_a.to_value(),

@@ -22,6 +22,10 @@ pub(super) enum Error {
     )]
     Property { name: &'static str, value: String },
     #[error(
+        "The field {0} of provider-options is neither a string nor a number. Write it as a string."
+    )]
+    ProviderOption(String),
+    #[error(
         "Frames of {width}x{height} cannot be stylized: width and height must be from 16 to 8192 pixels. Put `videoscale ! video/x-raw,width=…,height=…` before stylize."
     )]
     FrameSize { width: i32, height: i32 },
@@ -45,6 +49,9 @@ pub(super) enum Error {
         "The generator takes a style vector. Set style-predictor to the ONNX model that makes it from a painting."
     )]
     NoPredictor,
+    /// The precision that was asked for does not go with the model.
+    #[error("{0}")]
+    Half(GraphError),
     #[error("A frame's memory cannot be used: {0}.")]
     Memory(String),
     #[error("No thread can be started: {0}. Stop other programs, or lower frames-in-flight.")]
@@ -70,6 +77,7 @@ impl Error {
             error @ GraphError::OldOpset(_) => {
                 Self::of_model(file)(ModelError::NotOnnx(error.to_string()))
             }
+            error @ GraphError::Half(_) => Self::Half(error),
         }
     }
 
@@ -120,11 +128,16 @@ impl Error {
                 EngineError::RuntimeNotFound { .. }
                 | EngineError::RuntimeBroken { .. }
                 | EngineError::RuntimeTooOld { .. }
-                | EngineError::ProviderMissing { .. },
+                | EngineError::ProviderMissing { .. }
+                | EngineError::ProviderLibrary { .. },
             ) => message!(LibraryError::Init),
-            Self::Engine(EngineError::RuntimeOther { .. } | EngineError::Precision { .. }) => {
-                message!(LibraryError::Settings)
-            }
+            Self::Engine(
+                EngineError::RuntimeOther { .. }
+                | EngineError::Precision { .. }
+                | EngineError::Device { .. }
+                | EngineError::ProviderOption { .. },
+            )
+            | Self::Half(_) => message!(LibraryError::Settings),
             Self::Refused { .. } | Self::Engine(EngineError::Refused(_)) => {
                 message!(StreamError::WrongType)
             }
@@ -132,6 +145,7 @@ impl Error {
                 message!(StreamError::Failed)
             }
             Self::Property { .. }
+            | Self::ProviderOption(_)
             | Self::Style(_)
             | Self::StyleIsVector
             | Self::StyleIsNamed(_)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use gst::glib;
 
-use crate::engine::{Precision, Provider};
+use crate::engine::{Optimization, Options, Precision, Provider};
 use crate::model::{ChannelOrder, Facts, Range};
 
 /** GstStylizeChannelOrder:
@@ -136,6 +136,13 @@ pub struct Settings {
     pub precision: Precision,
     /// 0 = one per logical CPU.
     pub threads: u32,
+    /// Number or name; `None`: the provider's first.
+    pub device: Option<String>,
+    /// Fields in the provider's own words.
+    pub provider_options: Option<gst::Structure>,
+    pub provider_library: Option<PathBuf>,
+    pub model_cache_dir: Option<PathBuf>,
+    pub optimization: Optimization,
     /// Frames computed at once; 0 = 1.
     pub frames_in_flight: u32,
     pub style: StyleSettings,
@@ -160,6 +167,11 @@ impl Default for Settings {
             provider: Provider::Auto,
             precision: Precision::Auto,
             threads: 0,
+            device: None,
+            provider_options: None,
+            provider_library: None,
+            model_cache_dir: None,
+            optimization: Optimization::default(),
             frames_in_flight: 0,
             style: StyleSettings {
                 style: None,
@@ -198,6 +210,30 @@ impl Settings {
     /// Frames computed at once, at least 1.
     pub fn streams(&self) -> usize {
         (self.frames_in_flight as usize).max(1)
+    }
+
+    /// What is asked of the engine beside provider and precision; `Err` names a field of
+    /// `provider-options` that cannot be written as text.
+    pub fn options(&self) -> Result<Options, String> {
+        let fields = self.provider_options.iter().flat_map(|s| s.iter());
+        let text = |(name, value): (&gst::glib::GStr, &gst::glib::SendValue)| {
+            let text = match value.get::<bool>() {
+                // As providers write it.
+                Ok(flag) => Some(u8::from(flag).to_string()),
+                Err(_) => value.transform::<String>().ok().and_then(|v| v.get().ok()),
+            };
+            let text = text.ok_or_else(|| name.to_string())?;
+            Ok((name.to_string(), text))
+        };
+        Ok(Options {
+            threads: self.threads as usize,
+            streams: self.streams(),
+            device: self.device.clone(),
+            provider_options: fields.map(text).collect::<Result<_, String>>()?,
+            provider_library: self.provider_library.clone(),
+            cache_dir: self.model_cache_dir.clone(),
+            optimization: self.optimization,
+        })
     }
 
     /// The facts about the generator that properties state; `Err` names the property whose range

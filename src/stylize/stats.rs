@@ -67,10 +67,15 @@ impl Window {
 }
 
 /// What runs where; empty strings and zeros before the element has started.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
     pub provider: &'static str,
     pub precision: &'static str,
+    /// As the property says; empty: the provider's first.
+    pub device: String,
+    /// Nodes of the graph that the provider runs, and those that it leaves to the CPU.
+    pub nodes: u32,
+    pub nodes_on_cpu: u32,
     pub threads: u32,
     pub frames_in_flight: u32,
     pub runtime: String,
@@ -121,6 +126,9 @@ impl Stats {
             .field("compile-time", nanoseconds(self.compile_time))
             .field("provider", facts.provider)
             .field("precision", facts.precision)
+            .field("device", &facts.device)
+            .field("nodes", facts.nodes)
+            .field("nodes-on-cpu", facts.nodes_on_cpu)
             .field("threads", facts.threads)
             .field("frames-in-flight", facts.frames_in_flight)
             .field("runtime", &facts.runtime)

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Which provider really got which part of a graph.
+
+use std::ffi::{CStr, c_char};
+use std::ptr;
+
+use ort::AsPointer;
+
+use super::EngineError;
+
+/// How many of a graph's nodes, as they are after ONNX Runtime's optimizations, run where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Assignment {
+    /// On the provider that was asked for.
+    pub provider: usize,
+    /// Left to ONNX Runtime's own kernels on the CPU.
+    pub cpu: usize,
+}
+
+/// Reads how a session's graph was divided; `provider` is ONNX Runtime's name for the one asked for.
+pub(super) fn read(
+    session: &ort::session::Session,
+    provider: &str,
+) -> Result<Assignment, EngineError> {
+    let api = ort::api();
+    // SAFETY: the status is fresh and handed over.
+    let check =
+        |status| unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run);
+    let (mut parts, mut count) = (ptr::null(), 0);
+    // SAFETY: the session is alive, and owns what it hands out; the array has `count` elements.
+    let parts = unsafe {
+        check((api.Session_GetEpGraphAssignmentInfo)(
+            session.ptr(),
+            &raw mut parts,
+            &raw mut count,
+        ))?;
+        elements(parts, count)
+    };
+    let mut assignment = Assignment::default();
+    for part in parts {
+        let mut name: *const c_char = ptr::null();
+        let (mut nodes, mut count) = (ptr::null(), 0);
+        // SAFETY: the part is the session's; names are C strings.
+        let name = unsafe {
+            check((api.EpAssignedSubgraph_GetEpName)(*part, &raw mut name))?;
+            check((api.EpAssignedSubgraph_GetNodes)(
+                *part,
+                &raw mut nodes,
+                &raw mut count,
+            ))?;
+            CStr::from_ptr(name).to_string_lossy()
+        };
+        match name == provider {
+            true => assignment.provider += count,
+            false => assignment.cpu += count,
+        }
+    }
+    Ok(assignment)
+}
+
+/// An array of ONNX Runtime's, which may be null where it is empty.
+///
+/// # Safety
+/// `first` points to `count` elements that outlive what is made of them.
+unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
+    match first.is_null() {
+        true => &[],
+        // SAFETY: the caller's.
+        false => unsafe { std::slice::from_raw_parts(first, count) },
+    }
+}
