@@ -12,11 +12,12 @@ STYLE ?=
 CONTENT ?=
 TRAIN_ARGS ?=
 PROVIDERS ?=
+DOCTOR_ARGS ?=
 
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo test lint bench install uninstall test-training train clean
+.PHONY: help setup build demo test lint bench doctor gpu-check gpu-bundle install uninstall test-training train clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +43,15 @@ lint: setup ## Check formatting and lints
 
 bench: setup ## Measure speed and memory (a few minutes, on a quiet machine)
 	@scripts/bench.sh
+
+doctor: setup ## Try every execution provider that can be found, compare and time it
+	@cargo run --release --quiet --example doctor -- $(DOCTOR_ARGS)
+
+gpu-check: setup ## The GPU's providers on every shipped generator: correctness, and fps from 512x512 to 4K
+	@scripts/gpu-check.sh
+
+gpu-bundle: setup ## Pack what gpu-check needs for a machine without network, Rust and GStreamer: gpu-bundle/
+	@scripts/gpu-check.sh --bundle gpu-bundle
 
 install: build ## Install plugin, ONNX Runtime and models for this user
 	@scripts/install.sh

@@ -4,6 +4,7 @@
 //! Nothing here runs when the plugin is registered, because GStreamer's registry scanner does that
 //! in a helper process: the library is loaded when the first element starts.
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -221,17 +222,21 @@ fn load_file(path: &Path) -> Result<Runtime, EngineError> {
     Ok(Runtime {
         environment,
         path: path.into(),
-        version: library_version(),
+        version: library_version(path).unwrap_or_else(|| "unknown".into()),
     })
 }
 
-/// "1.24.1" from the loaded library's API base.
-fn library_version() -> String {
-    // `ort::info()` reads "ORT Build Info: git-branch=rel-1.24.1, …"; releases all carry it.
-    ort::info()
-        .split(['=', ',', ' '])
-        .find_map(|word| word.strip_prefix("rel-"))
-        .map_or_else(|| "unknown".into(), str::to_string)
+/// "1.24.1" from the library itself, which is loaded already. ort reads it but does not tell, and
+/// the text of `ort::info()` has it in some builds only.
+fn library_version(path: &Path) -> Option<String> {
+    type Base = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
+    // SAFETY: ONNX Runtime has this function, and both hand out memory that is never freed.
+    unsafe {
+        let library = libloading::Library::new(path).ok()?;
+        let base = library.get::<Base>(b"OrtGetApiBase").ok()?;
+        let version = ((*base()).GetVersionString)();
+        Some(CStr::from_ptr(version).to_string_lossy().into_owned())
+    }
 }
 
 /// ONNX Runtime formats every line that its level lets through, so ask only for what is shown.

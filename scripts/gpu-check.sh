@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MPL-2.0
+# gpu-check.sh: tries the GPU's execution providers on every shipped generator, in every precision,
+#   against the CPU provider, and times them from 512x512 to 3840x2160. Ends with 1 if one differs.
+# gpu-check.sh --bundle FOLDER: packs that for a machine with nothing but a GPU and its driver: the
+#   program, GStreamer's libraries, the models, run.sh, and the ONNX Runtime libraries that
+#   `make setup PROVIDERS=...` fetched, in pieces of at most 60 MB (runtimes.tar.xz.*).
+# There: ./run.sh, after unpacking the pieces: cat runtimes.tar.xz.* | tar -xJ
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+cd "$root"
+
+providers=(cuda tensorrt nv-tensorrt-rtx webgpu)
+sizes=(512x512 1280x720 1920x1080 3840x2160)
+options=(--seconds 2)
+for provider in "${providers[@]}"; do options+=(--provider "$provider"); done
+for size in "${sizes[@]}"; do options+=(--size "$size"); done
+
+cargo build --release --quiet --example doctor
+doctor=target/release/examples/doctor
+
+if [ "${1:-}" != --bundle ]; then
+    for model in models/*.onnx; do options+=(--model "$model"); done
+    # Libraries that other libraries of the same folder ask for.
+    export LD_LIBRARY_PATH=$deps/cuda:$deps/nv-tensorrt-rtx${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    exec "$doctor" --folder "$deps" "${options[@]}"
+fi
+
+target=${2:?give a folder}
+rm -rf "$target"
+mkdir -p "$target/lib" "$target/plugins" "$target/models"
+cp "$doctor" "$target/"
+strip "$target/doctor"
+cp models/*.onnx "$target/models/"
+plugins=$(pkg-config --variable=pluginsdir gstreamer-1.0)
+cp "$plugins"/libgst{coreelements,app}.so "$target/plugins/"
+# All but the C library and the loader, which belong to the machine.
+ldd "$doctor" "$target"/plugins/*.so | awk '/=> \// {print $3}' | sort -u |
+    grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*)\.so' |
+    xargs -I{} cp -L {} "$target/lib/"
+cat >"$target/run.sh" <<SCRIPT
+#!/usr/bin/env bash
+# Tries the GPU's execution providers; see scripts/gpu-check.sh. More options go to the program.
+cd "\$(dirname "\$0")"
+models=()
+for model in models/*.onnx; do models+=(--model "\$model"); done
+folders=(lib \$(ls -d runtimes/* 2>/dev/null))
+export LD_LIBRARY_PATH=\$(IFS=:; echo "\${folders[*]/#/\$PWD/}")\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
+export GST_PLUGIN_SYSTEM_PATH_1_0=\$PWD/plugins GST_REGISTRY=\$PWD/registry GST_REGISTRY_FORK=no
+exec ./doctor --folder runtimes ${options[*]} "\${models[@]}" "\$@"
+SCRIPT
+chmod +x "$target/run.sh"
+packed=()
+for runtime in cuda webgpu nv-tensorrt-rtx webgpu-plugin; do
+    [ -d "$deps/$runtime" ] && packed+=("runtimes/$runtime")
+done
+((${#packed[@]})) || die "no GPU's libraries in .deps: make setup PROVIDERS=\"webgpu cuda\" first."
+tar -C "$root" --transform 's,^\.deps,runtimes,' -cf - "${packed[@]/#runtimes/.deps}" |
+    xz -T0 -1 | split -b 60M - "$target/runtimes.tar.xz."
+du -sh "$target"
