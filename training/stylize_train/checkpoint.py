@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,35 @@ import torch
 from .errors import UserError
 from .files import write_whole
 
+HELD = {"config", "step", "generator", "average", "optimizer", "photos", "recent"}
+"""What every checkpoint holds; some hold more."""
+
 
 def write_checkpoint(path: Path, state: dict[str, object]) -> None:
     """Write a state; if that fails, the last checkpoint stays as it was."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    kept = "; the last checkpoint is intact, so set that right and continue with --resume"
-    write_whole(path, buffer.getvalue(), kept if path.exists() else "")
+    write_whole(path, buffer.getvalue(), intact(path))
+
+
+def intact(path: Path) -> str:
+    """What to say where something else cannot be written, if there is a checkpoint."""
+    advice = "; the last checkpoint is intact, so set that right and continue with --resume"
+    return advice if path.exists() else ""
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU (``weights_only``: data, never code)."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"the checkpoint {path} does not exist.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError):
-        raise UserError(f"{path} is not a checkpoint of this program.") from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from None
+    except Exception:  # whatever a damaged file makes of the unpickler
+        state = None
+    if not isinstance(state, dict) or not state.keys() >= HELD:
+        raise UserError(
+            f"{path} is not a checkpoint of this program, or damaged; give another, or train anew."
+        )
+    return state

@@ -12,12 +12,14 @@ from pathlib import Path
 import torch
 
 from . import __version__, compare, evaluate, extend, gatys, loss_options
+from .arguments import Parser, add_machine_arguments, seed, separated, use_machine
 from .card import write_card
 from .checkpoint import read_checkpoint
-from .data import read_image
 from .errors import UserError
 from .export import About, export
+from .files import refuse_folder
 from .generators import GENERATORS, TASKS
+from .loss_options import read_style
 from .norms import NORMS
 from .render import add_mix_argument, stylize
 from .train import Config, Result, Trainer, run
@@ -40,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"stylize-train: {error}", file=sys.stderr)
         return 1
+    except torch.OutOfMemoryError:
+        advice = "use a smaller --batch, --crop, --size or --style-size, or --device cpu"
+        print(f"stylize-train: the GPU has too little memory; {advice}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stylize-train: interrupted.", file=sys.stderr)
         return 130
@@ -48,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    top = argparse.ArgumentParser(prog="stylize-train", description=__doc__.splitlines()[0])
+    top = Parser(prog="stylize-train", description=__doc__.splitlines()[0])
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _train_options(commands.add_parser("train", help="train a generator and export it"))
@@ -64,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("source", type=Path)
     p.add_argument("target", type=Path)
     p.add_argument("--size", type=int, help="resize to this longer side first, pixels")
-    p.add_argument("--seed", type=int, default=0, help="of the noise, if the model takes any")
+    p.add_argument("--seed", type=seed, default=0, help="of the noise, if the model takes any")
     add_mix_argument(p)
     p.set_defaults(run=_stylize)
     evaluate.add_command(commands)
@@ -88,7 +94,7 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--exclude", action="append", default=[], help="photo name pattern to leave out")
     p.add_argument("--generator", default=d.generator, choices=sorted(GENERATORS))
     p.add_argument("--width", type=int, help="channels: lite, residual 32, pyramid 8")
-    p.add_argument("--dilations", type=_integers, help="lite: one block for each; 1,2,4")
+    p.add_argument("--dilations", type=separated(int), help="lite: one block for each; 1,2,4")
     p.add_argument("--blocks", type=int, help="residual: number of blocks; 5")
     p.add_argument("--levels", type=int, help="pyramid: number of scales; 6")
     p.add_argument("--norm", choices=sorted(NORMS), help="normalization; instance")
@@ -107,10 +113,9 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--schedule", default=d.schedule, choices=("linear", "cosine"))
     p.add_argument("--ema", type=float, default=d.ema, help="decay of averaged weights; 0: none")
     p.add_argument("--noise", type=float, default=d.noise, help="grain on the input, 0..1")
-    p.add_argument("--seed", type=int, default=d.seed)
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    p.add_argument("--seed", type=seed, default=d.seed)
+    add_machine_arguments(p)
     p.add_argument("--compile", action="store_true", help="torch.compile; pays on a GPU")
-    p.add_argument("--threads", type=int, help="CPU threads; the same number, the same result")
     p.add_argument("--checkpoint-dir", type=Path, help="default: MODEL.onnx with .run at the end")
     p.add_argument("--checkpoint-every", type=float, default=60.0, help="seconds")
     p.add_argument("--resume", action="store_true", help="continue from the checkpoint")
@@ -125,10 +130,6 @@ def _about_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--title", default="", help="title of the painting")
     p.add_argument("--artist", default="")
     p.add_argument("--license", default="MPL-2.0", help="licence of the model")
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
 
 
 def _about(args: argparse.Namespace, config: Config) -> About:
@@ -161,8 +162,7 @@ def command_line(args: argparse.Namespace) -> str:
 
 
 def _train(args: argparse.Namespace) -> None:
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    args.device = use_machine(args)
     if not args.styles or args.norm == "conditional":
         return _train_one(args)
     names = [Path(style).stem for style in args.styles]
@@ -171,8 +171,8 @@ def _train(args: argparse.Namespace) -> None:
         raise UserError(f"two paintings are called {twice.pop()}; rename one of them.")
     if args.name or args.title:
         raise UserError("--name and --title are for one painting; leave them out with --styles.")
-    for style in args.styles:
-        read_image(Path(style))  # A bad one is to be refused now, not after a night.
+    for style in args.styles:  # A bad one is to be refused now, not after a night.
+        read_style(Path(style), args.style_size)
     for style, name in zip(args.styles, names, strict=True):
         out = args.out / f"{name}.onnx"
         if args.resume and out.exists() and out.with_suffix(".md").exists():
@@ -184,9 +184,6 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _train_one(args: argparse.Namespace) -> None:
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     conditional = args.norm == "conditional"
     config = Config(
         style="" if conditional else args.style,
@@ -208,7 +205,8 @@ def _train_one(args: argparse.Namespace) -> None:
         seed=args.seed,
         **vars(loss_options.from_arguments(args)),
     )
-    trainer = Trainer(config, device=device)
+    refuse_folder(args.out)
+    trainer = Trainer(config, device=args.device)
     if args.start_from:
         trainer.start_from(args.start_from)
     folder = args.checkpoint_dir or args.out.with_name(args.out.name + ".run")

@@ -12,9 +12,9 @@ from pathlib import Path
 from .cost import frame_times, macs_per_pixel, parameter_count, read_model
 from .data import read_image
 from .errors import UserError
-from .evaluate import add_photo_arguments, choose_photos, evaluate, load_measures
+from .evaluate import add_photo_arguments, evaluate, load_measures, read_photos
 from .files import write_whole
-from .render import Model, write_image
+from .render import Model, picture_format, write_image
 from .sheet import contact_sheet
 
 SIZES = ((512, 512), (720, 1280))
@@ -101,8 +101,10 @@ def _run(args: argparse.Namespace) -> None:
     paths, mixes = zip(*map(split_style, args.models), strict=True)
     models = [Model(path, mix=mix) for path, mix in zip(paths, mixes, strict=True)]
     names = [f"{p.stem} {mix}" if mix else p.stem for p, mix in zip(paths, mixes, strict=True)]
-    photos = [read_image(path) for path in choose_photos(args.content, args.only)]
+    if args.sheet:
+        picture_format(args.sheet)
     loss, judge = load_measures(args)
+    photos = read_photos(args.content, args.only, loss.least_side)
     rows: list[Row] = []
     timed = times(models, args.runs)
     for name, path, model, taken in zip(names, paths, models, timed, strict=True):

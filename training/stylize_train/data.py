@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,18 +23,26 @@ LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of R, G, B in BT.709 luma."""
 
 
-def read_image(path: Path, long_side: int | None = None, short_side: int | None = None) -> Tensor:
+def read_image(
+    path: Path, long_side: int | None = None, short_side: int | None = None, least: int = 1
+) -> Tensor:
     """Read a picture as uint8 [3, H, W], RGB, upright.
 
-    ``long_side`` resizes to that longer side; ``short_side`` only shrinks. Both in pixels.
+    ``long_side`` resizes to that longer side; ``short_side`` only shrinks. A picture whose
+    shorter side is below ``least`` as it comes is refused. All in pixels.
     """
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+    except Exception:  # decoders raise whatever a damaged file makes them stumble over
         raise UserError(f"{path} is not a picture that can be read.") from None
+    if min(image.size) < least:
+        raise UserError(
+            f"{path} is {image.width} x {image.height} pixels, and its shorter side must be at "
+            f"least {least}: take a larger picture."
+        )
     factor = 1.0
     if long_side is not None:
         factor = long_side / max(image.size)

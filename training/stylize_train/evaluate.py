@@ -13,12 +13,15 @@ from torch import Tensor
 
 from . import judge as judging
 from . import loss_options
-from .data import list_photos, read_image
+from .data import list_photos, read_pictures
 from .errors import UserError
 from .judge import Judge
 from .losses import PerceptualLoss, total_variation
 from .render import Model, add_mix_argument
 from .temporal import temporal_error
+
+LEAST_SIDE = 32
+"""Pixels of a photo that every measurement can do with; the judge's deepest layer wants most."""
 
 Render = Callable[[Tensor], Tensor]
 """uint8 [3, H, W] to float32 [3, H, W] in 0..1: an exported model, or anything like one."""
@@ -83,6 +86,22 @@ def choose_photos(folder: Path, only: str) -> list[Path]:
     return photos
 
 
+def read_photos(folder: Path, only: str, least: int) -> list[Tensor]:
+    """The pictures among ``choose_photos``, uint8 [3, H, W]; ``least`` pixels are needed a side."""
+    least = max(LEAST_SIDE, least)
+    photos = []
+    for path, photo in read_pictures(choose_photos(folder, only)):
+        if min(photo.shape[1:]) < least:
+            raise UserError(
+                f"{path} is {photo.shape[2]} x {photo.shape[1]} pixels, and its shorter side must "
+                f"be at least {least}: leave it out with --only."
+            )
+        photos.append(photo)
+    if not photos:
+        raise UserError(f"no file in {folder} that matches '{only}' is a picture.")
+    return photos
+
+
 def add_photo_arguments(p: argparse.ArgumentParser) -> None:
     """What a model is measured on, with the loss and the judge that measure it."""
     p.add_argument("--style", type=Path, required=True, help="the painting")
@@ -114,10 +133,9 @@ def load_measures(args: argparse.Namespace) -> tuple[PerceptualLoss, Judge | Non
 
 def _run(args: argparse.Namespace) -> None:
     model = Model(args.model, mix=args.mix)
-    photos = choose_photos(args.content, args.only)
     loss, judge = load_measures(args)
-    pictures = [read_image(path) for path in photos]
-    numbers = {"photos": len(photos), **evaluate(model, loss, pictures, judge)}
+    photos = read_photos(args.content, args.only, loss.least_side)
+    numbers = {"photos": len(photos), **evaluate(model, loss, photos, judge)}
     if args.temporal:
-        numbers |= temporal_error(model, pictures)
+        numbers |= temporal_error(model, photos)
     print(json.dumps(numbers, indent=2))

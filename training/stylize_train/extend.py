@@ -15,10 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .arguments import add_machine_arguments, use_machine
 from .card import write_card
 from .checkpoint import read_checkpoint
 from .errors import UserError
 from .export import About, export
+from .files import refuse_folder
 from .generators import Generator
 from .norms import ConditionalNorm
 from .train import Config, Trainer, run
@@ -34,7 +36,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     p.add_argument("--vgg", help="VGG weights (.safetensors); default: torchvision's")
     p.add_argument("--steps", type=int, default=500)
     p.add_argument("--lr", type=float, default=5e-3, help="Adam's rate at the start")
-    p.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
+    add_machine_arguments(p)
     p.add_argument("--checkpoint-dir", type=Path, help="default: MODEL.onnx with .run at the end")
     p.add_argument("--checkpoint-every", type=float, default=60.0, help="seconds")
     p.add_argument("--resume", action="store_true", help="continue from the new checkpoint")
@@ -64,10 +66,12 @@ def grow(generator: Generator, weights: dict[str, Tensor]) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    device = use_machine(args)
+    refuse_folder(args.out)
     state = read_checkpoint(args.checkpoint)
     changes = {"content": args.content, "steps": args.steps, "lr": args.lr, "vgg": args.vgg}
     config = extended(Config.restored(state["config"]), args.painting, **changes)
-    trainer = Trainer(config, device=args.device)
+    trainer = Trainer(config, device=device)
     grow(trainer.generator, state["average"] or state["generator"])
     if trainer.average is not None:
         trainer.average.load_state_dict(trainer.generator.state_dict())

@@ -31,13 +31,19 @@ def write_whole(path: Path, data: bytes, advice: str = "") -> None:
         raise UserError(_failed(path, error, advice)) from None
 
 
-def append_json(path: Path, value: Mapping[str, object]) -> None:
-    """Add one line to a log."""
+def refuse_folder(path: Path) -> None:
+    """Refuse a folder where a file is to be written in the end, before the work for it begins."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file's name, such as {path / 'model.onnx'}.")
+
+
+def append_json(path: Path, value: Mapping[str, object], advice: str = "") -> None:
+    """Add one line to a log; ``advice`` is that of ``write_whole``."""
     try:
         with path.open("a") as file:
             file.write(json.dumps(value) + "\n")
     except OSError as error:
-        raise UserError(_failed(path, error)) from None
+        raise UserError(_failed(path, error, advice)) from None
 
 
 def _failed(path: Path, error: OSError, advice: str = "") -> str:

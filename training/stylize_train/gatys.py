@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +20,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import loss_options
+from .arguments import add_machine_arguments, seed, use_machine
 from .data import read_image
 from .errors import UserError
 from .files import append_json, write_whole
-from .loss_options import Layers, LossOptions, choose_layers, load_loss, load_network, read_style
-from .losses import gram
-from .render import save_image
+from .loss_options import (
+    Layers,
+    LossOptions,
+    choose_layers,
+    load_loss,
+    load_network,
+    read_style,
+    refuse_negative,
+)
+from .losses import gram, refuse_small
+from .render import picture_format, save_image
 from .vgg import Vgg
 
 PAPER_LAYERS = Layers(("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"), "conv4_2")
@@ -32,11 +42,14 @@ OPTIMIZERS = ("lbfgs", "adam")
 STARTS = ("content", "noise")
 RANGE_WEIGHT = 100.0
 LEAST_SIDE = 32
-"""Pixels; less would vanish in the pooling of the deepest layers."""
+"""Pixels; with less there is nothing to see, whatever the loss can do with."""
 
 
 class ImageLoss(Protocol):
     """What is minimised: ``PerceptualLoss``, or ``PaperLoss`` as the paper prints it."""
+
+    least_side: int
+    """Of a picture's height and width, in pixels."""
 
     def content_target(self, photo: Tensor) -> Tensor:
         """What the content term compares with; [1, 3, H, W] in 0..1 to features."""
@@ -72,6 +85,8 @@ class PaperLoss:
         self.layers = layers
         self.style_weight = style_weight
         self.content_weight = content_weight
+        self.least_side = vgg.stride
+        refuse_small(style, self.least_side)
         with torch.no_grad():
             self.targets = {name: gram(f) for name, f in vgg(style, layers.style).items()}
 
@@ -177,7 +192,10 @@ class Gatys:
         """The losses of the picture as it is."""
         self._evaluate()
         if not torch.isfinite(self._terms["total"]):
-            raise UserError(f"the loss is not finite at iteration {self.iteration}.")
+            raise UserError(
+                f"the loss is not finite at iteration {self.iteration}; "
+                "try smaller weights, or --optimizer adam with a smaller --lr."
+            )
         return Progress(
             self.iteration,
             self.evaluations,
@@ -235,7 +253,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     p.add_argument("--optimizer", default="lbfgs", choices=OPTIMIZERS)
     p.add_argument("--lr", type=float, default=0.02, help="Adam's rate")
     p.add_argument("--init", default="content", choices=STARTS, help="what to start with")
-    p.add_argument("--seed", type=int, default=1, help="of the noise")
+    p.add_argument("--seed", type=seed, default=1, help="of the noise")
     p.add_argument("--save-every", type=int, default=0, metavar="N", help="intermediate pictures")
     p.add_argument(
         "--paper",
@@ -246,31 +264,30 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="the paper's absolute losses, style weighted RATIO (1000) times the content, "
         "in place of the relative ones and their weights",
     )
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
-    p.add_argument("--threads", type=int, help="CPU threads")
+    add_machine_arguments(p)
     loss_options.add_arguments(p)
     p.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.steps < 1 or args.save_every < 0 or args.lr <= 0:
+    if args.steps < 1 or args.save_every < 0 or not 0 < args.lr < math.inf:
         raise UserError("--steps must be at least 1, --save-every not negative, --lr above 0.")
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    if args.paper is not None:
+        refuse_negative(paper=args.paper)
+    picture_format(args.out)
+    device = use_machine(args)
     photo = read_image(args.content, long_side=args.size)[None].float().div(255)
-    if min(photo.shape[2:]) < LEAST_SIDE:
-        raise UserError(
-            f"--size {args.size} makes the photo {photo.shape[3]} x {photo.shape[2]} pixels; "
-            f"its shorter side must be at least {LEAST_SIDE}."
-        )
     options = loss_options.from_arguments(args)
     if args.paper is None:
         loss: ImageLoss = load_loss(options, args.style, device)
     else:
         loss = paper_loss(options, args.style, args.paper, device)
+    least = max(LEAST_SIDE, loss.least_side)
+    if min(photo.shape[2:]) < least:
+        raise UserError(
+            f"--size {args.size} makes the photo {photo.shape[3]} x {photo.shape[2]} pixels; "
+            f"its shorter side must be at least {least}."
+        )
     gatys = Gatys(
         loss,
         photo.to(device),

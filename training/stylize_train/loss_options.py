@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from . import vgg
+from .arguments import separated
 from .data import read_image
 from .errors import UserError
 from .losses import (
@@ -39,7 +41,18 @@ DEFAULT_LAYERS = {
 }
 """Layers on each network: blocks 1 to 3, the image pyramid does the rest."""
 
+LEAST_PAINTING = 64
+"""Pixels of a painting's shorter side; enlarging a smaller one makes no strokes, only a blur."""
+
 log = logging.getLogger(__name__)
+
+
+def refuse_negative(**options: float) -> None:
+    """Refuse options that are below 0, or no finite number."""
+    for name, value in options.items():
+        if not 0 <= value < math.inf:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option} is {value:g} and must be a number from 0 up.")
 
 
 @dataclass(kw_only=True)
@@ -65,7 +78,13 @@ class LossOptions:
         """Refuse values that cannot work."""
         if self.style_size < 32:
             raise UserError("--style-size must be at least 32.")
-        if not self.scales or min(self.scales) < 0 or sum(self.scales) <= 0:
+        refuse_negative(
+            style_weight=self.style_weight,
+            content_weight=self.content_weight,
+            tv=self.tv,
+            lattice=self.lattice,
+        )
+        if not all(0 <= w < math.inf for w in self.scales) or not any(self.scales):
             raise UserError("--scales needs weights that are not negative and not all zero.")
 
     def weights(self) -> Weights:
@@ -110,7 +129,7 @@ def load_network(options: LossOptions, defaults: Layers | None = None) -> vgg.Vg
 
 def read_style(path: Path, size: int) -> Tensor:
     """A painting at its stroke-setting size: [1, 3, H, W], RGB in 0..1, longer side ``size``."""
-    return read_image(path, long_side=size)[None].float().div(255)
+    return read_image(path, long_side=size, least=LEAST_PAINTING)[None].float().div(255)
 
 
 def perceptual_loss(
@@ -156,7 +175,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     """All options of the loss, as ``from_arguments`` reads them."""
     d = LossOptions()
     add_network_arguments(p)
-    p.add_argument("--style-layers", type=_separated(str), metavar="LAYER,...")
+    p.add_argument("--style-layers", type=separated(str), metavar="LAYER,...")
     p.add_argument("--content-layer", metavar="LAYER")
     p.add_argument("--style-statistics", default=d.style_statistics, choices=sorted(STATISTICS))
     p.add_argument("--content-term", default=d.content_term, choices=sorted(CONTENT_TERMS))
@@ -168,18 +187,10 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--tv", type=float, default=d.tv, help="weight of smoothness")
     p.add_argument("--lattice", type=float, default=d.lattice, help="weight against fixed patterns")
     p.add_argument(
-        "--scales", type=_separated(float), default=d.scales, help="style weight at 1, 1/2, ..."
+        "--scales", type=separated(float), default=d.scales, help="style weight at 1, 1/2, ..."
     )
 
 
 def from_arguments(args: argparse.Namespace) -> LossOptions:
     """The options among parsed arguments."""
     return LossOptions(**{f.name: getattr(args, f.name) for f in fields(LossOptions)})
-
-
-def _separated(kind: Callable[[str], object]) -> Callable[[str], tuple[object, ...]]:
-    def values(text: str) -> tuple[object, ...]:
-        return tuple(kind(part) for part in text.split(","))
-
-    values.__name__ = f"comma-separated {kind.__name__}"
-    return values

@@ -120,6 +120,16 @@ def lattice(image: Tensor, period: int = 4, window: int = 32) -> Tensor:
     return (phases - phases.mean((3, 5), keepdim=True)).square().mean()
 
 
+def refuse_small(painting: Tensor, least: int) -> None:
+    """Refuse a painting [1, 3, H, W] of which the coarsest features would have no pixel."""
+    if min(painting.shape[2:]) < least:
+        raise UserError(
+            f"the painting is {painting.shape[3]} x {painting.shape[2]} pixels, and this "
+            f"loss needs at least {least}: use a larger --style-size, shallower layers or "
+            "fewer --scales."
+        )
+
+
 STATISTICS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
     "gram": (gram,),
     "mean-std": (mean_std,),
@@ -150,7 +160,7 @@ class PerceptualLoss:
     The style term is the mean over layers of the relative error of Gram matrices (or
     means and deviations), averaged over the pyramid with the weights ``scales``; a value
     of 1 is what features of zero would get. With a VGG cut after block 3 the pyramid
-    restores the scale that deeper layers see.
+    restores the scale that deeper layers see. Pictures need ``least_side`` pixels.
 
     Args:
         vgg: the loss network.
@@ -192,13 +202,9 @@ class PerceptualLoss:
         self.content_error = CONTENT_TERMS[content_term]
         total = sum(weights.scales)
         self.scale_weights = tuple(w / total for w in weights.scales)
-        least = vgg.stride * 2 ** (len(weights.scales) - 1)
+        self.least_side = vgg.stride * 2 ** (len(weights.scales) - 1)
         for painting in paintings:
-            if min(painting.shape[2:]) < least:
-                raise UserError(
-                    f"the painting is {painting.shape[3]} x {painting.shape[2]} pixels, and this "
-                    f"loss needs at least {least}: use a larger --style-size or fewer --scales."
-                )
+            refuse_small(painting, self.least_side)
         self.paintings = len(paintings)
         targets, traces = zip(*map(self._target, paintings), strict=True)
         # For each level and layer its statistics, the paintings along the first dimension.

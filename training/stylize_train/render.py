@@ -93,13 +93,20 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(levels.contiguous().numpy())
 
 
-def write_image(path: Path, image: Image.Image) -> None:
-    """Write whole or not at all; the ending decides the format."""
+def picture_format(path: Path) -> str:
+    """The format that a picture's ending decides, in Pillow's words; refuses other endings."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
-        raise UserError(f"cannot write {path}: no picture format ends in '{path.suffix}'.")
+        raise UserError(
+            f"cannot write {path}: no picture format ends in '{path.suffix}'; .png is one."
+        )
+    return kind
+
+
+def write_image(path: Path, image: Image.Image) -> None:
+    """Write whole or not at all; the ending decides the format."""
     encoded = io.BytesIO()
-    image.save(encoded, kind)
+    image.save(encoded, picture_format(path))
     write_whole(path, encoded.getvalue())
 
 

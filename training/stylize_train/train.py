@@ -19,13 +19,19 @@ from torch.nn.functional import one_hot
 from tqdm import tqdm
 
 from . import temporal, vgg
-from .checkpoint import read_checkpoint, write_checkpoint
+from .checkpoint import intact, read_checkpoint, write_checkpoint
 from .data import Blank, Photos, Source, fork
 from .diversity import entropy
 from .errors import UserError
 from .files import append_json, write_whole
 from .generators import Generator, create
-from .loss_options import LossOptions, load_network, perceptual_loss, read_style
+from .loss_options import (
+    LossOptions,
+    load_network,
+    perceptual_loss,
+    read_style,
+    refuse_negative,
+)
 from .norms import ConditionalNorm
 from .styles import style_names, turns
 
@@ -104,12 +110,11 @@ class Config(LossOptions):
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise UserError(f"--{name.replace('_', '-')} must be at least {minimum}.")
-        if self.lr <= 0:
-            raise UserError("--lr must be above 0.")
+        if not 0 < self.lr < math.inf:
+            raise UserError(f"--lr is {self.lr:g} and must be above 0.")
         if not 0 <= self.ema < 1:
             raise UserError("--ema must be at least 0 and below 1.")
-        if self.diversity < 0 or self.temporal < 0:
-            raise UserError("--diversity and --temporal must not be negative.")
+        refuse_negative(noise=self.noise, diversity=self.diversity, temporal=self.temporal)
         if self.diversity and (self.batch < 2 or not self.generator_options.get("noise_channels")):
             raise UserError(
                 "--diversity compares outputs for different noise: it needs --noise-channels "
@@ -184,6 +189,11 @@ class Trainer:
             raise UserError(
                 f"--crop is {config.crop} and must be a multiple of "
                 f"{self.generator.size_multiple} and at least {self.generator.minimum_size}."
+            )
+        if config.crop < self.loss.least_side:
+            raise UserError(
+                f"--crop is {config.crop}, and this loss needs at least {self.loss.least_side}: "
+                "use a larger one, shallower layers or fewer --scales."
             )
         if self.device.type == "cuda":  # On a CPU it gains nothing.
             self.generator.to(memory_format=torch.channels_last)
@@ -318,6 +328,13 @@ class Trainer:
         """The network to export: the average if there is one."""
         return self.average or self.generator
 
+    def refuse_broken(self) -> None:
+        """Refuse weights of which the last step left no numbers: no checkpoint should hold them."""
+        if not all(p.isfinite().all() for p in self.generator.parameters()):
+            raise UserError(
+                f"the weights are not finite after step {self.step}; try a smaller --lr."
+            )
+
     def state(self) -> dict[str, object]:
         """All that the next step depends on."""
         return {
@@ -332,14 +349,18 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, object]) -> None:
-        """Take up a state; refuses that of a different network."""
+        """Take up a state; refuses that of a different run, but for a run of other ``steps``."""
         try:
             self.generator.load_state_dict(state["generator"])  # type: ignore[arg-type]
             if self.average is not None and state["average"] is not None:
                 self.average.load_state_dict(state["average"])  # type: ignore[arg-type]
             self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
         except (RuntimeError, ValueError, KeyError):
-            raise UserError("the checkpoint is of a different generator than asked for.") from None
+            raise UserError(
+                "the checkpoint is of a different generator than asked for; "
+                "give the options that it was made with, or leave out --resume."
+            ) from None
+        self._refuse_other(state["config"])  # type: ignore[arg-type]
         random: Tensor = state["photos"]  # type: ignore[assignment]
         self.photos.random.set_state(random)
         self.step = state["step"]  # type: ignore[assignment]
@@ -347,6 +368,28 @@ class Trainer:
         stored: list[list[float]] = state.get("recent_styles", [])  # type: ignore[assignment]
         for recent, values in zip(self.recent_styles, stored, strict=False):
             recent.extend(values)
+
+    def _refuse_other(self, stored: dict[str, Any]) -> None:
+        """Refuse the configuration of a run that would have ended with other weights.
+
+        Files may have moved, but a painting keeps its name. A version that did not know an
+        option worked as its default does.
+        """
+        was, now = (
+            {
+                **asdict(config),
+                "generator_options": config.new_generator().options(),
+                "paintings": [Path(painting).name for painting in config.paintings],
+            }
+            for config in (Config.restored(stored), self.config)
+        )
+        free = {"steps", "style", "styles", "content", "vgg", "compile"}
+        for name in now:
+            if name not in free and was[name] != now[name]:
+                raise UserError(
+                    f"the checkpoint is of a run with {name.replace('_', ' ')} {was[name]} instead "
+                    f"of {now[name]}: ask for that, or take its weights with --start-from."
+                )
 
     def start_from(self, path: Path) -> None:
         """Take only the weights of a checkpoint: fine-tuning with other settings."""
@@ -423,9 +466,10 @@ def run(
                 line = {"step": trainer.step, **trainer.mean_losses(), "images_per_s": rate}
                 if config.conditional:
                     line["styles"] = trainer.style_losses()
-                append_json(log, line)
+                append_json(log, line, intact(checkpoint) if checkpoint else "")
             done = trainer.step == config.steps
             if checkpoint and (done or time.monotonic() - saved > every):
+                trainer.refuse_broken()
                 write_checkpoint(checkpoint, trainer.state())
                 saved = time.monotonic()
     elapsed = max(1e-9, time.monotonic() - began)

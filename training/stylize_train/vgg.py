@@ -79,11 +79,18 @@ class Vgg(nn.Module):
                 "choose shallower layers or a more complete file."
             )
         self.convs = nn.ModuleDict()
+        inputs = 3
         for name in self.names:
-            weight = weights[f"{name}.weight"]
-            conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
-            conv.load_state_dict({"weight": weight, "bias": weights[f"{name}.bias"]})
+            weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+            if weight.shape != (len(weight), inputs, 3, 3) or bias.shape != (len(weight),):
+                raise UserError(
+                    f"the VGG weights of {name} have the shape {tuple(weight.shape)} in the place "
+                    f"of [out, {inputs}, 3, 3]; give a file with a {title(network)}."
+                )
+            conv = nn.Conv2d(inputs, len(weight), 3, padding=1)
+            conv.load_state_dict({"weight": weight, "bias": bias})
             self.convs[name] = conv
+            inputs = len(weight)
         self.network = network
         self.stride = 2 ** (len({name[: len("conv1")] for name in self.names}) - 1)
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
@@ -205,7 +212,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise UserError(f"the VGG file {path} does not exist.") from None
+        raise UserError(f"the VGG file {path} does not exist; give the path of one.") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable safetensors file: {error}.") from None
     return weights, metadata
@@ -237,6 +244,9 @@ def _from_torchvision(network: str) -> dict[str, Tensor]:
     chosen = {"vgg16": VGG16_Weights, "vgg19": VGG19_Weights}[network].IMAGENET1K_V1
     try:
         state = chosen.get_state_dict(progress=True)
-    except OSError as error:
-        raise UserError(f"torchvision could not download {title(network)}: {error}.") from None
+    except (OSError, RuntimeError) as error:  # no network; a download that was cut off
+        raise UserError(
+            f"torchvision could not download {title(network)}: {error}; "
+            "try again, or give a file with --vgg."
+        ) from None
     return _rename_torchvision(state, network)

@@ -88,5 +88,5 @@ def test_diversity_needs_noise_and_a_batch(make_trainer: Callable[..., Trainer])
     for options, batch in (({"width": 8}, 2), (noisy, 1)):
         with pytest.raises(UserError, match=r"--noise-channels .* --batch"):
             make_trainer(generator_options=options, batch=batch, diversity=1.0)
-    with pytest.raises(UserError, match="negative"):
+    with pytest.raises(UserError, match="--diversity is -1"):
         make_trainer(diversity=-1.0)
