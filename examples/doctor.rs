@@ -31,6 +31,7 @@ use trial::Trial;
 
 /// Try every execution provider that can be found.
 #[derive(Parser)]
+#[command(args_override_self = true)]
 struct Args {
     /// Folder with folders of ONNX Runtime and provider libraries, as `make setup` makes it
     #[arg(long, default_value = ".deps")]

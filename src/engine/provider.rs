@@ -303,17 +303,19 @@ fn check(
         )));
     }
     let supported = provider.precisions(options.device.as_deref());
+    let unsupported = |asked: Precision| {
+        let others = supported.iter().filter(|precision| **precision != asked);
+        let nicks: Vec<_> = others.map(|precision| precision.nick()).collect();
+        EngineError::Precision {
+            provider: provider.nick(),
+            precision: asked.nick(),
+            supported: nicks.join(", "),
+        }
+    };
     let precision = match precision {
         Precision::Auto => supported[0],
         asked if supported.contains(&asked) => asked,
-        asked => {
-            let nicks: Vec<_> = supported.iter().map(|p| p.nick()).collect();
-            return Err(EngineError::Precision {
-                provider: provider.nick(),
-                precision: asked.nick(),
-                supported: nicks.join(", "),
-            });
-        }
+        asked => return Err(unsupported(asked)),
     };
     let choice = Choice {
         provider,
@@ -322,6 +324,13 @@ fn check(
     };
     match Session::check(runtime, &choice) {
         Ok(()) => Ok(choice),
+        Err(EngineError::Refused(reason) | EngineError::Run(reason))
+            if choice.wants_half_graph() =>
+        {
+            let nick = provider.nick();
+            gst::warning!(CAT, "{nick} does not add 16-bit floats: {reason}");
+            Err(unsupported(choice.precision))
+        }
         Err(EngineError::Refused(reason) | EngineError::Run(reason)) => {
             Err(provider.missing(reason))
         }

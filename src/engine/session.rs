@@ -5,7 +5,8 @@ use std::ffi::CString;
 use std::ptr;
 use std::sync::Arc;
 
-use onnx_protobuf::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use onnx_protobuf::attribute_proto::AttributeType;
+use onnx_protobuf::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use ort::AsPointer;
 use ort::session::RunOptions;
 use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
@@ -236,9 +237,10 @@ impl Session {
         unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run)
     }
 
-    /// Loads and runs a graph of one node, to see that the provider works on this machine.
+    /// Loads and runs a graph of one sum, to see that the provider works on this machine, also in
+    /// 16-bit floats where those are wanted.
     pub(super) fn check(runtime: &Runtime, choice: &Choice) -> Result<(), EngineError> {
-        let graph = tiny_graph()?;
+        let graph = tiny_graph(choice.wants_half_graph())?;
         let gate = Gate::of(choice);
         let _pass = gate.pass();
         // Not worth a place in the cache.
@@ -276,9 +278,32 @@ pub fn load(
     })
 }
 
-/// `y = x + x` over f32 `[1, 1, 2, 2]`, serialized.
-fn tiny_graph() -> Result<Vec<u8>, ModelError> {
+/// `y = x + x` over f32 `[1, 1, 2, 2]`, maybe computed in f16, serialized.
+fn tiny_graph(half: bool) -> Result<Vec<u8>, ModelError> {
     let value = |name| value_info(name, ElementType::F32, Some(&[1, 1, 2, 2]));
+    let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
+        op_type: op.into(),
+        input: inputs.iter().map(|name| (*name).into()).collect(),
+        output: vec![output.into()],
+        ..NodeProto::default()
+    };
+    let cast = |input: &str, output: &str, to: ElementType| NodeProto {
+        attribute: vec![AttributeProto {
+            name: "to".into(),
+            type_: AttributeType::INT.into(),
+            i: to.to_onnx().into(),
+            ..AttributeProto::default()
+        }],
+        ..node("Cast", &[input], output)
+    };
+    let nodes = match half {
+        false => vec![node("Add", &["x", "x"], "y")],
+        true => vec![
+            cast("x", "a", ElementType::F16),
+            node("Add", &["a", "a"], "b"),
+            cast("b", "y", ElementType::F32),
+        ],
+    };
     let model = ModelProto {
         ir_version: 8,
         opset_import: vec![OperatorSetIdProto {
@@ -287,12 +312,7 @@ fn tiny_graph() -> Result<Vec<u8>, ModelError> {
         }],
         graph: MessageField::some(GraphProto {
             name: "check".into(),
-            node: vec![NodeProto {
-                op_type: "Add".into(),
-                input: vec!["x".into(), "x".into()],
-                output: vec!["y".into()],
-                ..NodeProto::default()
-            }],
+            node: nodes,
             input: vec![value("x")],
             output: vec![value("y")],
             ..GraphProto::default()
