@@ -226,6 +226,37 @@ fn memory(frames: usize) {
     println!("resident memory at 1280x720: {}", marks.join(", "));
 }
 
+/// How long a flush waits for a frame that is being computed, at the worst of some tries.
+fn cancelling(provider: &str, precision: &str) {
+    let element = Element::sized(provider, precision, 3840, 2160);
+    let frame = element.run();
+    let mut waits = Vec::new();
+    for part in 1..10 {
+        let run = std::thread::scope(|scope| {
+            let run = scope.spawn(|| element.pad.push(element.frame.clone()));
+            std::thread::sleep(frame / 10 * part);
+            let begin = Instant::now();
+            element.pad.push_event(gst::event::FlushStart::new());
+            let flow = run.join().expect("no panic");
+            if flow.is_err() {
+                waits.push(begin.elapsed());
+            }
+            flow
+        });
+        element.pad.push_event(gst::event::FlushStop::new(true));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        element.pad.push_event(gst::event::Segment::new(&segment));
+        assert!(run.is_ok() || run == Err(gst::FlowError::Flushing));
+    }
+    println!(
+        "flush while a 3840x2160 frame of {:.0} ms is computed, {provider} {precision}: {:.0} ms at the worst of {} tries, median {:.0} ms",
+        ms(frame),
+        ms(waits.iter().max().copied().unwrap_or_default()),
+        waits.len(),
+        ms(median(waits.clone())),
+    );
+}
+
 /// Frames that each of the elements finishes in a while, all at once, each fed by its own thread.
 fn race(elements: &[Element], time: Duration) -> Vec<u32> {
     let begin = Instant::now();
@@ -296,6 +327,10 @@ fn main() {
         sharing("cpu", "fp32");
         sharing("openvino", "fp32");
         sharing("openvino", "bf16");
+    }
+    if wanted("cancelling") {
+        cancelling("cpu", "fp32");
+        cancelling("openvino", "bf16");
     }
     if wanted("overhead") {
         overhead(("cpu", Provider::Cpu), ("fp32", Precision::Fp32));

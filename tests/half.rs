@@ -6,11 +6,12 @@ mod common;
 
 use std::path::Path;
 
-use common::generators::{F32, NCHW, Net};
+use common::generators::{F32, NCHW, Net, ints};
+use gststylize::engine::probe::probe;
 use gststylize::engine::session::load;
 use gststylize::engine::{Choice, Runtime};
 use gststylize::graph::{self, Blend, Forms, Frame, GraphError, Packed};
-use gststylize::model::{Facts, Model, Signature, metadata};
+use gststylize::model::{Model, Signature, metadata};
 use ort::value::Tensor;
 
 const WIDTH: usize = 160;
@@ -31,11 +32,10 @@ fn frame() -> Frame {
 
 /// The compiled graph of a model.
 fn compile(model: &Model, half: bool) -> Result<Vec<u8>, GraphError> {
+    common::init();
+    let runtime = Runtime::get(None).expect("ONNX Runtime");
     let facts = metadata::facts(model).expect("metadata");
-    let facts = facts.or(Facts {
-        multiple: Some(1),
-        ..Facts::default()
-    });
+    let facts = facts.or(probe(&runtime, model, &facts).expect("facts"));
     let forms = Forms {
         blend: Blend::Branch,
         early_pad: false,
@@ -92,6 +92,61 @@ fn the_shipped_generators_look_the_same() {
         let bytes = Model::read(&file).expect("a model");
         agrees(&Model::parse(&bytes).expect("a generator"), 45.0);
     }
+}
+
+/// Their normalizations are spelt out in base operators, some with their size baked in. Nobody may
+/// ship them, so a folder with them is named by the environment, as in `foreign_files.rs`.
+#[test]
+fn other_peoples_generators_look_the_same() {
+    let Some(folder) = std::env::var_os("STYLIZE_FOREIGN_MODELS") else {
+        println!("skipped: STYLIZE_FOREIGN_MODELS is not set");
+        return;
+    };
+    for name in [
+        "gnsmrky_candy_nc16_128x128_onnxjs013.onnx",
+        "gnsmrky_mosaic_nc8_256x256.onnx",
+        "ml5_wave_nhwc.onnx",
+        "winml_candy.onnx",
+    ] {
+        let file = Path::new(&folder).join(name);
+        let bytes = Model::read(&file).expect("a model");
+        let model = Model::parse(&bytes).expect("a generator");
+        let [half, full] = [true, false].map(|half| compile(&model, half).expect("a graph"));
+        let found = psnr(&paint(&half), &paint(&full));
+        println!("{name}: {found:.1} dB");
+        assert!(found >= 35.0, "{name}: {found:.1} dB");
+    }
+}
+
+#[test]
+fn squares_do_not_overflow() {
+    // An instance normalization in base operators, over values in the thousands.
+    let net = Net::new(13)
+        .input("x", F32, &NCHW)
+        .floats("gain", &[1], &[3000.0])
+        .floats("tiny", &[1], &[1e-9])
+        .floats("epsilon", &[1], &[1e-5])
+        .floats("scale", &[1], &[0.2])
+        .floats("shift", &[1], &[0.5])
+        .integers("flat", &[1, 3, 1, -1])
+        .node("Mul", &["x", "gain"], "a", vec![])
+        .node("Reshape", &["a", "flat"], "rows", vec![])
+        .node("ReduceMean", &["rows"], "mean", vec![ints("axes", &[3])])
+        .node("Sub", &["a", "mean"], "d", vec![])
+        .node("Add", &["d", "tiny"], "d2", vec![])
+        .node("Mul", &["d", "d2"], "square", vec![])
+        .node("Reshape", &["square", "flat"], "squares", vec![])
+        .node("ReduceMean", &["squares"], "v", vec![ints("axes", &[3])])
+        .node("Add", &["v", "epsilon"], "v2", vec![])
+        .node("Sqrt", &["v2"], "s", vec![])
+        .node("Div", &["d", "s"], "n", vec![])
+        .node("Mul", &["n", "scale"], "ns", vec![])
+        .node("Add", &["ns", "shift"], "y", vec![])
+        .output("y", F32, &NCHW);
+    let model = Model::parse(&net.bytes()).expect("a generator");
+    let [half, full] = [true, false].map(|half| compile(&model, half).expect("a graph"));
+    let found = psnr(&paint(&half), &paint(&full));
+    assert!(found >= 45.0, "{found:.1} dB");
 }
 
 #[test]

@@ -39,8 +39,26 @@ const FULL: [&str; 17] = [
     "Softmax",
 ];
 
-/// Operators that are computed like what they are given: an epsilon added to a variance.
-const FOLLOWING: [&str; 7] = ["Add", "Sub", "Mul", "Div", "Max", "Abs", "Clip"];
+/// Operators that are computed like what they are given: an epsilon added to a variance, squares put
+/// into another shape before their mean.
+const FOLLOWING: [&str; 16] = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Max",
+    "Abs",
+    "Neg",
+    "Clip",
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "Expand",
+    "Slice",
+];
 
 /// Converts all of a generator but its inputs in `given`, which stay float32; its picture input
 /// becomes float16. Returns the type of its picture output.
@@ -138,7 +156,8 @@ impl Converter {
 
     fn wants_full(&self, node: &NodeProto) -> bool {
         let kind = node.op_type.as_str();
-        let square = kind == "Mul" && node.input.len() == 2 && node.input[0] == node.input[1];
+        // A square, maybe spelt out: x · (x + 1e-9).
+        let square = kind == "Mul" && node.input.iter().all(|n| !self.weights.contains_key(n));
         let follows = || {
             let computed = node.input.iter().filter(|n| !self.weights.contains_key(*n));
             let mut computed = computed.filter_map(|n| self.floats.get(n)).peekable();

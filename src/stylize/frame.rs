@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One frame's way: buffer → bytes → compiled graph → bytes → buffer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::caps;
 use super::report::Error;
-use super::stats::Timing;
 use super::style::Values;
 use crate::engine::Lease;
 use crate::engine::session::{Controls, Rows};
@@ -25,6 +24,15 @@ pub(super) struct Task {
     pub style: Values,
     /// When the frame should be done: who shares the session gives way to earlier ones.
     pub deadline: Instant,
+}
+
+/// What a frame's time was spent on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timing {
+    /// For others with the same session.
+    pub waited: Duration,
+    /// The graph itself.
+    pub ran: Duration,
 }
 
 impl Task {

@@ -3,9 +3,8 @@
 
 use gst_video::VideoFrameRef;
 
-use super::frame::{Task, unmapped};
+use super::frame::{Task, Timing, unmapped};
 use super::report::Error;
-use super::stats::Timing;
 use crate::engine::EngineError;
 
 /// What is to be done for one frame.

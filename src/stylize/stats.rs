@@ -30,15 +30,6 @@ pub(super) struct Stats {
     waited: Window,
 }
 
-/// What a frame's time was spent on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Timing {
-    /// For others with the same session.
-    pub waited: Duration,
-    /// The graph itself.
-    pub ran: Duration,
-}
-
 /// Times of the latest frames.
 #[derive(Debug, Default)]
 struct Window {
@@ -148,6 +139,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frame::Timing;
     use super::*;
 
     #[test]
