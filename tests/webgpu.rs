@@ -46,6 +46,8 @@ fn stylize(provider: &str, model: Option<&str>) -> gst::Element {
         .property("runtime-library", deps().join("webgpu").to_str())
         .property_from_str("execution-provider", provider)
         .property_from_str("precision", "fp32")
+        // By itself it would wait for a second frame.
+        .property("frames-in-flight", 1_u32)
         .build()
         .expect("stylize");
     if let Some(model) = model {
@@ -104,6 +106,14 @@ fn a_pipeline_plays_to_its_end() {
     let element = pipeline.by_name("s").expect("stylize");
     let stats = element.property::<gst::Structure>("stats");
     assert_eq!(stats.get::<u64>("frames"), Ok(3));
+    assert_eq!(stats.get::<u32>("frames-in-flight"), Ok(2));
+    // What it has no kernels for is told, not hidden.
+    assert!(stats.get::<u32>("nodes").is_ok_and(|nodes| nodes > 10));
+    assert!(
+        stats
+            .get::<u32>("nodes-on-cpu")
+            .is_ok_and(|nodes| nodes > 0)
+    );
     pipeline.set_state(gst::State::Null).expect("stopped");
 }
 

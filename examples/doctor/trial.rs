@@ -13,7 +13,7 @@ use crate::Place;
 /// Size at which pictures are compared with the CPU's: small, for providers in software.
 const COMPARED: (u32, u32) = (256, 144);
 /// Frames before the timed ones.
-const WARM: usize = 2;
+const WARM: usize = 4;
 /// Longer than that for one frame, and a size is not timed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -129,8 +129,9 @@ fn try_one(
     finding: &mut gst::Structure,
 ) -> Result<()> {
     let element = make(provider, precision)?;
-    let mut player = Player::new(&element, COMPARED)?;
-    let picture = player.frame()?;
+    element.set_property("frames-in-flight", 1_u32);
+    let player = Player::new(&element, COMPARED)?;
+    let picture = player.paint()?;
     let stats = element.property::<gst::Structure>("stats");
     for name in ["runtime", "nodes", "nodes-on-cpu"] {
         if let Ok(value) = stats.value(name) {
@@ -138,7 +139,7 @@ fn try_one(
         }
     }
     drop(player);
-    let reference = Player::new(&make("cpu", "fp32")?, COMPARED)?.frame()?;
+    let reference = Player::new(&make("cpu", "fp32")?, COMPARED)?.paint()?;
     let differences = picture.iter().zip(&reference).map(|(a, b)| a.abs_diff(*b));
     let worst = differences.clone().max().unwrap_or(0);
     let square = differences.map(|d| f64::from(d).powi(2)).sum::<f64>();
@@ -151,22 +152,24 @@ fn try_one(
 /// Frames per second at a size; 0 if a single frame takes too long.
 fn time(element: &gst::Element, size: (u32, u32), seconds: f64) -> Result<f64> {
     let area = |(width, height): (u32, u32)| f64::from(width) * f64::from(height);
-    let mut small = Player::new(element, COMPARED)?;
-    small.frame()?;
+    let small = Player::new(element, COMPARED)?;
+    small.push()?;
+    small.push()?;
     let begin = Instant::now();
-    small.frame()?;
+    small.push()?;
     if begin.elapsed().mul_f64(area(size) / area(COMPARED)) > PATIENCE {
         return Ok(0.0);
     }
     drop(small);
-    let mut player = Player::new(element, size)?;
+    let player = Player::new(element, size)?;
     for _ in 0..WARM {
-        player.frame()?;
+        player.push()?;
     }
+    // A push waits until there is room for another frame, however many are in flight.
     let begin = Instant::now();
     let mut frames = 0.0;
     while frames < 2.0 || begin.elapsed().as_secs_f64() < seconds {
-        player.frame()?;
+        player.push()?;
         frames += 1.0;
     }
     Ok(frames / begin.elapsed().as_secs_f64())
@@ -227,7 +230,17 @@ impl Player {
         }
     }
 
-    fn frame(&mut self) -> Result<Vec<u8>> {
+    /// Pushes the frame once more; pictures that are done are let go.
+    fn push(&self) -> Result<()> {
+        let pushed = self.pad.push(self.frame.clone());
+        self.failure()?;
+        pushed?;
+        while self.sink.try_pull_sample(gst::ClockTime::ZERO).is_some() {}
+        Ok(())
+    }
+
+    /// The frame's picture; with one frame in flight only.
+    fn paint(&self) -> Result<Vec<u8>> {
         let pushed = self.pad.push(self.frame.clone());
         self.failure()?;
         pushed?;

@@ -47,7 +47,8 @@ impl Optimization {
 pub struct Options {
     /// Threads of a CPU provider, in all; 0 = one per logical CPU.
     pub threads: usize,
-    /// Runs at once, at least 1; a CPU provider's threads are divided among them.
+    /// Runs at once; a CPU provider's threads are divided among them. 0 = as many as suit the
+    /// provider; in a [`Choice`] at least 1.
     pub streams: usize,
     /// Number from 0, or the provider's own name for it; `None`: the provider's first.
     pub device: Option<String>,

@@ -133,6 +133,14 @@ impl Provider {
         }
     }
 
+    /// Runs at once that suit it: on a GPU the next frame goes up while one is computed.
+    pub fn streams(self) -> usize {
+        match self {
+            Self::Auto | Self::Cpu | Self::OpenVino => 1,
+            _ => 2,
+        }
+    }
+
     /// Whether 16-bit floats are computed where the graph has them, and only there: others have an
     /// option for it.
     pub(super) fn computes_as_written(self) -> bool {
@@ -317,10 +325,17 @@ fn check(
         asked if supported.contains(&asked) => asked,
         asked => return Err(unsupported(asked)),
     };
+    let options = match options.streams {
+        0 => Arc::new(Options {
+            streams: provider.streams(),
+            ..(**options).clone()
+        }),
+        _ => options.clone(),
+    };
     let choice = Choice {
         provider,
         precision,
-        options: options.clone(),
+        options,
     };
     match Session::check(runtime, &choice) {
         Ok(()) => Ok(choice),

@@ -35,7 +35,7 @@ impl Stylize {
         let info =
             gst_video::VideoInfo::from_caps(caps).map_err(|_| Error::Format(caps.to_string()))?;
         let layout = frame::layout_of(&info, info.stride()[0], info.stride()[0])?;
-        let streams = self.settings.lock().streams() as u64;
+        let streams = self.streams.load(Ordering::Relaxed) as u64;
         self.update_latency(&info, streams);
         self.with_stream(|this, stream| {
             let picture =
@@ -241,7 +241,7 @@ impl Stylize {
         let second = gst::ClockTime::SECOND.nseconds();
         // A variable rate is 0/1.
         let frame = (second * d).checked_div(n).unwrap_or(0);
-        let own = (streams - 1) * frame;
+        let own = streams.saturating_sub(1) * frame;
         if self.latency.swap(own, Ordering::Relaxed) != own {
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
             // Fails only without a bus, and then nobody asks.

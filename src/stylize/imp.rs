@@ -7,7 +7,7 @@
 //! [`Stream`] out of its lock while it uses it.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use gst::glib;
@@ -78,6 +78,8 @@ pub struct Stylize {
     pub(super) failed: AtomicBool,
     /// Frames go through `Stream::flights`.
     pub(super) flying: AtomicBool,
+    /// Frames computed at once, at least 1 after the start.
+    pub(super) streams: AtomicUsize,
     /// The delay by frames in flight, nanoseconds.
     pub(super) latency: AtomicU64,
 }
@@ -195,7 +197,13 @@ impl BaseTransformImpl for Stylize {
         *self.stats.lock() = Stats::default();
         *self.cancel.lock() = Cancel::default();
         self.failed.store(false, Ordering::Relaxed);
-        let streams = settings.streams();
+        let streams = match (settings.frames_in_flight, &player) {
+            (0, Some(player)) => player.streams(),
+            // Not known before it is loaded, but for a provider that was named.
+            (0, None) => settings.provider.streams(),
+            (frames, _) => frames as usize,
+        };
+        self.streams.store(streams, Ordering::Relaxed);
         let flying = streams > 1 || settings.holds();
         let flights = flying.then(|| Flights::new(streams)).transpose();
         self.flying.store(flying, Ordering::Relaxed);
@@ -319,10 +327,9 @@ impl BaseTransformImpl for Stylize {
         let (pool, size, min, max) = offered.clone().unwrap_or((None, info.size() as u32, 0, 0));
         // Those in flight and the one that is kept come on top; a pool that cannot give so many is of
         // no use.
-        let min = {
-            let settings = self.settings.lock();
-            min + settings.streams() as u32 - 1 + u32::from(settings.holds())
-        };
+        let flying = self.streams.load(Ordering::Relaxed).saturating_sub(1);
+        let flying = u32::try_from(flying).unwrap_or(0);
+        let min = min + flying + u32::from(self.settings.lock().holds());
         let (pool, max) = match pool {
             Some(pool) if max == 0 || max >= min => (pool, max),
             _ => (gst_video::VideoBufferPool::new().upcast(), 0),

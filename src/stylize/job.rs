@@ -158,6 +158,11 @@ impl Player {
         Lookup::Compiled(session, begin.elapsed())
     }
 
+    /// Frames that it computes at once, at least 1.
+    pub fn streams(&self) -> usize {
+        self.generator.place.lock().choice.options.streams
+    }
+
     /// What to tell the user about frames of this size.
     pub fn facts(&self, width: u32, height: u32) -> Facts {
         self.generator.facts(width, height)

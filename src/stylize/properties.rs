@@ -71,7 +71,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecUInt::builder("frames-in-flight")
             .nick("Frames in flight")
-            .blurb("Frames computed at once, with the threads divided among them: more frames per second, but a latency of so many frames (0 = automatic: 1)")
+            .blurb("Frames computed at once, with the threads divided among them: more frames per second, but a latency of so many frames (0 = automatic: 1 on a CPU, 2 on a GPU)")
             .maximum(16)
             .default_value(settings.frames_in_flight)
             .mutable_ready()

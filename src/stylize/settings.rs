@@ -143,7 +143,7 @@ pub struct Settings {
     pub provider_library: Option<PathBuf>,
     pub model_cache_dir: Option<PathBuf>,
     pub optimization: Optimization,
-    /// Frames computed at once; 0 = 1.
+    /// Frames computed at once; 0 = as many as suit the provider.
     pub frames_in_flight: u32,
     pub style: StyleSettings,
     /// Of the generator's noise inputs.
@@ -207,11 +207,6 @@ impl Settings {
         (self.changes, self.style.changes)
     }
 
-    /// Frames computed at once, at least 1.
-    pub fn streams(&self) -> usize {
-        (self.frames_in_flight as usize).max(1)
-    }
-
     /// What is asked of the engine beside provider and precision; `Err` names a field of
     /// `provider-options` that cannot be written as text.
     pub fn options(&self) -> Result<Options, String> {
@@ -227,7 +222,7 @@ impl Settings {
         };
         Ok(Options {
             threads: self.threads as usize,
-            streams: self.streams(),
+            streams: self.frames_in_flight as usize,
             device: self.device.clone(),
             provider_options: fields.map(text).collect::<Result<_, String>>()?,
             provider_library: self.provider_library.clone(),
