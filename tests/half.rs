@@ -10,7 +10,7 @@ use common::generators::{F32, NCHW, Net, ints};
 use gststylize::engine::probe::probe;
 use gststylize::engine::session::load;
 use gststylize::engine::{Choice, Runtime};
-use gststylize::graph::{self, Blend, Forms, Frame, GraphError, Packed};
+use gststylize::graph::{self, Blend, Format, Forms, Frame, GraphError, Memory, Packed};
 use gststylize::model::{Model, Signature, metadata};
 use ort::value::Tensor;
 
@@ -18,15 +18,19 @@ const WIDTH: usize = 160;
 const HEIGHT: usize = 96;
 
 fn frame() -> Frame {
+    let memory = Memory {
+        strides: [WIDTH * 3, 0, 0],
+        ..Memory::default()
+    };
     Frame {
-        format: Packed {
+        format: Format::Packed(Packed {
             bytes: 3,
             rgb: [0, 1, 2],
-        },
+        }),
         width: WIDTH,
         height: HEIGHT,
-        stride: WIDTH * 3,
-        out_stride: WIDTH * 3,
+        source: memory,
+        target: memory,
     }
 }
 

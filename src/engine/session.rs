@@ -46,11 +46,17 @@ pub struct Controls<'a> {
     pub style: &'a [f32],
 }
 
-/// Bytes of a picture in memory: `rows` rows of `stride` bytes.
+/// Bytes of a picture in memory: `rows` rows of `stride` bytes; one row for a frame of planes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rows {
     pub rows: usize,
     pub stride: usize,
+}
+
+impl From<[usize; 2]> for Rows {
+    fn from([rows, stride]: [usize; 2]) -> Self {
+        Self { rows, stride }
+    }
 }
 
 impl Rows {

@@ -162,6 +162,38 @@ impl Builder {
         self.node("MatMul", &[a, b], vec![])
     }
 
+    /// Convolution without padding.
+    pub(super) fn conv(&mut self, x: &str, weights: &str, bias: &str, strides: [i64; 2]) -> Name {
+        self.node("Conv", &[x, weights, bias], vec![ints("strides", &strides)])
+    }
+
+    /// Transposed convolution of `group` channels by themselves; `crop` is what is cut off at the
+    /// top, left, bottom and right.
+    pub(super) fn conv_transpose(
+        &mut self,
+        x: &str,
+        weights: &str,
+        group: i64,
+        strides: [i64; 2],
+        crop: [i64; 4],
+    ) -> Name {
+        let attributes = vec![
+            int("group", group),
+            ints("strides", &strides),
+            ints("pads", &crop),
+        ];
+        self.node("ConvTranspose", &[x, weights], attributes)
+    }
+
+    /// Values limited to `low..high`.
+    pub(super) fn clip(&mut self, x: &str, low: f32, high: f32) -> Name {
+        if self.opset >= 11 {
+            let [low, high] = [low, high].map(|limit| self.floats(&[], &[limit]));
+            return self.node("Clip", &[x, &low, &high], vec![]);
+        }
+        self.node("Clip", &[x], vec![float("min", low), float("max", high)])
+    }
+
     /// Padding of a tensor of rank 4 with `mode` "reflect" or "edge"; `pads` are the numbers of
     /// elements before each axis, then behind each. Bytes only from operator set 11 on.
     pub(super) fn pad(&mut self, x: &str, mode: &str, pads: &[i64; 8]) -> Name {
@@ -227,13 +259,7 @@ impl Builder {
     /// The same for values in 0..255 in elementwise operators, which a compiler fuses with what
     /// comes before.
     pub(super) fn round_to_bytes(&mut self, x: &str) -> Name {
-        let clipped = if self.opset >= 11 {
-            let [low, high] = [0.0, 255.0].map(|limit| self.floats(&[], &[limit]));
-            self.node("Clip", &[x, &low, &high], vec![])
-        } else {
-            let attributes = vec![float("min", 0.0), float("max", 255.0)];
-            self.node("Clip", &[x], attributes)
-        };
+        let clipped = self.clip(x, 0.0, 255.0);
         let rounded = if self.opset >= 11 {
             self.node("Round", &[&clipped], vec![])
         } else {

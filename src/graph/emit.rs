@@ -8,8 +8,9 @@
 
 use super::builder::{Builder, Name};
 use super::effects::mix;
-use super::format::Frame;
+use super::format::{Frame, Packed, Planar};
 use super::ingest::{self, Ingested, per_channel};
+use super::planes;
 use super::resample::resample;
 use super::{Blend, SOURCE, STRENGTH};
 use crate::model::{ElementType, Extent, Layout, Range, Signature};
@@ -23,24 +24,71 @@ pub(super) fn build(
     blend: Blend,
     out_name: &str,
 ) {
-    let tail = Tail {
-        signature,
-        frame,
-        planes: &ingested.planes,
-        stylized: picture(b, signature, frame),
-    };
+    let stylized = picture(b, signature, frame);
+    match ingested {
+        Ingested::Packed(packed, planes) => {
+            let tail = Tail {
+                signature,
+                frame,
+                packed,
+                planes,
+                stylized,
+            };
+            packed_rows(b, &tail, blend);
+        }
+        Ingested::Planar(planar) => planar_bytes(b, signature, frame, planar, &stylized, blend),
+    }
+    b.rename_last(out_name);
+}
+
+/// A packed frame, `[H, stride]`.
+fn packed_rows(b: &mut Builder, tail: &Tail, blend: Blend) {
     let pixels = match blend {
         Blend::Always => tail.mixed(b),
         Blend::Branch => b.if_below(STRENGTH, 1.0, |b| tail.mixed(b), |b| tail.full(b)),
     };
-    let (height, row) = (frame.height as i64, frame.row() as i64);
+    let (rows, row) = tail.frame.plane(0);
+    let (height, row) = (rows as i64, row as i64);
     let rows = b.reshape(&pixels, &[height, row]);
-    let padding = frame.out_stride as i64 - row;
+    let padding = tail.frame.target.strides[0] as i64 - row;
     if padding > 0 {
         let zeros = b.zero_bytes(&[height, padding]);
         b.concat(1, &[&rows, &zeros]);
     }
-    b.rename_last(out_name);
+}
+
+/// A frame of planes, `[1, size]`. Limited to 0..255 before it is taken apart, so that no component
+/// holds what red, green and blue cannot.
+fn planar_bytes(
+    b: &mut Builder,
+    signature: &Signature,
+    frame: &Frame,
+    planar: &Planar,
+    stylized: &str,
+    blend: Blend,
+) {
+    let rgb = to_byte_range(b, stylized, &signature.output.range);
+    let rgb = b.clip(&rgb, 0.0, 255.0);
+    let (first, others) = planes::from_rgb(b, frame, planar, &rgb, signature.order);
+    let bytes = |b: &mut Builder, mix: bool| {
+        let source = mix.then(|| planes::read(b, frame, planar, SOURCE));
+        let of = source.as_ref().map(planes::Samples::names);
+        let mut component = |painted: &str, source: Option<&str>| match source {
+            Some(source) => planes::mixed(b, painted, source, Some(STRENGTH)),
+            None => planes::mixed(b, painted, "", None),
+        };
+        let first = component(&first, of.map(|(first, _)| first));
+        let others = others
+            .as_ref()
+            .map(|painted| component(painted, of.and_then(|(_, others)| others)));
+        planes::write(b, frame, planar, &first, others.as_ref())
+    };
+    let all = match blend {
+        Blend::Always => bytes(b, true),
+        Blend::Branch => b.if_below(STRENGTH, 1.0, |b| bytes(b, true), |b| bytes(b, false)),
+    };
+    // The last node must be one of ours, to carry the output's name.
+    b.reshape(&all, &[1, frame.size(&frame.target) as i64]);
 }
 
 /// The generator's picture at the frame's size as float planes in its own range, not yet clamped.
@@ -73,6 +121,7 @@ fn picture(b: &mut Builder, signature: &Signature, frame: &Frame) -> Name {
 struct Tail<'a> {
     signature: &'a Signature,
     frame: &'a Frame,
+    packed: &'a Packed,
     planes: &'a str,
     stylized: Name,
 }
@@ -80,9 +129,9 @@ struct Tail<'a> {
 impl Tail<'_> {
     /// For each byte of a pixel the generator's channel that goes there; `None` for the fourth.
     fn channels(&self) -> Vec<Option<i64>> {
-        let order = ingest::colour_indices(&self.frame.format, self.signature.order);
+        let order = ingest::colour_indices(self.packed, self.signature.order);
         let channel = |byte| order.iter().position(|at| *at == byte);
-        (0..self.frame.format.bytes as i64)
+        (0..self.packed.bytes as i64)
             .map(|byte| channel(byte).map(|c| c as i64))
             .collect()
     }
@@ -116,7 +165,7 @@ impl Tail<'_> {
             let mask = b.floats(&[mask.len() as i64], &mask);
             strength = b.mul(&strength, &mask);
         }
-        let source = ingest::pixels(b, self.frame, SOURCE);
+        let source = ingest::pixels(b, self.frame, self.packed, SOURCE);
         let source = b.cast(&source, ElementType::F32);
         let mixed = mix(b, &source, &x, &strength);
         b.round_to_bytes(&mixed)
@@ -134,7 +183,7 @@ impl Tail<'_> {
         };
         let channels = self.channels();
         let order: Vec<i64> = channels.iter().map(|c| c.unwrap_or(3)).collect();
-        if let Some(fourth) = self.frame.format.fourth() {
+        if let Some(fourth) = self.packed.fourth() {
             let plane = b.slice(self.planes, 1, fourth as i64, fourth as i64 + 1);
             x = b.concat(1, &[&x, &plane]);
         }

@@ -3,14 +3,18 @@
 
 use super::builder::{Builder, Name};
 use super::early_pad::EarlyPad;
-use super::format::{Frame, Packed};
+use super::format::{Format, Frame, Packed, Planar};
+use super::planes;
 use super::resample::resample;
 use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature, StyleInput};
 
 /// What the way out needs from the way in.
-pub(super) struct Ingested {
-    /// All bytes of the frame as planes, `[1, 3 or 4, H, W]` u8, in the frame's own channel order.
-    pub planes: Name,
+pub(super) enum Ingested {
+    /// All bytes of a packed frame as planes, `[1, 3 or 4, H, W]` u8, in the frame's own channel
+    /// order.
+    Packed(Packed, Name),
+    /// A frame of planes.
+    Planar(Planar),
 }
 
 /// Axis positions of the frame's channels in the generator's order.
@@ -31,19 +35,28 @@ pub(super) fn build(
     frame_name: &str,
     early_pad: Option<&EarlyPad>,
 ) -> Ingested {
-    let pixels = pixels(b, frame, frame_name);
+    let packed = match &frame.format {
+        Format::Packed(packed) => packed,
+        Format::Planar(planar) => {
+            let samples = planes::read(b, frame, planar, frame_name);
+            let mut x = planes::to_rgb(b, frame, planar, &samples, signature.order);
+            if signature.input.range.plain_scale() != Some(1.0) {
+                x = scaled(b, &x, &signature.input.range, 1);
+            }
+            fitted(b, signature, frame, x);
+            return Ingested::Planar(*planar);
+        }
+    };
+    let pixels = pixels(b, frame, packed, frame_name);
     let planes = b.transpose(&pixels, &[0, 3, 1, 2]);
     match early_pad {
         Some(pad) => {
-            through_pixels(b, signature, frame, &pixels, pad);
+            through_pixels(b, signature, frame, packed, &pixels, pad);
             b.rename_last(&pad.output);
         }
-        None => {
-            through_planes(b, signature, frame, &planes);
-            b.rename_last(&signature.input.name);
-        }
+        None => through_planes(b, signature, frame, packed, &planes),
     }
-    Ingested { planes }
+    Ingested::Packed(*packed, planes)
 }
 
 /// The values of a style input in the shape that the generator gives it.
@@ -57,11 +70,12 @@ fn through_pixels(
     b: &mut Builder,
     signature: &Signature,
     frame: &Frame,
+    packed: &Packed,
     pixels: &str,
     pad: &EarlyPad,
 ) {
     let (size, target) = sizes(signature, frame);
-    let mut x = colours(b, frame, signature.order, pixels, 3);
+    let mut x = colours(b, packed, signature.order, pixels, 3);
     x = b.pad_reflect(&x, 1, size, target);
     let [top, left, bottom, right] = pad.border;
     x = b.pad(&x, &pad.mode, &[0, top, left, 0, 0, bottom, right, 0]);
@@ -70,28 +84,46 @@ fn through_pixels(
 }
 
 /// Planes of bytes, converted, and scaled or padded as the generator needs them.
-fn through_planes(b: &mut Builder, signature: &Signature, frame: &Frame, planes: &str) {
+fn through_planes(
+    b: &mut Builder,
+    signature: &Signature,
+    frame: &Frame,
+    packed: &Packed,
+    planes: &str,
+) {
     let (size, target) = sizes(signature, frame);
     let input = &signature.input;
-    let mut x = colours(b, frame, signature.order, planes, 1);
-    if input.element != ElementType::U8 || size != target {
-        x = to_range(b, &x, &input.range, 1);
-        x = match signature.extent {
-            Extent::Any { .. } => b.pad_reflect(&x, 2, size, target),
-            Extent::Fixed { .. } => resample(b, &x, size, target),
-        };
-        x = match input.element {
-            ElementType::F32 => x,
-            ElementType::F16 => b.cast(&x, ElementType::F16),
-            ElementType::U8 => b.quantize(&x, 1.0),
-        };
+    let x = colours(b, packed, signature.order, planes, 1);
+    if input.element == ElementType::U8 && size == target {
+        return arranged(b, signature, target, &x);
     }
-    let (height, width) = target;
-    // The last node must be one of ours, to carry the input's name.
-    match input.layout {
-        Layout::Nhwc => b.transpose(&x, &[0, 2, 3, 1]),
-        Layout::Nchw => b.reshape(&x, &[1, 3, height as i64, width as i64]),
+    let x = to_range(b, &x, &input.range, 1);
+    fitted(b, signature, frame, x);
+}
+
+/// Floats in the generator's range, scaled or padded as it needs them.
+fn fitted(b: &mut Builder, signature: &Signature, frame: &Frame, x: Name) {
+    let (size, target) = sizes(signature, frame);
+    let x = match signature.extent {
+        Extent::Any { .. } => b.pad_reflect(&x, 2, size, target),
+        Extent::Fixed { .. } => resample(b, &x, size, target),
     };
+    let x = match signature.input.element {
+        ElementType::F32 => x,
+        ElementType::F16 => b.cast(&x, ElementType::F16),
+        ElementType::U8 => b.quantize(&x, 1.0),
+    };
+    arranged(b, signature, target, &x);
+}
+
+/// The generator's input from planes of the right type and size. The last node must be one of ours,
+/// to carry the input's name.
+fn arranged(b: &mut Builder, signature: &Signature, (height, width): (usize, usize), x: &str) {
+    match signature.input.layout {
+        Layout::Nhwc => b.transpose(x, &[0, 2, 3, 1]),
+        Layout::Nchw => b.reshape(x, &[1, 3, height as i64, width as i64]),
+    };
+    b.rename_last(&signature.input.name);
 }
 
 /// Height and width of the frame and of the picture that the generator is given.
@@ -101,19 +133,20 @@ fn sizes(signature: &Signature, frame: &Frame) -> ((usize, usize), (usize, usize
 }
 
 /// The frame's pixels without the padding of its rows, `[1, H, W, bytes]` u8.
-pub(super) fn pixels(b: &mut Builder, frame: &Frame, frame_name: &str) -> Name {
+pub(super) fn pixels(b: &mut Builder, frame: &Frame, packed: &Packed, frame_name: &str) -> Name {
     let mut x = frame_name.to_string();
-    if frame.stride != frame.row() {
-        x = b.slice(&x, 1, 0, frame.row() as i64);
+    let (_, row) = frame.plane(0);
+    if frame.source.strides[0] != row {
+        x = b.slice(&x, 1, 0, row as i64);
     }
     let (height, width) = (frame.height as i64, frame.width as i64);
-    b.reshape(&x, &[1, height, width, frame.format.bytes as i64])
+    b.reshape(&x, &[1, height, width, packed.bytes as i64])
 }
 
 /// The colours in the generator's order, u8; `axis` is that of the channels.
-fn colours(b: &mut Builder, frame: &Frame, order: ChannelOrder, x: &str, axis: i64) -> Name {
-    let indices = colour_indices(&frame.format, order);
-    if frame.format.bytes == 3 && indices == [0, 1, 2] {
+fn colours(b: &mut Builder, packed: &Packed, order: ChannelOrder, x: &str, axis: i64) -> Name {
+    let indices = colour_indices(packed, order);
+    if packed.bytes == 3 && indices == [0, 1, 2] {
         return x.to_string();
     }
     b.gather(x, axis, &indices)
@@ -124,10 +157,18 @@ fn to_range(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     if let Some(scale) = range.plain_scale() {
         return b.dequantize(x, scale);
     }
-    let (scale, offset) = range.scale_offset();
     let x = b.cast(x, ElementType::F32);
+    scaled(b, &x, range, axis)
+}
+
+/// The same for floats of 0..255.
+fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
+    let (scale, offset) = range.scale_offset();
     let scale = per_channel(b, &scale, axis);
-    let x = b.mul(&x, &scale);
+    let x = b.mul(x, &scale);
+    if offset == [0.0; 3] {
+        return x;
+    }
     let offset = per_channel(b, &offset, axis);
     b.add(&x, &offset)
 }

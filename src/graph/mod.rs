@@ -7,15 +7,17 @@
 //! and only bytes cross a bus.
 
 mod builder;
+mod codes;
 mod early_pad;
 mod effects;
 mod emit;
 mod format;
 mod half;
 mod ingest;
+mod planes;
 mod resample;
 
-pub use format::{Frame, Packed};
+pub use format::{Components, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};
 
 use onnx_protobuf::GraphProto;
 
@@ -23,7 +25,8 @@ use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, Model, ModelError, Signature};
 use builder::Builder;
 
-/// Name of the graph input that takes the frame's bytes, u8 `[H, stride]`.
+/// Name of the graph input that takes the frame's bytes, u8 `[H, stride]`, of a frame of planes
+/// `[1, size]`.
 pub const FRAME: &str = "stylize/frame";
 /// Name of the graph input that takes the same bytes once more, for the mix. With one input for
 /// both uses, compilers share the conversion to float between the generator and the mix, and keep
@@ -34,7 +37,7 @@ pub const STRENGTH: &str = "stylize/strength";
 /// Name of the graph input that takes the values of a style input, f32 `[N]`; not there for a
 /// generator without one.
 pub const STYLE: &str = "stylize/style";
-/// Name of the graph output, u8 `[H, out_stride]`.
+/// Name of the graph output, shaped like the input in the memory of the frame that is written.
 pub const OUT: &str = "stylize/out";
 
 /// How the mix with the source frame is computed.
@@ -101,7 +104,8 @@ pub fn compile(
         signature.input.element = ElementType::F16;
     }
     let signature = &signature;
-    let early_pad = match forms.early_pad {
+    let packed = matches!(frame.format, Format::Packed(_));
+    let early_pad = match forms.early_pad && packed {
         true => early_pad::take(graph, signature, opset),
         false => None,
     };
@@ -119,10 +123,11 @@ pub fn compile(
 
     ingest.append_to(graph, true);
     emit.append_to(graph, false);
-    let rows = frame.height as i64;
+    let [source, target] =
+        [frame.source, frame.target].map(|memory| frame.shape(&memory).map(|size| size as i64));
     graph.input = vec![
-        value_info(FRAME, ElementType::U8, Some(&[rows, frame.stride as i64])),
-        value_info(SOURCE, ElementType::U8, Some(&[rows, frame.stride as i64])),
+        value_info(FRAME, ElementType::U8, Some(&source)),
+        value_info(SOURCE, ElementType::U8, Some(&source)),
         value_info(STRENGTH, ElementType::F32, Some(&[1])),
     ];
     if let Some(style) = model.style() {
@@ -132,11 +137,7 @@ pub fn compile(
     }
     let (width, height) = signature.picture_size(frame.width, frame.height);
     graph.input.extend(model.noise_inputs(width, height));
-    graph.output = vec![value_info(
-        OUT,
-        ElementType::U8,
-        Some(&[rows, frame.out_stride as i64]),
-    )];
+    graph.output = vec![value_info(OUT, ElementType::U8, Some(&target))];
     serialize(&proto).map_err(GraphError::Model)
 }
 

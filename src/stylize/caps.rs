@@ -3,15 +3,19 @@
 
 use std::sync::LazyLock;
 
-use gst_video::VideoFormat;
+use gst_video::{
+    VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoFormat, VideoInfo,
+    VideoTransferFunction,
+};
 
-use crate::graph::Packed;
+use super::report::Error;
+use crate::graph::{Components, Format, Matrix, Packed, Planar, Plane};
 
 /// Smallest and largest width and height, pixels.
 pub(super) const SIDES: std::ops::RangeInclusive<i32> = 16..=8192;
 
-/// The formats, with the byte offsets of red, green and blue in a pixel.
-const FORMATS: [(VideoFormat, usize, [usize; 3]); 10] = [
+/// Packed formats, with the byte offsets of red, green and blue in a pixel.
+const PACKED: [(VideoFormat, usize, [usize; 3]); 10] = [
     (VideoFormat::Rgb, 3, [0, 1, 2]),
     (VideoFormat::Bgr, 3, [2, 1, 0]),
     (VideoFormat::Rgba, 4, [0, 1, 2]),
@@ -24,19 +28,88 @@ const FORMATS: [(VideoFormat, usize, [usize; 3]); 10] = [
     (VideoFormat::Abgr, 4, [3, 2, 1]),
 ];
 
+/// Other formats: their planes in the order of the memory, and pixels for each sample of chroma
+/// across and down.
+const PLANAR: [(VideoFormat, &[Plane], [usize; 2]); 11] = {
+    use Plane::{One, Pair, Quad};
+    [
+        (VideoFormat::Nv12, &[One(0), Pair([1, 2])], [2, 2]),
+        (VideoFormat::Nv21, &[One(0), Pair([2, 1])], [2, 2]),
+        (VideoFormat::I420, &[One(0), One(1), One(2)], [2, 2]),
+        (VideoFormat::Yv12, &[One(0), One(2), One(1)], [2, 2]),
+        (VideoFormat::Y42b, &[One(0), One(1), One(2)], [2, 1]),
+        (VideoFormat::Y444, &[One(0), One(1), One(2)], [1, 1]),
+        (VideoFormat::Yuy2, &[Quad { luma_first: true }], [2, 1]),
+        (VideoFormat::Uyvy, &[Quad { luma_first: false }], [2, 1]),
+        (VideoFormat::Gbr, &[One(1), One(2), One(0)], [1, 1]),
+        (VideoFormat::Rgbp, &[One(0), One(1), One(2)], [1, 1]),
+        (VideoFormat::Gray8, &[One(0)], [1, 1]),
+    ]
+};
+
 /// Caps of both pads.
 pub(super) static TEMPLATE: LazyLock<gst::Caps> = LazyLock::new(|| {
+    let packed = PACKED.into_iter().map(|(format, ..)| format);
+    let planar = PLANAR.into_iter().map(|(format, ..)| format);
     gst_video::VideoCapsBuilder::new()
-        .format_list(FORMATS.map(|(format, _, _)| format))
+        .format_list(packed.chain(planar))
         .width_range(SIDES)
         .height_range(SIDES)
         .build()
 });
 
-/// Where the channels of a format lie; `None` for a format that the template does not have.
-pub(super) fn packed(format: VideoFormat) -> Option<Packed> {
-    let (_, bytes, rgb) = FORMATS.into_iter().find(|(known, _, _)| *known == format)?;
-    Some(Packed { bytes, rgb })
+/// What the bytes of such frames mean.
+///
+/// # Errors
+/// For formats that the template does not have, and for colours that a generator has not learned.
+pub(super) fn format(info: &VideoInfo) -> Result<Format, Error> {
+    let colorimetry = info.colorimetry();
+    if matches!(
+        colorimetry.transfer(),
+        VideoTransferFunction::Smpte2084 | VideoTransferFunction::AribStdB67
+    ) {
+        return Err(Error::Hdr(colorimetry.to_string()));
+    }
+    let wanted = info.format();
+    let mut packed = PACKED.into_iter();
+    if let Some((_, bytes, rgb)) = packed.find(|(known, ..)| *known == wanted) {
+        return Ok(Format::Packed(Packed { bytes, rgb }));
+    }
+    let planar = PLANAR.into_iter().find(|(known, ..)| *known == wanted);
+    let (_, planes, subsampling) = planar.ok_or_else(|| Error::Format(wanted.to_string()))?;
+    let matrix = match colorimetry.matrix() {
+        VideoColorMatrix::Bt601 | VideoColorMatrix::Unknown | VideoColorMatrix::Rgb => {
+            Matrix::Bt601
+        }
+        VideoColorMatrix::Bt709 => Matrix::Bt709,
+        VideoColorMatrix::Bt2020 => Matrix::Bt2020,
+        VideoColorMatrix::Smpte240m => Matrix::Smpte240m,
+        VideoColorMatrix::Fcc => Matrix::Fcc,
+        _ => return Err(Error::Format(format!("{wanted} in {colorimetry}"))),
+    };
+    let full = colorimetry.range() == VideoColorRange::Range0_255;
+    let site = info.chroma_site();
+    let components = if info.format_info().is_rgb() {
+        Components::Rgb
+    } else if info.format_info().is_gray() {
+        Components::Grey { matrix, full }
+    } else {
+        // Where nothing is said, as in MPEG-2 and nearly all video since.
+        let unsaid = site.is_empty();
+        Components::Yuv {
+            matrix,
+            full,
+            cosited: [
+                unsaid || site.contains(VideoChromaSite::H_COSITED),
+                site.contains(VideoChromaSite::V_COSITED),
+            ],
+        }
+    };
+    Ok(Format::Planar(Planar {
+        planes,
+        subsampling,
+        components,
+    }))
 }
 
 /// The size of fixed raw video caps if it is one that cannot be played.

@@ -34,7 +34,7 @@ impl Stylize {
     pub(super) fn prepare(&self, caps: &gst::Caps) -> Result<(), Error> {
         let info =
             gst_video::VideoInfo::from_caps(caps).map_err(|_| Error::Format(caps.to_string()))?;
-        let layout = frame::layout_of(&info, info.stride()[0], info.stride()[0])?;
+        let layout = frame::usual_layout(&info)?;
         let streams = self.streams.load(Ordering::Relaxed) as u64;
         self.update_latency(&info, streams);
         self.with_stream(|this, stream| {

@@ -11,7 +11,7 @@ use super::report::Error;
 use super::style::Values;
 use crate::engine::Lease;
 use crate::engine::session::{Controls, Rows};
-use crate::graph::Frame;
+use crate::graph::{Frame, Memory};
 
 /// What is done to a frame.
 pub(super) struct Task {
@@ -43,13 +43,37 @@ impl Task {
         target: &mut gst::BufferRef,
         spare: &mut Vec<u8>,
     ) -> Result<Timing, Error> {
+        let joined;
+        let source = match in_one_piece(&self.info, source) {
+            true => source,
+            false => {
+                let mut buffer = empty(&self.info)?;
+                copy(&self.info, source, buffer.make_mut())?;
+                joined = buffer;
+                &*joined
+            }
+        };
+        if in_one_piece(&self.info, target) {
+            return self.run_in_place(source, target, spare);
+        }
+        let mut buffer = empty(&self.info)?;
+        let timing = self.run_in_place(source, buffer.make_mut(), spare)?;
+        copy(&self.info, &buffer, target)?;
+        Ok(timing)
+    }
+
+    fn run_in_place(
+        &self,
+        source: &gst::BufferRef,
+        target: &mut gst::BufferRef,
+        spare: &mut Vec<u8>,
+    ) -> Result<Timing, Error> {
         let source = VideoFrameRef::from_buffer_ref_readable(source, &self.info);
         let source = source.map_err(unmapped)?;
         let target = VideoFrameRef::from_buffer_ref_writable(target, &self.info);
         let mut target = target.map_err(unmapped)?;
-        let row = self.layout.row();
-        let source = readable(&source, row, spare)?;
-        let target = writable(&mut target, row)?;
+        let source = readable(&source, &self.layout, spare)?;
+        let target = writable(&mut target, &self.layout)?;
         let begin = Instant::now();
         let controls = Controls {
             strength: self.strength,
@@ -66,97 +90,133 @@ pub(super) fn unmapped(_: gst::glib::BoolError) -> Error {
     Error::Memory("it cannot be mapped".into())
 }
 
+/// Copies a frame's picture, whatever the strides.
+pub(super) fn copy(
+    info: &gst_video::VideoInfo,
+    source: &gst::BufferRef,
+    target: &mut gst::BufferRef,
+) -> Result<(), Error> {
+    let source = VideoFrameRef::from_buffer_ref_readable(source, info);
+    let target = VideoFrameRef::from_buffer_ref_writable(target, info);
+    let mut target = target.map_err(unmapped)?;
+    source
+        .and_then(|source| source.copy(&mut target))
+        .map_err(unmapped)
+}
+
+/// A buffer for a frame in the usual layout.
+fn empty(info: &gst_video::VideoInfo) -> Result<gst::Buffer, Error> {
+    gst::debug!(
+        gst::CAT_PERFORMANCE,
+        "copying a frame whose planes lie in several memories"
+    );
+    let buffer = gst::Buffer::with_size(info.size());
+    buffer.map_err(|_| Error::Memory(format!("{} bytes cannot be allocated", info.size())))
+}
+
+/// Whether the bytes of all planes can be had as one slice.
+fn in_one_piece(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> bool {
+    // Without the meta, mapping joins the memories.
+    info.n_planes() == 1
+        || buffer.n_memory() == 1
+        || buffer.meta::<gst_video::VideoMeta>().is_none()
+}
+
 /// The memory layout of these two buffers.
 pub(super) fn layout(
     info: &gst_video::VideoInfo,
     source: &gst::BufferRef,
     target: &gst::BufferRef,
 ) -> Result<Frame, Error> {
-    let stride = |buffer: &gst::BufferRef| match buffer.meta::<gst_video::VideoMeta>() {
-        Some(meta) => meta.stride()[0],
-        None => info.stride()[0],
+    let memory = |buffer: &gst::BufferRef| match buffer.meta::<gst_video::VideoMeta>() {
+        Some(meta) if in_one_piece(info, buffer) => memory(meta.offset(), meta.stride()),
+        _ => memory(info.offset(), info.stride()),
     };
-    layout_of(info, stride(source), stride(target))
+    layout_of(info, memory(source)?, memory(target)?)
 }
 
-/// The layout of frames with these strides in bytes.
-pub(super) fn layout_of(
-    info: &gst_video::VideoInfo,
-    stride: i32,
-    out_stride: i32,
-) -> Result<Frame, Error> {
-    let format =
-        caps::packed(info.format()).ok_or_else(|| Error::Format(info.format().to_string()))?;
-    let positive = |stride: i32| {
-        usize::try_from(stride)
-            .map_err(|_| Error::Memory(format!("its stride of {stride} bytes is negative")))
-    };
-    Ok(Frame {
-        format,
+/// The layout of frames in their usual memory.
+pub(super) fn usual_layout(info: &gst_video::VideoInfo) -> Result<Frame, Error> {
+    let memory = memory(info.offset(), info.stride())?;
+    layout_of(info, memory, memory)
+}
+
+fn memory(offsets: &[usize], strides: &[i32]) -> Result<Memory, Error> {
+    let mut memory = Memory::default();
+    for (to, stride) in memory.strides.iter_mut().zip(strides) {
+        *to = usize::try_from(*stride)
+            .map_err(|_| Error::Memory(format!("its stride of {stride} bytes is negative")))?;
+    }
+    // Offsets count from the first plane's bytes, which are found by mapping.
+    let first = offsets.first().copied().unwrap_or(0);
+    for (to, offset) in memory.offsets.iter_mut().zip(offsets) {
+        *to = offset
+            .checked_sub(first)
+            .ok_or_else(|| Error::Memory("its first plane does not come first".into()))?;
+    }
+    Ok(memory)
+}
+
+fn layout_of(info: &gst_video::VideoInfo, source: Memory, target: Memory) -> Result<Frame, Error> {
+    let layout = Frame {
+        format: caps::format(info)?,
         width: info.width() as usize,
         height: info.height() as usize,
-        stride: positive(stride)?,
-        out_stride: positive(out_stride)?,
-    })
+        source,
+        target,
+    };
+    match [source, target]
+        .iter()
+        .all(|memory| layout.is_sound(memory))
+    {
+        true => Ok(layout),
+        false => Err(Error::Memory(
+            "its rows or planes are shorter than the picture".into(),
+        )),
+    }
 }
 
-/// Where the only plane of a packed frame lies.
-struct Plane {
+/// The bytes of a frame from its first plane on.
+struct Mapped {
     data: *mut u8,
-    /// Bytes that are mapped from `data` on.
-    mapped: usize,
-    rows: Rows,
+    len: usize,
 }
 
-fn plane<T>(frame: &VideoFrameRef<T>) -> Result<Plane, Error>
+fn mapped<T>(frame: &VideoFrameRef<T>) -> Mapped
 where
     VideoFrameRef<T>: VideoFrameExt,
 {
-    let stride = frame.plane_stride()[0];
-    let stride = usize::try_from(stride)
-        .map_err(|_| Error::Memory(format!("its stride of {stride} bytes is negative")))?;
     // SAFETY: the frame is mapped as long as it lives.
     let raw = unsafe { &*frame.as_ptr() };
     let data = raw.data[0].cast::<u8>();
     let end = raw.map[0].data as usize + raw.map[0].size;
-    Ok(Plane {
+    Mapped {
         data,
-        mapped: end.saturating_sub(data as usize),
-        rows: Rows {
-            rows: frame.height() as usize,
-            stride,
-        },
-    })
+        len: end.saturating_sub(data as usize),
+    }
 }
 
-impl Plane {
-    fn len(&self) -> usize {
-        self.rows.rows * self.rows.stride
-    }
-
-    fn short(&self) -> Error {
-        let (len, mapped) = (self.len(), self.mapped);
-        Error::Memory(format!("it has {mapped} bytes where {len} are needed"))
-    }
+fn short(mapped: usize, needed: usize) -> Error {
+    Error::Memory(format!("it has {mapped} bytes where {needed} are needed"))
 }
 
 /// The bytes of a frame that is read. A buffer may end with the last row's pixels, without that
 /// row's padding: then, and only then, they are copied to `spare`.
 fn readable<'a>(
     frame: &'a VideoFrameRef<&gst::BufferRef>,
-    row: usize,
+    layout: &Frame,
     spare: &'a mut Vec<u8>,
 ) -> Result<(&'a [u8], Rows), Error> {
-    let plane = plane(frame)?;
-    let len = plane.len();
-    let needed = len - plane.rows.stride.saturating_sub(row).min(len);
-    if plane.rows.stride < row || plane.mapped < needed {
-        return Err(plane.short());
+    let mapped = mapped(frame);
+    let (len, needed) = (layout.size(&layout.source), layout.needed(&layout.source));
+    if mapped.len < needed {
+        return Err(short(mapped.len, needed));
     }
-    // SAFETY: mapped for reading, and `mapped` bytes long.
-    let bytes = unsafe { std::slice::from_raw_parts(plane.data, plane.mapped.min(len)) };
+    let rows = Rows::from(layout.shape(&layout.source));
+    // SAFETY: mapped for reading, and so many bytes long.
+    let bytes = unsafe { std::slice::from_raw_parts(mapped.data, mapped.len.min(len)) };
     if bytes.len() == len {
-        return Ok((bytes, plane.rows));
+        return Ok((bytes, rows));
     }
     gst::debug!(
         gst::CAT_PERFORMANCE,
@@ -165,19 +225,20 @@ fn readable<'a>(
     spare.clear();
     spare.extend_from_slice(bytes);
     spare.resize(len, 0);
-    Ok((spare, plane.rows))
+    Ok((spare, rows))
 }
 
 /// The bytes of a frame that is written.
 fn writable<'a>(
     frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,
-    row: usize,
+    layout: &Frame,
 ) -> Result<(&'a mut [u8], Rows), Error> {
-    let plane = plane(frame)?;
-    if plane.rows.stride < row || plane.mapped < plane.len() {
-        return Err(plane.short());
+    let mapped = mapped(frame);
+    let len = layout.size(&layout.target);
+    if mapped.len < len {
+        return Err(short(mapped.len, len));
     }
-    // SAFETY: mapped for writing, exclusively borrowed, and `mapped` bytes long.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(plane.data, plane.len()) };
-    Ok((bytes, plane.rows))
+    // SAFETY: mapped for writing, exclusively borrowed, and so many bytes long.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(mapped.data, len) };
+    Ok((bytes, Rows::from(layout.shape(&layout.target))))
 }

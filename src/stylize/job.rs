@@ -218,11 +218,8 @@ impl Generator {
         let lease = || -> Result<Lease, EngineError> {
             let lease = Lease::new(&self.runtime, &graph, choice, &blueprint)?;
             if verify {
-                let rows = |stride| Rows {
-                    rows: frame.height,
-                    stride,
-                };
-                lease.try_run(rows(frame.stride), rows(frame.out_stride))?;
+                let rows = |memory| Rows::from(frame.shape(memory));
+                lease.try_run(rows(&frame.source), rows(&frame.target))?;
             }
             Ok(lease)
         };

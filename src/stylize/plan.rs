@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What comes out for a frame: a painting, or a substitute where there can be none.
 
-use gst_video::VideoFrameRef;
-
-use super::frame::{Task, Timing, unmapped};
+use super::frame::{Task, Timing, copy};
 use super::report::Error;
 use crate::engine::EngineError;
 
@@ -68,16 +66,7 @@ impl Plan {
             Some(Substitute::Last(last)) => (Shown::Held, last.as_ref()),
             None => return Err(error.unwrap_or(Error::NotNegotiated)),
         };
-        self.copy(frame, target)?;
+        copy(&self.info, frame, target)?;
         Ok(Outcome { shown, error })
-    }
-
-    fn copy(&self, source: &gst::BufferRef, target: &mut gst::BufferRef) -> Result<(), Error> {
-        let source = VideoFrameRef::from_buffer_ref_readable(source, &self.info);
-        let target = VideoFrameRef::from_buffer_ref_writable(target, &self.info);
-        let mut target = target.map_err(unmapped)?;
-        source
-            .and_then(|source| source.copy(&mut target))
-            .map_err(unmapped)
     }
 }

@@ -31,6 +31,10 @@ pub(super) enum Error {
     FrameSize { width: i32, height: i32 },
     #[error("The video format is not supported: {0}. Put `videoconvert` before stylize.")]
     Format(String),
+    #[error(
+        "HDR video ({0}) cannot be stylized, because generators are trained on sRGB pictures. Map it to SDR before stylize, for instance with `vapostproc hdr-tone-mapping=true ! video/x-raw,colorimetry=bt709`."
+    )]
+    Hdr(String),
     #[error("{0}")]
     Style(#[from] StyleError),
     #[error("{0}")]
@@ -152,7 +156,9 @@ impl Error {
             | Self::NoPainting
             | Self::NoPredictor => message!(LibraryError::Settings),
             Self::Painting(_) => message!(ResourceError::OpenRead),
-            Self::FrameSize { .. } | Self::Format(_) => message!(StreamError::Format),
+            Self::FrameSize { .. } | Self::Format(_) | Self::Hdr(_) => {
+                message!(StreamError::Format)
+            }
             Self::Memory(_) => message!(StreamError::Failed),
             Self::Threads(_) => message!(ResourceError::NoSpaceLeft),
             Self::NotNegotiated => message!(CoreError::Negotiation),
