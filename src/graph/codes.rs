@@ -42,7 +42,7 @@ impl Codes {
     }
 
     /// Y, Cb and Cr codes from red, green and blue in 0..255.
-    pub(super) fn from_rgb(&self) -> [Row; 3] {
+    pub(super) fn of_rgb(&self) -> [Row; 3] {
         let (kr, kb) = self.matrix.unwrap_or((1.0, 0.0));
         let kg = 1.0 - kr - kb;
         let (luma, chroma, black) = self.spans();
@@ -95,7 +95,7 @@ mod tests {
                     rows.map(|(row, c)| row.iter().zip(v).map(|(a, b)| a * b).sum::<f64>() + c)
                 };
                 for rgb in [[10.0, 200.0, 30.0], [255.0, 0.0, 0.0], [90.0, 90.0, 90.0]] {
-                    let yuv = apply(codes.from_rgb(), rgb);
+                    let yuv = apply(codes.of_rgb(), rgb);
                     let back = apply(codes.to_rgb(), yuv);
                     for (a, b) in rgb.iter().zip(back) {
                         assert!((a - b).abs() < 1e-9, "{matrix:?} {rgb:?} {back:?}");
@@ -104,7 +104,7 @@ mod tests {
                         assert!((yuv[1] - 128.0).abs() < 1e-9 && (yuv[2] - 128.0).abs() < 1e-9);
                     }
                 }
-                let white = apply(codes.from_rgb(), [255.0; 3])[0];
+                let white = apply(codes.of_rgb(), [255.0; 3])[0];
                 assert!((white - if full { 255.0 } else { 235.0 }).abs() < 1e-9);
             }
         }

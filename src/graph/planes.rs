@@ -150,7 +150,7 @@ pub(super) fn from_rgb(
         let others = b.gather(rgb, 1, &order_of(planar).map(at));
         return (first, Some(others));
     }
-    let forward = Codes::of(planar.components).from_rgb();
+    let forward = Codes::of(planar.components).of_rgb();
     let row = |component: usize| channels.map(|channel| forward[component].0[channel] as f32);
     let bias = |component: usize| forward[component].1 as f32;
     let first = convolve(b, rgb, &[1, 3, 1, 1], &row(0), &[bias(0)], [1, 1]);
