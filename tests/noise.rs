@@ -82,13 +82,8 @@ fn the_seed_changes_while_frames_flow() {
 fn a_list_that_does_not_fit_the_graph_is_refused() {
     for noise in ["coarse:noise", "other:1:2", "coarse:noise:1:2,x"] {
         let (_dir, element) = common::element(&net(noise).bytes());
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
-        assert!(element.set_state(gst::State::Paused).is_err());
-        element.set_state(gst::State::Null).expect("stopped");
-        let errors = common::errors(&bus);
-        assert_eq!(errors.len(), 1, "{errors:?}");
-        let text = errors[0].error.message();
+        let error = common::refused(&element);
+        let text = error.error.message();
         assert!(text.contains("stylize.noise"), "{text}");
     }
 }

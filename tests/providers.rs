@@ -19,18 +19,10 @@ fn stylize(properties: &[(&str, &str)]) -> gst::Element {
     builder.build().expect("stylize")
 }
 
-/// Starts an element that must refuse; the sentence of its one error.
+/// The sentence of the only error of an element that does not start.
 #[track_caller]
 fn refused(element: &gst::Element) -> String {
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
-    assert!(element.set_state(gst::State::Paused).is_err());
-    element.set_state(gst::State::Null).expect("stopped");
-    let errors = common::errors(&bus);
-    let [error] = errors.as_slice() else {
-        panic!("one error, not {errors:?}");
-    };
-    error.error.message().into()
+    common::refused(element).error.message().to_string()
 }
 
 /// The error of an element that plays until caps are known.

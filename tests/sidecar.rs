@@ -86,14 +86,7 @@ fn a_sidecar_that_makes_no_sense_is_one_error() {
         ),
     ] {
         let (dir, element) = with_files(&UNTOLD.pixelwise(), &[("model.modelinfo", content)]);
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
-        assert!(element.set_state(gst::State::Paused).is_err());
-        element.set_state(gst::State::Null).expect("stopped");
-        let errors = common::errors(&bus);
-        let [error] = errors.as_slice() else {
-            panic!("one error, not {errors:?}");
-        };
+        let error = common::refused(&element);
         assert_eq!(error.error.kind(), Some(gst::ResourceError::Settings));
         let text = error.error.message();
         let file = dir.path().join("model.modelinfo");

@@ -97,16 +97,10 @@ fn warnings(bus: &gst::Bus) -> Vec<String> {
         .collect()
 }
 
-/// The only error of an element that does not start.
+/// The sentence of the only error of an element that does not start.
 #[track_caller]
 fn refused(element: &gst::Element) -> String {
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
-    assert!(element.set_state(gst::State::Paused).is_err());
-    element.set_state(gst::State::Null).expect("stopped");
-    let errors = common::errors(&bus);
-    assert_eq!(errors.len(), 1, "{errors:?}");
-    errors[0].error.message().to_string()
+    common::refused(element).error.message().to_string()
 }
 
 #[test]

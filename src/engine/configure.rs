@@ -88,11 +88,6 @@ fn built_in(
 ) -> Result<Option<ExecutionProviderDispatch>, EngineError> {
     let half = choice.precision == Precision::Fp16;
     let cache = cache.map(|cache| cache.path().display().to_string());
-    let device = |name: &str| {
-        let index = index(choice)?;
-        Ok::<_, EngineError>(index.map(|index| vec![(name.to_string(), index.to_string())]))
-    };
-    let with = |more: Option<Vec<(String, String)>>| more.unwrap_or_default();
     Ok(Some(match choice.provider {
         Provider::Auto | Provider::Cpu => {
             return match &choice.options.device {
@@ -101,8 +96,8 @@ fn built_in(
                 Some(_) => Err(no_device(choice, "It has only device 0.")),
             };
         }
-        Provider::OpenVino => configured(choice, openvino(choice, cache)),
-        Provider::Cuda => configured_with(choice, ep::CUDA::default(), with(device("device_id")?)),
+        Provider::OpenVino => finished(choice, openvino(choice, cache)),
+        Provider::Cuda => numbered(choice, ep::CUDA::default(), "device_id")?,
         Provider::TensorRt => {
             let mut provider = ep::TensorRT::default()
                 .with_fp16(half)
@@ -114,14 +109,10 @@ fn built_in(
                     .with_timing_cache(true)
                     .with_timing_cache_path(&folder);
             }
-            configured_with(choice, provider, with(device("device_id")?))
+            numbered(choice, provider, "device_id")?
         }
-        Provider::NvTensorRtRtx => {
-            configured_with(choice, ep::NVRTX::default(), with(device("device_id")?))
-        }
-        Provider::WebGpu => {
-            configured_with(choice, ep::WebGPU::default(), with(device("deviceId")?))
-        }
+        Provider::NvTensorRtRtx => numbered(choice, ep::NVRTX::default(), "device_id")?,
+        Provider::WebGpu => numbered(choice, ep::WebGPU::default(), "deviceId")?,
         Provider::MiGraphX => {
             let mut provider = ep::MIGraphX::default().with_fp16(half);
             if let Some(index) = index(choice)? {
@@ -135,9 +126,10 @@ fn built_in(
             if let Some(folder) = cache {
                 provider = provider.with_model_cache_dir(folder);
             }
-            let units = choice.options.device.iter();
-            let units = units.map(|units| ("MLComputeUnits".to_string(), units.clone()));
-            configured_with(choice, provider, units.collect())
+            if let Some(units) = &choice.options.device {
+                provider = provider.with_arbitrary_config("MLComputeUnits", units);
+            }
+            finished(choice, provider)
         }
         Provider::Dml => {
             let mut provider = ep::DirectML::default();
@@ -150,23 +142,27 @@ fn built_in(
     }))
 }
 
-fn configured<P>(choice: &Choice, provider: P) -> ExecutionProviderDispatch
-where
-    P: ArbitrarilyConfigurableExecutionProvider + Into<ExecutionProviderDispatch>,
-{
-    configured_with(choice, provider, Vec::new())
-}
-
-/// With some options of ours, and the user's on top.
-fn configured_with<P>(
+/// With the device's number in the option of this name, and the user's options on top.
+fn numbered<P>(
     choice: &Choice,
     mut provider: P,
-    ours: Vec<(String, String)>,
-) -> ExecutionProviderDispatch
+    option: &str,
+) -> Result<ExecutionProviderDispatch, EngineError>
 where
     P: ArbitrarilyConfigurableExecutionProvider + Into<ExecutionProviderDispatch>,
 {
-    for (key, value) in ours.iter().chain(&choice.options.provider_options) {
+    if let Some(index) = index(choice)? {
+        provider = provider.with_arbitrary_config(option, index);
+    }
+    Ok(finished(choice, provider))
+}
+
+/// With the user's options on top of ours.
+fn finished<P>(choice: &Choice, mut provider: P) -> ExecutionProviderDispatch
+where
+    P: ArbitrarilyConfigurableExecutionProvider + Into<ExecutionProviderDispatch>,
+{
+    for (key, value) in &choice.options.provider_options {
         provider = provider.with_arbitrary_config(key, value);
     }
     provider.into()

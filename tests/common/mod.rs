@@ -78,3 +78,15 @@ pub fn errors(bus: &gst::Bus) -> Vec<Report> {
         })
         .collect()
 }
+
+/// Starts an element that must refuse to; its one error.
+#[track_caller]
+pub fn refused(element: &gst::Element) -> Report {
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    assert!(element.set_state(gst::State::Paused).is_err());
+    element.set_state(gst::State::Null).expect("stopped");
+    let mut errors = errors(&bus);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.remove(0)
+}
