@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from .cost import macs_per_pixel
+from .cost import macs_per_pixel, read_model
 from .export import About, to_onnx
 from .files import write_whole
 from .train import Result
@@ -55,3 +56,40 @@ def _styles(result: Result) -> list[str]:
     losses = result.style_losses
     values = [f"{n} {losses[n]:.4g}" if n in losses else n for n in result.config.style_names]
     return [f"| Styles, with their style losses at the end | {', '.join(values)} |"]
+
+
+def write_quantized_card(path: Path, original: Path, how: Mapping[str, str], command: str) -> None:
+    """Write what a quantized model was made from and how, and how far it is from that.
+
+    Args:
+        path: of the card; the model is beside it.
+        original: the model that was quantized.
+        how: rows of the table: what was done, and what came of it.
+        command: that did it.
+    """
+    about = {entry.key: entry.value for entry in read_model(original).metadata_props}
+    artist = about.get("stylize.style-artist") or "unknown artist"
+    title = about.get("stylize.style-title") or about.get("stylize.name", original.stem)
+    sizes = [round(file.stat().st_size / 1024) for file in (path.with_suffix(".onnx"), original)]
+    table = {
+        "Generator": about.get("stylize.generator", "unknown"),
+        "Licence": about.get("stylize.license", "unknown"),
+        "File": f"{sizes[0]} KB, the original {sizes[1]} KB",
+        **how,
+    }
+    lines = [
+        f"# {path.stem}",
+        "",
+        f"`{original.name}` with convolutions on 8-bit integers: after *{title}* ({artist}). "
+        "Inputs, outputs and metadata are those of the original.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in table.items()),
+        "",
+        "Made by",
+        "",
+        f"    {command}",
+        "",
+    ]
+    write_whole(path, "\n".join(lines).encode())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from . import __version__, compare, evaluate, extend, gatys, loss_options
+from . import __version__, compare, evaluate, extend, gatys, loss_options, quantize
 from .arguments import Parser, add_machine_arguments, seed, separated, use_machine
 from .card import write_card
 from .checkpoint import read_checkpoint
@@ -77,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     compare.add_command(commands)
     gatys.add_command(commands)
     extend.add_command(commands)
+    quantize.add_command(commands)
     return top
 
 
