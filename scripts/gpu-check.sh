@@ -13,6 +13,8 @@ cd "$root"
 providers=(cuda tensorrt nv-tensorrt-rtx webgpu)
 sizes=(512x512 1280x720 1920x1080 3840x2160)
 options=(--seconds 2)
+# Those in 8 bits are for CPUs.
+mapfile -t models < <(ls models/*.onnx | grep -v -- -int8.onnx)
 for provider in "${providers[@]}"; do options+=(--provider "$provider"); done
 for size in "${sizes[@]}"; do options+=(--size "$size"); done
 
@@ -20,7 +22,7 @@ cargo build --release --quiet --example doctor
 doctor=target/release/examples/doctor
 
 if [ "${1:-}" != --bundle ]; then
-    for model in models/*.onnx; do options+=(--model "$model"); done
+    for model in "${models[@]}"; do options+=(--model "$model"); done
     # Libraries that other libraries of the same folder ask for.
     export LD_LIBRARY_PATH=$deps/cuda:$deps/nv-tensorrt-rtx${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     exec "$doctor" --folder "$deps" "${options[@]}"
@@ -31,7 +33,7 @@ rm -rf "$target"
 mkdir -p "$target/lib" "$target/plugins" "$target/models"
 cp "$doctor" "$target/"
 strip "$target/doctor"
-cp models/*.onnx "$target/models/"
+cp "${models[@]}" "$target/models/"
 plugins=$(pkg-config --variable=pluginsdir gstreamer-1.0)
 cp "$plugins"/libgst{coreelements,app}.so "$target/plugins/"
 # All but the C library and the loader, which belong to the machine. WebGPU opens Vulkan's loader.
