@@ -93,8 +93,12 @@ impl Stream {
             match message.view() {
                 gst::MessageView::Element(element) => {
                     let structure = element.structure().expect("a structure");
-                    assert_eq!(structure.name(), "stylize-loading");
-                    states.push(structure.get("state").expect("a state"));
+                    match structure.name().as_str() {
+                        "stylize-loading" => {
+                            states.push(structure.get("state").expect("a state"));
+                        }
+                        name => assert_eq!(name, "stylize-provider"),
+                    }
                 }
                 gst::MessageView::Warning(warning) => {
                     warnings.push(warning.error().message().to_string());
