@@ -70,7 +70,7 @@ pub(super) fn devices<'r>(
         .collect())
 }
 
-/// A device as `make doctor` and messages call it: "GPU 0 (NVIDIA)".
+/// A device as errors call it: "GPU 0 (NVIDIA)".
 pub(super) fn describe(index: usize, device: &Device) -> String {
     let device = device.hardware_device();
     let kind = match device.ty() {

@@ -73,14 +73,11 @@ fn planar_bytes(
     let bytes = |b: &mut Builder, mix: bool| {
         let source = mix.then(|| planes::read(b, frame, planar, SOURCE));
         let of = source.as_ref().map(planes::Samples::names);
-        let mut component = |painted: &str, source: Option<&str>| match source {
-            Some(source) => planes::mixed(b, painted, source, Some(STRENGTH)),
-            None => planes::mixed(b, painted, "", None),
-        };
-        let first = component(&first, of.map(|(first, _)| first));
-        let others = others
-            .as_ref()
-            .map(|painted| component(painted, of.and_then(|(_, others)| others)));
+        let first = planes::mixed(b, &first, of.map(|(first, _)| first));
+        let others = others.as_ref().map(|painted| {
+            let source = of.and_then(|(_, others)| others);
+            planes::mixed(b, painted, source)
+        });
         planes::write(b, frame, planar, &first, others.as_ref())
     };
     let all = match blend {

@@ -182,13 +182,14 @@ impl Frame {
 
     /// Whether no two rows of a plane, and no two planes, share a byte.
     pub fn is_sound(&self, memory: &Memory) -> bool {
-        let mut spans: Vec<_> = (0..self.planes())
-            .map(|p| {
-                let (rows, row) = self.plane(p);
-                let begin = memory.offsets[p];
-                (begin, begin + memory.strides[p] * (rows - 1) + row)
-            })
-            .collect();
+        // Asked for every frame, so without an allocation.
+        let mut spans = [(0, 0); PLANES];
+        let spans = &mut spans[..self.planes()];
+        for (p, span) in spans.iter_mut().enumerate() {
+            let (rows, row) = self.plane(p);
+            let begin = memory.offsets[p];
+            *span = (begin, begin + memory.strides[p] * (rows - 1) + row);
+        }
         spans.sort_unstable();
         let apart = spans.windows(2).all(|pair| pair[0].1 <= pair[1].0);
         apart && (0..self.planes()).all(|p| memory.strides[p] >= self.plane(p).1)

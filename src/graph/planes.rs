@@ -6,8 +6,10 @@
 //! the colour differences in the same step (ITU-R BT.601, BT.709, BT.2020; siting as in ITU-R
 //! BT.2100 and H.273).
 
+use super::STRENGTH;
 use super::builder::{Builder, Name};
 use super::codes::Codes;
+use super::effects::mix;
 use super::format::{Components, Frame, Memory, Planar, Plane};
 use crate::model::ChannelOrder;
 
@@ -192,7 +194,8 @@ pub(super) fn write(
     let (w, _) = frame.chroma(planar.subsampling);
     let (w, width, height) = (w as i64, frame.width as i64, frame.height as i64);
     let others = others.map_or("", String::as_str);
-    let mut parts: Vec<(usize, Name)> = Vec::new();
+    // Offset and length in bytes of each plane.
+    let mut parts: Vec<(usize, usize, Name)> = Vec::new();
     let mut taken = 0;
     for (index, plane) in planar.planes.iter().enumerate() {
         let (rows, row) = frame.plane(index);
@@ -231,22 +234,21 @@ pub(super) fn write(
             bytes = b.concat(1, &[&bytes, &zeros]);
         }
         let bytes = b.reshape(&bytes, &[1, rows * (row + padding)]);
-        parts.push((memory.offsets[index], bytes));
+        let length = frame.plane(index).0 * memory.strides[index];
+        parts.push((memory.offsets[index], length, bytes));
     }
     // Planes may lie in any order.
-    parts.sort_by_key(|(offset, _)| *offset);
+    parts.sort_by_key(|(offset, ..)| *offset);
     let mut pieces: Vec<Name> = Vec::new();
     let mut end = 0;
-    for (index, (offset, bytes)) in parts.iter().enumerate() {
+    for (index, (offset, length, bytes)) in parts.iter().enumerate() {
         if *offset > end {
             pieces.push(b.zero_bytes(&[1, (*offset - end) as i64]));
         }
-        let next = parts.get(index + 1).map(|(offset, _)| *offset);
-        let plane = (0..planar.planes.len()).find(|p| memory.offsets[*p] == *offset);
-        let length = plane.map_or(0, |p| frame.plane(p).0 * memory.strides[p]);
         // The padding of a last row may reach into the next plane.
-        let kept = next.map_or(length, |next| length.min(next - offset));
-        pieces.push(match kept < length {
+        let next = parts.get(index + 1).map(|(offset, ..)| *offset);
+        let kept = next.map_or(*length, |next| (*length).min(next - offset));
+        pieces.push(match kept < *length {
             true => b.slice(bytes, 1, 0, kept as i64),
             false => bytes.clone(),
         });
@@ -258,15 +260,14 @@ pub(super) fn write(
     }
 }
 
-/// The source's components and the painting's as bytes; `strength` mixes them, `None` is all
-/// painting.
-pub(super) fn mixed(b: &mut Builder, painted: &str, source: &str, strength: Option<&str>) -> Name {
-    let mut x = painted.to_string();
-    if let Some(strength) = strength {
-        let source = b.dequantize(source, 1.0);
-        x = super::effects::mix(b, &source, &x, strength);
-    }
-    b.round_to_bytes(&x)
+/// The painting's components as bytes, mixed with the source's where those are given.
+pub(super) fn mixed(b: &mut Builder, painted: &str, source: Option<&str>) -> Name {
+    let Some(source) = source else {
+        return b.round_to_bytes(painted);
+    };
+    let source = b.dequantize(source, 1.0);
+    let mixed = mix(b, &source, painted, STRENGTH);
+    b.round_to_bytes(&mixed)
 }
 
 impl Samples {

@@ -40,13 +40,8 @@ def write_card(path: Path, result: Result, about: About, command: str, differenc
         *_styles(result),
         f"| Losses at the end | {losses} (mean of the last 100 steps) |",
         f"| ONNX Runtime against PyTorch | at most {difference:.3f} grey levels |",
-        "",
-        "Made by",
-        "",
-        f"    {command}",
-        "",
     ]
-    write_whole(path, "\n".join(lines).encode())
+    _write(path, lines, command)
 
 
 def _styles(result: Result) -> list[str]:
@@ -86,10 +81,11 @@ def write_quantized_card(path: Path, original: Path, how: Mapping[str, str], com
         "| | |",
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in table.items()),
-        "",
-        "Made by",
-        "",
-        f"    {command}",
-        "",
     ]
-    write_whole(path, "\n".join(lines).encode())
+    _write(path, lines, command)
+
+
+def _write(path: Path, lines: list[str], command: str) -> None:
+    """A card's page, with the command that made the model at its end."""
+    page = [*lines, "", "Made by", "", f"    {command}", ""]
+    write_whole(path, "\n".join(page).encode())
