@@ -12,6 +12,9 @@ from .results import Cell
 
 Fragment = Callable[[Mapping[str, Cell]], str | None]
 
+GALLERIES = ("lite", "full")
+"""Labels of the shipped galleries among the cells of the experiment ``gallery``."""
+
 
 def norms(cells: Mapping[str, Cell]) -> str | None:
     """Losses with each norm, ratios to instance normalization, and the two further experiments."""
@@ -180,6 +183,42 @@ def diversity(cells: Mapping[str, Cell]) -> str | None:
     return _block(table, columns, caption, cells) + "\n" + "\n".join([*sheets, ""])
 
 
+def gallery(cells: Mapping[str, Cell]) -> str | None:
+    """Each style of the galleries, beside generators that learned its painting alone."""
+    shown = [label for label in GALLERIES if any(key.startswith(f"{label}/") for key in cells)]
+    if not shown:
+        return None
+    table = []
+    styles = sorted({key.partition("/")[2] for key in cells})
+    for style in styles:
+        of = {label: cells.get(f"{label}/{style}") for label in (*GALLERIES, "alone", "unsteady")}
+        lite, single, unsteady = of["lite"], of["alone"], of["unsteady"]
+        row: dict[str, str | float | None] = {"style": style}
+        row["photo"] = next(cell["style_photo"] for cell in of.values() if cell)
+        for label in shown:
+            if cell := of[label]:
+                row |= {label: cell["style"], f"{label}-temporal": cell["temporal"]}
+        if lite and single:
+            row |= {"alone": single["style"], "ratio": lite["style"] / single["style"]}
+        if lite and unsteady:
+            row["unsteady"] = f"{unsteady['style']:.3g} / {unsteady['temporal']:.3g}"
+        table.append(row)
+    columns = {"style": "style", "photo": "untouched photo"}
+    for label in shown:
+        columns |= {label: f"{label}: style loss", f"{label}-temporal": "temporal error"}
+    columns |= {"alone": "lite body, this painting alone", "ratio": "lite / alone"}
+    columns["unsteady"] = "lite without temporal loss: style / temporal"
+    settings = next(iter(cells.values()))["settings"]
+    steps = {c["settings"]["steps"] for key, c in cells.items() if key.startswith("alone/")}
+    caption = (
+        f"{settings['held_out_count']} held-out photos of {settings['side']} pixels; temporal "
+        "errors are relative to those of the frames themselves."
+    )
+    if steps:
+        caption += f" Alone: {max(steps):,} steps, as many as each style had in the gallery."
+    return _block(table, columns, caption, cells)
+
+
 def _paintings(count: int) -> str:
     return "1 painting" if count == 1 else f"{count} paintings"
 
@@ -200,5 +239,6 @@ TABLES: dict[str, Fragment] = {
     "timing": timing,
     "sweep": sweep,
     "diversity": diversity,
+    "gallery": gallery,
 }
 """By the name of the experiment."""

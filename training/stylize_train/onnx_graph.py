@@ -208,11 +208,25 @@ class GraphWriter:
         styles = tables[0].shape[0]
         self.inputs.append(helper.make_tensor_value_info(STYLE_INPUT, TensorProto.FLOAT, [styles]))
         rows = self.weight("styles", np.concatenate(tables, axis=1))
-        sizes = self.weight("styles.sizes", np.array([t.shape[1] for t in tables], np.int64))
-        mixed = helper.make_node("MatMul", [STYLE_INPUT, rows], ["style"], name="style")
-        parts = list(self._styled)
-        split = helper.make_node("Split", ["style", sizes], parts, name="style.split", axis=0)
-        self.nodes[:0] = [mixed, split]
+        # As a matrix of one row: ONNX Runtime's WebGPU provider has no product with a vector.
+        row = self.weight("styles.row", np.array([1, styles], np.int64))
+        flat = self.weight("styles.flat", np.array([-1], np.int64))
+        mixed = [
+            helper.make_node("Reshape", [STYLE_INPUT, row], ["style.row"], name="style.row"),
+            helper.make_node("MatMul", ["style.row", rows], ["style.mixed"], name="style"),
+            helper.make_node("Reshape", ["style.mixed", flat], ["style"], name="style.flat"),
+        ]
+        # Slices: a Split with so many outputs is more than that provider's shaders can bind.
+        axis, begin = self.weight("styles.axis", np.array([0], np.int64)), 0
+        for name, table in self._styled.items():
+            ends = [begin, begin + table.shape[1]]
+            places = [
+                self.weight(f"{name}.{end}", np.array([at], np.int64))
+                for end, at in zip(("begin", "end"), ends, strict=True)
+            ]
+            mixed.append(helper.make_node("Slice", ["style", *places, axis], [name], name=name))
+            begin = ends[1]
+        self.nodes[:0] = mixed
 
 
 def _value(name: str, channels: int, divisor: int = 1) -> onnx.ValueInfoProto:

@@ -12,11 +12,14 @@ import torch
 from safetensors.torch import save_file
 from test_judge import distilled_weights
 
-from experiments import analysis, iterations, report, sweep, tables, timing
+from experiments import analysis, gallery, iterations, report, sweep, tables, timing
 from experiments.common import Study, Variant, arguments, contrast_change, read_curve
 from experiments.results import Cell, Results, read_cells, write_cells
 from stylize_train import vgg
+from stylize_train.checkpoint import read_checkpoint
 from stylize_train.errors import UserError
+from stylize_train.export import About, export
+from stylize_train.train import Config, Trainer, run
 
 NARROW = ((4, 4), (6, 6), (8, 8, 8, 8))
 
@@ -209,6 +212,38 @@ def test_iterations_experiment(study_arguments: list[str], tmp_path: Path) -> No
     assert analysis.models(cells)["model"].places["model"] == found.places["lite-8"]
     table = tables.iterations(cells)
     assert table is not None and "| `model` |" in table
+
+
+def test_gallery_experiment(study_arguments: list[str], tmp_path: Path) -> None:
+    words = study_arguments
+    painting = words[words.index("--paintings") + 1]
+    config = Config(
+        style="",
+        styles=(painting,),
+        content=words[words.index("--photos") + 1],
+        generator_options={"width": 4, "dilations": [1], "norm": "conditional"},
+        steps=1,
+        batch=1,
+        crop=32,
+        style_size=64,
+        vgg=words[words.index("--vgg") + 1],
+    )
+    result = run(Trainer(config), tmp_path / "run", quiet=True)
+    export(result.generator, About("g", styles=config.style_names), tmp_path / "g.onnx")
+    extra = {"models": [f"lite={tmp_path / 'g.onnx'}", f"unsteady={tmp_path / 'g.onnx'}"]}
+    extra |= {"alone": tmp_path / "run" / "checkpoint.pt", "alone_steps": 2}
+    gallery.experiment(study("gallery", tmp_path, words, **extra))
+    cells = read_cells(tmp_path / "gallery.json")
+    assert sorted(cells) == ["alone/painting", "lite/painting", "unsteady/painting"]
+    ratio = cells["lite/painting"]["style"] / cells["alone/painting"]["style"]
+    table = tables.gallery(cells)
+    assert table is not None and f"| {ratio:.3g} |" in table and "2 held-out photos" in table
+    assert cells["lite/painting"]["temporal"] == cells["unsteady/painting"]["temporal"]
+    # The body is the same, and nothing but the norm differs.
+    stored = read_checkpoint(tmp_path / "work" / "alone" / "painting" / "checkpoint.pt")["config"]
+    assert stored["generator_options"] == {"width": 4, "dilations": [1], "norm": "instance"}
+    with pytest.raises(UserError, match="LABEL=FILE"):
+        gallery.split("model.onnx")
 
 
 def test_the_sweep_compares_on_the_same_paintings() -> None:
