@@ -4,10 +4,12 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# Arguments of `make demo` and `make train`; see their scripts.
+# Arguments of `make demo`, `make gallery` and `make train`; see their scripts.
 IN ?=
 OUT ?=
 MODEL ?=
+PHOTO ?=
+QUALITY ?=
 STYLE ?=
 CONTENT ?=
 TRAIN_ARGS ?=
@@ -17,7 +19,7 @@ DOCTOR_ARGS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo test lint bench doctor gpu-check gpu-bundle install uninstall test-training train clean
+.PHONY: help setup build demo gallery test lint bench doctor gpu-check gpu-bundle install uninstall test-training train clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +33,9 @@ build: setup ## Build the plugin and its example (release)
 
 demo: setup ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.onnx
 	@scripts/demo.sh "$(IN)" "$(OUT)" "$(MODEL)"
+
+gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg IN=b.mp4 OUT=folder QUALITY=lite|full
+	@scripts/gallery.sh "$(PHOTO)" "$(IN)" "$(OUT)" "$(QUALITY)"
 
 test: setup ## Run every test of the plugin
 	@scripts/setup.sh $(TEST_PROVIDERS)

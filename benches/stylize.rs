@@ -103,12 +103,14 @@ struct Bare {
     session: ort::session::Session,
     picture: Vec<f32>,
     input: String,
+    /// Name and values of the style input.
+    style: (String, Vec<f32>),
 }
 
 impl Bare {
     fn new(provider: Provider, precision: Precision) -> Self {
         let runtime = Runtime::get(None).expect("ONNX Runtime");
-        let model = Model::parse(gststylize::gallery::DEFAULT).expect("the built-in generator");
+        let model = Model::parse(gststylize::gallery::LITE.onnx).expect("the built-in generator");
         let graph = model
             .at_size(Layout::Nchw, WIDTH, HEIGHT)
             .expect("a fixed size");
@@ -123,6 +125,13 @@ impl Bare {
         let at = |i: usize| f32::from(bytes[i % plane * 3 + i / plane]) / 255.0;
         Self {
             input: session.inputs()[0].name().to_string(),
+            style: {
+                let style = &session.inputs()[1];
+                let shape = style.dtype().tensor_shape().expect("a tensor");
+                let mut values = vec![0.0; shape[0] as usize];
+                values[0] = 1.0;
+                (style.name().to_string(), values)
+            },
             session,
             picture: (0..plane * 3).map(at).collect(),
         }
@@ -132,9 +141,11 @@ impl Bare {
         let begin = Instant::now();
         let shape = [1, 3, HEIGHT, WIDTH];
         let picture = TensorRef::from_array_view((shape, &self.picture[..])).expect("a tensor");
+        let (_, style) = &self.style;
+        let style = TensorRef::from_array_view(([style.len()], &style[..])).expect("a tensor");
         let outputs = self
             .session
-            .run(ort::inputs![self.input.as_str() => picture])
+            .run(ort::inputs![self.input.as_str() => picture, self.style.0.as_str() => style])
             .expect("a run");
         assert_eq!(outputs.len(), 1);
         begin.elapsed()
@@ -186,7 +197,7 @@ fn frame_rate() {
     let times: Vec<Duration> = (0..200).map(|_| element.run()).collect();
     let total: Duration = times.iter().sum();
     println!(
-        "built-in generator, 1280x720, auto = {} {}: {:.1} fps (mean of 200 frames; median {:.1} ms)",
+        "built-in lite gallery, 1280x720, auto = {} {}: {:.1} fps (mean of 200 frames; median {:.1} ms)",
         element.stat::<String>("provider"),
         element.stat::<String>("precision"),
         200.0 / total.as_secs_f64(),

@@ -48,7 +48,7 @@ struct Args {
     /// Frame sizes to time
     #[arg(long = "size", default_values = ["1280x720"], value_parser = size)]
     sizes: Vec<(u32, u32)>,
-    /// Generators to try (default: the built-in one)
+    /// Generators to try (default: the built-in gallery for CPUs)
     #[arg(long = "model")]
     models: Vec<String>,
     /// Seconds to spend on timing each size

@@ -38,16 +38,22 @@ struct Args {
     input: String,
     /// File to write: .mp4 .m4v .mov .mkv .webm .ts
     output: PathBuf,
-    /// ONNX generator (default: the built-in one)
+    /// ONNX generator (default: the built-in gallery)
     #[arg(long)]
     model_file: Option<String>,
+    /// Which built-in generator: auto, lite, full
+    #[arg(long)]
+    quality: Option<String>,
+    /// Name, number or mix: great-wave, 3, great-wave:0.7,scream:0.3
+    #[arg(long)]
+    style: Option<String>,
     /// Mix of source (0) and painting (1)
     #[arg(long)]
     strength: Option<f64>,
     /// auto, cpu, openvino, cuda, tensorrt, webgpu …
     #[arg(long)]
     execution_provider: Option<String>,
-    /// auto, fp32, fp16, bf16
+    /// auto, fp32, fp16, bf16, int8
     #[arg(long)]
     precision: Option<String>,
     /// Threads of a CPU provider (0 = all)

@@ -18,5 +18,5 @@ if [ "$(cat "$venv/pins" 2>/dev/null)" != "$pins" ]; then
     echo "$pins" >"$venv/pins"
 fi
 cargo build --release --quiet --example stylize-file
-"$venv/bin/python" benches/python_loop.py "$clip" models/starry-night.onnx \
+"$venv/bin/python" benches/python_loop.py "$clip" models/gallery-lite.onnx \
     target/release/examples/stylize-file

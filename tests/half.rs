@@ -10,7 +10,7 @@ use common::generators::{F32, NCHW, Net, ints};
 use gststylize::engine::probe::probe;
 use gststylize::engine::session::load;
 use gststylize::engine::{Choice, Runtime};
-use gststylize::graph::{self, Blend, Format, Forms, Frame, GraphError, Memory, Packed};
+use gststylize::graph::{self, Blend, Effects, Format, Forms, Frame, GraphError, Memory, Packed};
 use gststylize::model::{Model, Signature, metadata};
 use ort::value::Tensor;
 
@@ -45,7 +45,13 @@ fn compile(model: &Model, half: bool) -> Result<Vec<u8>, GraphError> {
         early_pad: false,
         half,
     };
-    graph::compile(model, &Signature::resolve(model, &facts), &frame(), forms)
+    graph::compile(
+        model,
+        &Signature::resolve(model, &facts),
+        &frame(),
+        Effects::default(),
+        forms,
+    )
 }
 
 /// A frame of smooth and busy parts through a compiled graph.

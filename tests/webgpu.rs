@@ -41,7 +41,7 @@ fn ready() -> bool {
     true
 }
 
-fn stylize(provider: &str, model: Option<&str>) -> gst::Element {
+fn stylize(provider: &str, model: &str) -> gst::Element {
     let element = gst::ElementFactory::make("stylize")
         .property("runtime-library", deps().join("webgpu").to_str())
         .property_from_str("execution-provider", provider)
@@ -50,9 +50,12 @@ fn stylize(provider: &str, model: Option<&str>) -> gst::Element {
         .property("frames-in-flight", 1_u32)
         .build()
         .expect("stylize");
-    if let Some(model) = model {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
-        element.set_property("model-file", file.to_str());
+    match model {
+        "lite" | "full" => element.set_property_from_str("quality", model),
+        file => {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            element.set_property("model-file", file.to_str());
+        }
     }
     element
 }
@@ -63,8 +66,10 @@ fn the_shipped_generators_paint_as_on_the_cpu() {
         return;
     }
     let source = Picture::varied(128, 72);
-    for model in [None, Some("models/great-wave.onnx")] {
-        for strength in [1.0, 0.4] {
+    for model in ["lite", "full", "models/great-wave.onnx"] {
+        // In software the large one takes its time.
+        let strengths: &[f64] = if model == "full" { &[1.0] } else { &[1.0, 0.4] };
+        for &strength in strengths {
             let [on_gpu, on_cpu] = ["webgpu", "cpu"].map(|provider| {
                 let element = stylize(provider, model);
                 element.set_property("strength", strength);
@@ -107,6 +112,8 @@ fn a_pipeline_plays_to_its_end() {
     let stats = element.property::<gst::Structure>("stats");
     assert_eq!(stats.get::<u64>("frames"), Ok(3));
     assert_eq!(stats.get::<u32>("frames-in-flight"), Ok(2));
+    let model = stats.get::<String>("model");
+    assert_eq!(model.as_deref(), Ok("gallery-full"), "as it is a GPU");
     // What it has no kernels for is told, not hidden.
     assert!(stats.get::<u32>("nodes").is_ok_and(|nodes| nodes > 10));
     assert!(
@@ -117,12 +124,42 @@ fn a_pipeline_plays_to_its_end() {
     pipeline.set_state(gst::State::Null).expect("stopped");
 }
 
+/// The tensors that go from frame to frame stay in the device's memory.
+#[test]
+fn what_is_still_stays() {
+    if !ready() {
+        return;
+    }
+    let element = stylize("webgpu", "lite");
+    element.set_property("stability", 1.0);
+    let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, 96, 64)
+        .fps(gst::Fraction::new(25, 1))
+        .build()
+        .expect("video info");
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_src_caps(info.to_caps().expect("caps"));
+    let source = Picture::varied(96, 64).map(|colour| colour.map(|v| v / 2));
+    let mut paint = |more: u8, number: u64| {
+        let picture = source.map(|colour| colour.map(|v| v + more));
+        let mut buffer = picture.buffer(gst_video::VideoFormat::Rgb, "RGB", 96 * 3);
+        let pts = gst::ClockTime::from_mseconds(40 * number);
+        buffer.get_mut().expect("fresh").set_pts(pts);
+        let out = harness.push_and_pull(buffer).expect("a frame");
+        Picture::read(&out, &info, "RGB")
+    };
+    let first = paint(0, 0);
+    for number in 1..4 {
+        assert_eq!(paint(number as u8, number), first, "frame {number}");
+    }
+    assert_ne!(paint(100, 4), first, "a cut");
+}
+
 /// In a process of its own, because drivers are looked for once.
 #[test]
 fn without_a_driver_it_is_one_error_and_never_the_cpu() {
     if std::env::var_os(CHILD).is_some() {
         assert!(ready());
-        let element = stylize("webgpu", None);
+        let element = stylize("webgpu", "lite");
         let error = common::refused(&element);
         let text = error.error.message();
         assert!(text.contains("webgpu is not available"), "{text}");

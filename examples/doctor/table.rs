@@ -65,8 +65,8 @@ impl Table {
                     if !absent.contains(&trial.provider) {
                         absent.push(trial.provider.clone());
                     }
-                } else if !error.contains("cannot run in") {
-                    // A precision that a provider lacks is no news.
+                } else if !error.contains("cannot run in") && !error.contains("not in 8-bit") {
+                    // A precision that a provider or a file lacks is no news.
                     let what = format!("{} in {precision}, {library}", trial.provider);
                     self.missing.push((what, error));
                 }

@@ -23,7 +23,7 @@ pub struct Trial {
     pub provider: String,
     pub precisions: Vec<String>,
     pub device: Option<String>,
-    /// `None`: the built-in generator.
+    /// `None`: the lite gallery.
     pub model: Option<String>,
     pub sizes: Vec<(u32, u32)>,
     /// To spend on timing each size.
@@ -89,6 +89,8 @@ pub fn child(trial: &str) -> Result<()> {
             .property("provider-library", text("library"))
             .property("device", text("device"))
             .property("model-file", text("model"))
+            // The same generator everywhere, whatever would be taken by itself.
+            .property_from_str("quality", "lite")
             .property_from_str("execution-provider", provider)
             .property_from_str("precision", precision)
             .build()?;

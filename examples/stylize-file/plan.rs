@@ -112,6 +112,8 @@ fn stylize(args: &Args) -> Result<String> {
     let mut text = format!("stylize name=stylize qos=false frames-in-flight={frames}");
     let options = [
         ("model-file", args.model_file.clone()),
+        ("quality", args.quality.clone()),
+        ("style", args.style.clone()),
         ("strength", args.strength.map(|v| v.to_string())),
         ("execution-provider", args.execution_provider.clone()),
         ("precision", args.precision.clone()),

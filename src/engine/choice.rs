@@ -93,6 +93,18 @@ impl Choice {
         }
     }
 
+    /// Whether the graph runs on a GPU or the like, as far as provider and device tell.
+    pub fn on_gpu(&self) -> bool {
+        match self.provider {
+            Provider::Auto | Provider::Cpu => false,
+            Provider::OpenVino => {
+                let device = self.options.device.as_deref();
+                device.is_some_and(|device| device.starts_with("GPU") || device.starts_with("NPU"))
+            }
+            _ => true,
+        }
+    }
+
     /// Whether the graph itself must be in 16-bit floats, because the provider computes in the
     /// precision that it finds there.
     pub fn wants_half_graph(&self) -> bool {

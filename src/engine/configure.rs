@@ -5,6 +5,7 @@ use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderD
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
 
 use super::cache::Folder;
+use super::provider::has_bf16;
 use super::{Choice, EngineError, Precision, Provider, Runtime, plugin};
 
 /// A session's options, all set. Registration failures are errors, never a silent fall back to
@@ -205,7 +206,9 @@ fn openvino(choice: &Choice, cache: Option<String>) -> ep::OpenVINO {
     let hint = match choice.precision {
         Precision::Bf16 => "bf16",
         Precision::Fp16 => "f16",
-        Precision::Fp32 | Precision::Auto => "f32",
+        // What is not in integers.
+        Precision::Int8 if has_bf16() => "bf16",
+        Precision::Fp32 | Precision::Auto | Precision::Int8 => "f32",
     };
     let aim = if streams > 1 { "THROUGHPUT" } else { "LATENCY" };
     let device = choice.options.device.as_deref().unwrap_or("CPU");

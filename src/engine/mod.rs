@@ -10,6 +10,7 @@ mod cache;
 mod choice;
 mod configure;
 mod gate;
+mod memory;
 mod noise;
 mod picture;
 mod plugin;
@@ -25,6 +26,7 @@ use std::sync::LazyLock;
 
 pub use assignment::Assignment;
 pub use choice::{Choice, Optimization, Options};
+pub use memory::StateTensor;
 pub use predictor::Predictor;
 pub use provider::{Candidates, Precision, Provider};
 pub use runtime::Runtime;

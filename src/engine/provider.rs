@@ -60,6 +60,11 @@ pub enum Precision {
     Fp16,
     #[enum_value(name = "bfloat16", nick = "bf16")]
     Bf16,
+    #[enum_value(
+        name = "8-bit integers: the built-in lite gallery, or a model file that was made so",
+        nick = "int8"
+    )]
+    Int8,
 }
 
 /// In the order of the speed to expect. Providers that spend minutes on building engines
@@ -172,7 +177,11 @@ impl Provider {
     fn precisions(self, device: Option<&str>) -> &'static [Precision] {
         let on_cpu = device.is_none_or(|device| device.starts_with("CPU"));
         match self {
-            Self::OpenVino if on_cpu && has_bf16() => &[Precision::Bf16, Precision::Fp32],
+            Self::Cpu => &[Precision::Fp32, Precision::Int8],
+            Self::OpenVino if on_cpu && has_bf16() => {
+                &[Precision::Bf16, Precision::Fp32, Precision::Int8]
+            }
+            Self::OpenVino if on_cpu => &[Precision::Fp32, Precision::Int8],
             Self::OpenVino if !on_cpu => &[Precision::Fp16, Precision::Fp32],
             Self::TensorRt => &[Precision::Fp16, Precision::Fp32, Precision::Bf16],
             Self::MiGraphX => &[Precision::Fp32, Precision::Fp16],
@@ -206,7 +215,7 @@ fn nick<E: glib::value::ToValue>(value: E) -> &'static str {
 }
 
 /// Whether the CPU multiplies bfloat16 in hardware; elsewhere it would only be slower.
-fn has_bf16() -> bool {
+pub(super) fn has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]

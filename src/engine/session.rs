@@ -15,6 +15,7 @@ use protobuf::MessageField;
 
 use super::assignment::{self, Assignment};
 use super::gate::Gate;
+use super::memory::{Memory, Port, StateTensor};
 use super::noise::normal;
 use super::{Choice, EngineError, Runtime, cache, configure};
 use crate::model::edit::{serialize, value_info};
@@ -31,6 +32,8 @@ pub struct Names {
     pub strength: &'static str,
     /// Input, f32 `[N]`; only of a generator with a style input.
     pub style: &'static str,
+    /// Input, f32 `[1]`; only of a graph that hands on tensors.
+    pub stability: &'static str,
     /// Output, u8 `[rows, stride]`.
     pub out: &'static str,
 }
@@ -44,6 +47,8 @@ pub struct Controls<'a> {
     pub seed: u64,
     /// Values of the style input; empty without one.
     pub style: &'a [f32],
+    /// Weight of the past, 0..1; without effect on a graph that hands on no tensors.
+    pub stability: f32,
 }
 
 /// Bytes of a picture in memory: `rows` rows of `stride` bytes; one row for a frame of planes.
@@ -72,6 +77,8 @@ pub struct Blueprint {
     pub style: Option<usize>,
     /// Noise inputs with their shapes, [`MOST_NOISE`] at most.
     pub noise: Vec<(String, [usize; 4])>,
+    /// What goes from one run to the next, [`MOST_STATES`] at most.
+    pub states: Vec<StateTensor>,
 }
 
 /// A session over one compiled graph.
@@ -85,6 +92,9 @@ pub(super) struct Session {
     /// Name and length.
     style: Option<(CString, usize)>,
     noise: Vec<NoiseInput>,
+    stability: CString,
+    states: Vec<Port>,
+    choice: Choice,
 }
 
 /// What the noise inputs were fed with last.
@@ -97,6 +107,10 @@ pub(super) struct Noise {
 
 /// Inputs that every compiled graph has.
 const FIXED: usize = 3;
+/// Most tensors that go from one run to the next.
+const MOST_STATES: usize = 4;
+/// Most inputs: those of every graph, style, noise, stability and what it goes with.
+const MOST: usize = FIXED + 1 + MOST_NOISE + 1 + MOST_STATES;
 
 struct NoiseInput {
     name: CString,
@@ -117,6 +131,7 @@ impl Session {
             names,
             style,
             noise,
+            states,
         } = blueprint;
         let noise = noise.iter().take(MOST_NOISE);
         let gate = Gate::of(choice);
@@ -147,12 +162,20 @@ impl Session {
                     shape: *shape,
                 })
                 .collect(),
+            stability: c(names.stability),
+            states: states.iter().take(MOST_STATES).map(Port::new).collect(),
+            choice: choice.clone(),
         })
     }
 
     /// Length of the style input; 0 without one.
     pub fn style_len(&self) -> usize {
         self.style.as_ref().map_or(0, |(_, len)| *len)
+    }
+
+    /// Whether tensors go from one run to the next.
+    pub fn remembers(&self) -> bool {
+        !self.states.is_empty()
     }
 
     /// Numbers of this seed for the noise inputs; `noise` keeps them for the next frame.
@@ -178,7 +201,8 @@ impl Session {
         Ok(noise.tensors.clone())
     }
 
-    /// Runs the graph once, reading `frame` and writing `out` in place.
+    /// Runs the graph once, reading `frame` and writing `out` in place. `memory` is what the run before
+    /// left, and gets what this one leaves.
     ///
     /// # Errors
     /// [`EngineError::Run`]; `out` may then hold part of a picture.
@@ -188,8 +212,17 @@ impl Session {
         (frame, frame_rows): (&[u8], Rows),
         controls: Controls,
         noise: &[DynTensor],
+        memory: &mut Memory,
         (out, out_rows): (&mut [u8], Rows),
     ) -> Result<(), EngineError> {
+        let stability = [if memory.valid {
+            controls.stability
+        } else {
+            0.0
+        }];
+        let stability =
+            TensorRef::from_array_view(([1_usize], &stability[..])).map_err(EngineError::run)?;
+        let (before, after) = memory.prepared(&self.session, &self.choice, &self.states)?;
         let strength = [controls.strength];
         let frame =
             TensorRef::from_array_view((frame_rows.shape(), frame)).map_err(EngineError::run)?;
@@ -206,21 +239,34 @@ impl Session {
             None => None,
         };
 
-        let mut input_names = [ptr::null(); FIXED + 1 + MOST_NOISE];
-        let mut inputs = [ptr::null(); FIXED + 1 + MOST_NOISE];
+        let mut input_names = [ptr::null(); MOST];
+        let mut inputs = [ptr::null(); MOST];
         let fixed = [frame.ptr(), frame.ptr(), strength.ptr()];
         let fixed = self.inputs.iter().zip(fixed);
         let style = style.iter().map(|(name, values)| (*name, values.ptr()));
         let noise = self.noise.iter().zip(noise);
         let noise = noise.map(|(input, numbers)| (&input.name, numbers.ptr()));
+        let stability = [(&self.stability, stability.ptr())];
+        let stability = stability.into_iter().filter(|_| !self.states.is_empty());
+        let states = self.states.iter().zip(before);
+        let states = states.map(|(port, value)| (&port.input, value.ptr()));
         let mut count = 0;
-        for (name, value) in fixed.chain(style).chain(noise) {
+        for (name, value) in fixed
+            .chain(style)
+            .chain(noise)
+            .chain(stability)
+            .chain(states)
+        {
             input_names[count] = name.as_ptr();
             inputs[count] = value;
             count += 1;
         }
-        let output_names = [self.output.as_ptr()];
-        let mut outputs = [out.ptr().cast_mut()];
+        let mut output_names = [self.output.as_ptr(); 1 + MOST_STATES];
+        let mut outputs = [out.ptr().cast_mut(); 1 + MOST_STATES];
+        for (index, (port, value)) in self.states.iter().zip(after).enumerate() {
+            output_names[index + 1] = port.output.as_ptr();
+            outputs[index + 1] = value.ptr().cast_mut();
+        }
         let api = ort::api();
         // ort's safe calls copy borrowed inputs or allocate outputs; the C function does neither.
         //
@@ -234,13 +280,15 @@ impl Session {
                 inputs.as_ptr(),
                 count,
                 output_names.as_ptr(),
-                outputs.len(),
+                1 + self.states.len(),
                 outputs.as_mut_ptr(),
             )
         };
         debug_assert!(ptr::eq(outputs[0], out.ptr()));
         // SAFETY: the status is fresh and handed over.
-        unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run)
+        unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run)?;
+        memory.advance();
+        Ok(())
     }
 
     /// Loads and runs a graph of one sum, to see that the provider works on this machine, also in

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::assignment::Assignment;
+use super::memory::Memory;
 use super::session::{Blueprint, Controls, Noise, Rows, Session};
 use super::{Choice, EngineError, Runtime};
 
@@ -36,6 +37,8 @@ static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::def
 pub struct Lease(Arc<Held>);
 
 struct Held {
+    /// First, because it must go before the session does.
+    memory: Mutex<Memory>,
     session: Arc<Session>,
     options: RunOptions,
     cancelled: AtomicBool,
@@ -67,6 +70,7 @@ impl Lease {
         };
         *place = Arc::downgrade(&session);
         Ok(Self(Arc::new(Held {
+            memory: Mutex::default(),
             session,
             options: RunOptions::new().map_err(EngineError::refused)?,
             cancelled: AtomicBool::new(false),
@@ -86,6 +90,7 @@ impl Lease {
             strength: 1.0,
             seed: 0,
             style: &style,
+            stability: 0.0,
         };
         let source = vec![0; frame.rows * frame.stride];
         let mut target = vec![0; out.rows * out.stride];
@@ -95,7 +100,13 @@ impl Lease {
             Instant::now(),
             (&mut target, out),
         )?;
+        self.0.memory.lock().valid = false;
         Ok(())
+    }
+
+    /// Whether the graph hands tensors from one run to the next: then frames must come one by one.
+    pub fn remembers(&self) -> bool {
+        self.0.session.remembers()
     }
 
     /// A handle that cancels the runs of this lease.
@@ -124,8 +135,18 @@ impl Lease {
         let numbers = session.numbers(&self.0.noise, controls.seed)?;
         let pass = session.gate.enter(deadline, cancelled);
         let _pass = pass.ok_or(EngineError::Cancelled)?;
+        // Locked only where there is something to remember: runs may overlap elsewhere.
+        let mut held;
+        let mut none = Memory::default();
+        let memory = match session.remembers() {
+            true => {
+                held = self.0.memory.lock();
+                &mut *held
+            }
+            false => &mut none,
+        };
         let begin = Instant::now();
-        match session.run(options, frame, controls, &numbers, out) {
+        match session.run(options, frame, controls, &numbers, memory, out) {
             Err(_) if cancelled() => Err(EngineError::Cancelled),
             result => result.map(|()| begin.elapsed()),
         }

@@ -1,16 +1,36 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The generators that come with the plugin: the default one inside it, others in the folder of
-//! models that `make install` fills.
+//! The generators that come with the plugin: galleries of the same styles inside it, others in
+//! the folder of models that `make install` fills.
 
 pub mod painting;
 
 use std::path::{Path, PathBuf};
 
-/// The generator that plays when no `model-file` is set: `models/starry-night.onnx`.
-pub const DEFAULT: &[u8] = include_bytes!("../../models/starry-night.onnx");
+/// A generator inside the plugin.
+pub struct BuiltIn {
+    /// How it is called in messages; that of its file in `models/`.
+    pub name: &'static str,
+    /// Its file.
+    pub onnx: &'static [u8],
+}
 
-/// Name of the default generator.
-pub const DEFAULT_NAME: &str = "starry-night";
+/// The gallery for CPUs.
+pub static LITE: BuiltIn = BuiltIn {
+    name: "gallery-lite",
+    onnx: include_bytes!("../../models/gallery-lite.onnx"),
+};
+
+/// The same with convolutions on 8-bit integers: faster on CPUs, and nearly the same to look at.
+pub static LITE_INT8: BuiltIn = BuiltIn {
+    name: "gallery-lite-int8",
+    onnx: include_bytes!("../../models/gallery-lite-int8.onnx"),
+};
+
+/// The gallery for GPUs: the same styles in the same order.
+pub static FULL: BuiltIn = BuiltIn {
+    name: "gallery-full",
+    onnx: include_bytes!("../../models/gallery-full.onnx"),
+};
 
 /// The file that `model_file` means: itself, or, for a bare name such as `great-wave`, a model in
 /// `models_dir`.
@@ -28,6 +48,19 @@ pub fn resolve(model_file: &Path, models_dir: Option<&Path>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Model;
+
+    #[test]
+    fn all_galleries_have_the_same_styles() {
+        let styles = |network: &BuiltIn| {
+            let model = Model::parse(network.onnx).expect("a model");
+            model.style().expect("a style input").names.clone()
+        };
+        let names = styles(&LITE);
+        assert!(names.len() >= 16, "{names:?}");
+        assert_eq!(styles(&FULL), names);
+        assert_eq!(styles(&LITE_INT8), names);
+    }
 
     #[test]
     fn bare_names_are_looked_up_among_the_installed_models_only() {

@@ -158,6 +158,44 @@ impl Builder {
         self.node("Sub", &[a, b], vec![])
     }
 
+    pub(super) fn max(&mut self, a: &str, b: &str) -> Name {
+        self.node("Max", &[a, b], vec![])
+    }
+
+    pub(super) fn abs(&mut self, x: &str) -> Name {
+        self.node("Abs", &[x], vec![])
+    }
+
+    /// The greatest of all channels at each pixel, `[1, channels, H, W]` to `[1, 1, H, W]`.
+    pub(super) fn most_of_channels(&mut self, x: &str, channels: i64) -> Name {
+        let parts: Vec<Name> = (0..channels).map(|c| self.slice(x, 1, c, c + 1)).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        self.node("Max", &parts, vec![])
+    }
+
+    /// The greatest value in each pixel's 3x3 neighbourhood.
+    pub(super) fn most_of_neighbours(&mut self, x: &str) -> Name {
+        let attributes = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1; 4])];
+        self.node("MaxPool", &[x], attributes)
+    }
+
+    /// The mean of each channel, `[N, C, 1, 1]`.
+    pub(super) fn mean_of_picture(&mut self, x: &str) -> Name {
+        self.node("GlobalAveragePool", &[x], vec![])
+    }
+
+    /// Means of blocks of pixels, [height, width] each; those at the right and the bottom may be
+    /// smaller.
+    pub(super) fn mean_of_blocks(&mut self, x: &str, block: [usize; 2], size: [usize; 2]) -> Name {
+        let [bottom, right] = [0, 1].map(|a| (size[a].next_multiple_of(block[a]) - size[a]) as i64);
+        let block = block.map(|side| side as i64);
+        let mut attributes = vec![ints("kernel_shape", &block), ints("strides", &block)];
+        if [bottom, right] != [0, 0] {
+            attributes.push(ints("pads", &[0, 0, bottom, right]));
+        }
+        self.node("AveragePool", &[x], attributes)
+    }
+
     pub(super) fn matmul(&mut self, a: &str, b: &str) -> Name {
         self.node("MatMul", &[a, b], vec![])
     }

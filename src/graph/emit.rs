@@ -12,7 +12,7 @@ use super::format::{Frame, Packed, Planar};
 use super::ingest::{self, Ingested, per_channel};
 use super::planes;
 use super::resample::resample;
-use super::{Blend, SOURCE, STRENGTH};
+use super::{Blend, Effects, SOURCE, STRENGTH, stability};
 use crate::model::{ElementType, Extent, Layout, Range, Signature};
 
 /// Builds the way from `signature.output` to `out_name` (u8).
@@ -21,10 +21,14 @@ pub(super) fn build(
     signature: &Signature,
     frame: &Frame,
     ingested: &Ingested,
+    effects: Effects,
     blend: Blend,
     out_name: &str,
 ) {
-    let stylized = picture(b, signature, frame);
+    let mut stylized = picture(b, signature, frame);
+    if effects.stability {
+        stylized = stability::blend(b, frame, ingested, &stylized);
+    }
     match ingested {
         Ingested::Packed(packed, planes) => {
             let tail = Tail {

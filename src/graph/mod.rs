@@ -16,10 +16,9 @@ mod half;
 mod ingest;
 mod planes;
 mod resample;
+mod stability;
 
 pub use format::{Components, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};
-
-use onnx_protobuf::GraphProto;
 
 use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, Model, ModelError, Signature};
@@ -37,6 +36,9 @@ pub const STRENGTH: &str = "stylize/strength";
 /// Name of the graph input that takes the values of a style input, f32 `[N]`; not there for a
 /// generator without one.
 pub const STYLE: &str = "stylize/style";
+/// Name of the graph input that takes the weight of the past where nothing moved, f32 `[1]` in 0..1;
+/// only there with [`Effects::stability`].
+pub const STABILITY: &str = "stylize/stability";
 /// Name of the graph output, shaped like the input in the memory of the frame that is written.
 pub const OUT: &str = "stylize/out";
 
@@ -61,6 +63,34 @@ pub struct Forms {
     pub half: bool,
 }
 
+/// Stages between the generator and the frame that are only there when they are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Effects {
+    /// A temporal blend where the source did not change.
+    pub stability: bool,
+}
+
+/// A float32 tensor that the graph makes for the next frame: its name as an input and as an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Zeros before the first frame.
+    pub input: &'static str,
+    /// What the next frame gets.
+    pub output: &'static str,
+    /// Sizes of its axes.
+    pub shape: [usize; 4],
+}
+
+impl Effects {
+    /// What goes from one frame of this layout to the next.
+    pub fn states(&self, frame: &Frame) -> Vec<State> {
+        match self.stability {
+            true => stability::states(frame).to_vec(),
+            false => Vec::new(),
+        }
+    }
+}
+
 /// Why no graph could be compiled.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
@@ -81,12 +111,13 @@ pub enum GraphError {
 const OLDEST_OPSET: i64 = 7;
 
 /// Compiles the job of stylizing one frame. The result is a serialized ONNX model with the inputs
-/// [`FRAME`], [`SOURCE`], [`STRENGTH`], [`STYLE`] and the generator's noise inputs, and the output
-/// [`OUT`].
+/// [`FRAME`], [`SOURCE`], [`STRENGTH`], [`STYLE`], the generator's noise inputs and what `effects` need,
+/// and the output [`OUT`].
 pub fn compile(
     model: &Model,
     signature: &Signature,
     frame: &Frame,
+    effects: Effects,
     forms: Forms,
 ) -> Result<Vec<u8>, GraphError> {
     let opset = model.opset();
@@ -109,7 +140,9 @@ pub fn compile(
         true => early_pad::take(graph, signature, opset),
         false => None,
     };
-    let blend = match is_quantized(graph) {
+    // ONNX Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
+    // captures what a `DequantizeLinear` made.
+    let blend = match model.is_quantized() {
         true => Blend::Always,
         false => forms.blend,
     };
@@ -119,7 +152,7 @@ pub fn compile(
     }
     let ingested = ingest::build(&mut ingest, signature, frame, FRAME, early_pad.as_ref());
     let mut emit = ingest.continued();
-    emit::build(&mut emit, signature, frame, &ingested, blend, OUT);
+    emit::build(&mut emit, signature, frame, &ingested, effects, blend, OUT);
 
     ingest.append_to(graph, true);
     emit.append_to(graph, false);
@@ -138,13 +171,15 @@ pub fn compile(
     let (width, height) = signature.picture_size(frame.width, frame.height);
     graph.input.extend(model.noise_inputs(width, height));
     graph.output = vec![value_info(OUT, ElementType::U8, Some(&target))];
+    if effects.stability {
+        let value = value_info(STABILITY, ElementType::F32, Some(&[1]));
+        graph.input.push(value);
+    }
+    for state in effects.states(frame) {
+        let shape = state.shape.map(|size| size as i64);
+        let value = |name| value_info(name, ElementType::F32, Some(&shape));
+        graph.input.push(value(state.input));
+        graph.output.push(value(state.output));
+    }
     serialize(&proto).map_err(GraphError::Model)
-}
-
-/// Whether the generator works on integers with scales. Such a one must not end in a branch: ONNX
-/// Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
-/// captures what a `DequantizeLinear` made.
-fn is_quantized(graph: &GraphProto) -> bool {
-    let mut nodes = graph.node.iter();
-    nodes.any(|node| node.op_type == "DequantizeLinear")
 }

@@ -247,6 +247,12 @@ impl Model {
         default_opset(&self.proto).unwrap_or(1)
     }
 
+    /// Whether it works on integers with scales (`QuantizeLinear`, `DequantizeLinear`).
+    pub fn is_quantized(&self) -> bool {
+        let mut nodes = self.proto.graph.node.iter();
+        nodes.any(|node| node.op_type == "DequantizeLinear")
+    }
+
     pub(crate) fn proto(&self) -> &ModelProto {
         &self.proto
     }

@@ -44,6 +44,7 @@ impl Stylize {
                 stream.last = None;
             }
             stream.info = Some(info);
+            stream.painted = None;
             this.lookup(stream, &layout)?;
             this.describe(stream);
             Ok(())
@@ -109,6 +110,9 @@ impl Stylize {
     ) -> Result<Task, Error> {
         let player = stream.player.as_mut().ok_or(Error::NotNegotiated)?;
         self.begin_run(session.canceller())?;
+        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
+            stream.painted = None;
+        }
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
@@ -127,10 +131,17 @@ impl Stylize {
                 layout,
                 strength: settings.strength as f32,
                 seed: settings.seed.into(),
+                // A new style must not wait until something moves, and what comes after a gap has no
+                // past.
+                stability: match stream.painted.as_ref() == Some(&style) {
+                    true => settings.weight_of_past(),
+                    false => 0.0,
+                },
                 style,
                 deadline,
             }
         };
+        stream.painted = Some(task.style.clone());
         for error in refused {
             // The stream goes on in the style that it had.
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}"));
@@ -168,11 +179,18 @@ impl Stylize {
         let PrepareOutputBufferSuccess::Buffer(outbuf) = prepared else {
             return Err(gst::FlowError::Error);
         };
-        let full = self.with_stream(|this, stream| {
-            let plan = this.plan(stream, &inbuf, &outbuf)?;
+        let plan = self
+            .with_stream(|this, stream| this.plan(stream, &inbuf, &outbuf))
+            .map_err(|err| self.failed(&err))?;
+        // A frame that needs the one before goes alone.
+        let alone = plan.task.as_ref().is_some_and(Task::remembers);
+        if alone {
+            self.drain()?;
+        }
+        let full = self.with_stream(|_, stream| {
             let flights = stream.flights.as_mut().ok_or(Error::NotNegotiated)?;
             flights.depart(plan, inbuf, outbuf);
-            Ok(flights.full())
+            Ok(alone || flights.full())
         });
         match full {
             Ok(true) => self.land(),

@@ -22,6 +22,8 @@ pub(super) struct Task {
     pub strength: f32,
     pub seed: u64,
     pub style: Values,
+    /// Weight of the frame before where nothing moved.
+    pub stability: f32,
     /// When the frame should be done: who shares the session gives way to earlier ones.
     pub deadline: Instant,
 }
@@ -36,6 +38,11 @@ pub(super) struct Timing {
 }
 
 impl Task {
+    /// Whether it needs what the frame before left.
+    pub fn remembers(&self) -> bool {
+        self.session.remembers()
+    }
+
     /// Stylizes `source` into `target`. `spare` is memory for frames that end early.
     pub fn run(
         &self,
@@ -79,6 +86,7 @@ impl Task {
             strength: self.strength,
             seed: self.seed,
             style: &self.style,
+            stability: self.stability,
         };
         let ran = self.session.run(source, controls, self.deadline, target)?;
         let waited = begin.elapsed().saturating_sub(ran);

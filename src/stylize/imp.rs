@@ -24,7 +24,8 @@ use super::loading::Loading;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
-use super::{caps, job, properties};
+use super::style::Values;
+use super::{caps, networks, properties};
 use crate::engine::Canceller;
 use crate::graph::Frame;
 
@@ -53,6 +54,8 @@ pub(super) struct Stream {
     pub keeps_last: bool,
     pub last: Option<gst::Buffer>,
     pub info: Option<gst_video::VideoInfo>,
+    /// The style of the last painting, if the next one may go on from there.
+    pub painted: Option<Values>,
     /// For frames whose memory ends early; empty otherwise.
     pub spare: Vec<u8>,
     /// With more than one frame in flight, or frames that are kept.
@@ -125,7 +128,7 @@ impl ObjectImpl for Stylize {
             }
             "styles" => {
                 let settings = self.settings.lock().clone();
-                job::styles(&settings).to_value()
+                networks::styles(&settings).to_value()
             }
             _ => self.settings.lock().get(pspec),
         }
@@ -180,7 +183,11 @@ impl BaseTransformImpl for Stylize {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = self.settings.lock().clone();
+        let settings = {
+            let mut settings = self.settings.lock();
+            settings.stable = settings.stability > 0.0;
+            settings.clone()
+        };
         self.announce_loading(&settings);
         let (player, loading) = match settings.while_loading.substitute() {
             None => {
@@ -261,8 +268,10 @@ impl BaseTransformImpl for Stylize {
             gst::EventView::FlushStop(_) => {
                 // What was in flight is of the time before.
                 self.discard();
+                self.stream.lock().painted = None;
                 self.allow_runs();
             }
+            gst::EventView::Segment(_) => self.stream.lock().painted = None,
             _ => (),
         }
         if event.is_serialized() && event.type_() != gst::EventType::FlushStop {

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: MPL-2.0
 //! From settings and a frame's layout to a session that stylizes such frames.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::background::Background;
+use super::networks::{Network, Networks, Read, predictor};
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Facts;
 use super::style::Styling;
 use crate::engine::session::{Blueprint, Names, Rows};
 use crate::engine::{
-    self, Assignment, Candidates, Choice, EngineError, Lease, Predictor, Provider, Runtime, probe,
+    Assignment, Candidates, Choice, EngineError, Lease, Provider, Runtime, StateTensor,
 };
-use crate::gallery;
-use crate::graph::{self, Blend, Forms, Frame};
-use crate::model::{self, Model, Signature, StyleInput, metadata, modelinfo};
+use crate::graph::{self, Blend, Effects, Forms, Frame};
+use crate::model::StyleInput;
 
 /// Sessions kept for layouts met lately: a stream changes between few.
 const KEPT: usize = 3;
@@ -27,9 +26,8 @@ const KEPT: usize = 3;
 struct Generator {
     runtime: Arc<Runtime>,
     place: Mutex<Place>,
-    model: Model,
-    signature: Signature,
-    name: String,
+    networks: Networks,
+    effects: Effects,
 }
 
 /// Where a generator runs, and where else it could.
@@ -63,31 +61,18 @@ impl Player {
     /// Loads ONNX Runtime and the generator and decides where it runs. Compiles for `frame` if it is
     /// known already.
     pub fn load(settings: &Settings, frame: Option<&Frame>) -> Result<Self, Error> {
-        let facts = settings
-            .facts()
-            .map_err(|(name, value)| Error::Property { name, value })?;
-        let file = file(settings);
-        let name = name(file.as_deref());
-        let (model, facts) = read(file.as_deref(), facts).map_err(Error::of_model(&name))?;
-
+        let networks = Read::new(settings)?;
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
         let options = settings.options().map_err(Error::ProviderOption)?;
         let (provider, precision) = (settings.provider, settings.precision);
         let mut candidates = Candidates::new(runtime.clone(), provider, precision, options);
         let choice = candidates.advance()?;
-        // A user's file is run once even if it says all about itself: what cannot run is refused
-        // here, when the element starts, and not in the middle of the stream.
-        let facts = if file.is_some() || Signature::needs_probe(&model, &facts) {
-            let found = probe::probe(&runtime, &model, &facts);
-            facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
-        } else {
-            facts
-        };
-        let signature = Signature::resolve(&model, &facts);
-        let predictor = predictor(&runtime, settings, file.as_deref())?;
+        let networks = networks.understood(&runtime)?;
+        let network = networks.at(&choice);
+        let predictor = predictor(&runtime, settings)?;
         let styling = Styling::new(
-            &model.name(&name),
-            model.style(),
+            &network.model.name(&network.name),
+            network.model.style(),
             predictor,
             &settings.style,
         )?;
@@ -98,9 +83,8 @@ impl Player {
                 candidates,
                 assignment: Assignment::default(),
             }),
-            model,
-            signature,
-            name,
+            networks,
+            effects: settings.effects(),
         };
         let jobs = frame.map(|frame| Ok::<_, Error>((*frame, generator.compile(frame)?)));
         Ok(Self {
@@ -197,23 +181,30 @@ impl Generator {
 
     /// On this provider; with `verify` the graph is run once, too.
     fn compile_on(&self, choice: &Choice, frame: &Frame, verify: bool) -> Result<Lease, Error> {
-        let graph = graph::compile(&self.model, &self.signature, frame, forms(choice))
-            .map_err(Error::of_graph(&self.name))?;
+        let network = self.networks.at(choice);
+        let Network {
+            model, signature, ..
+        } = network;
+        let effects = self.effects;
+        let graph = graph::compile(model, signature, frame, effects, forms(choice))
+            .map_err(Error::of_graph(&network.name))?;
         let names = Names {
             frame: graph::FRAME,
             source: graph::SOURCE,
             strength: graph::STRENGTH,
             style: graph::STYLE,
+            stability: graph::STABILITY,
             out: graph::OUT,
         };
-        let (width, height) = self.signature.picture_size(frame.width, frame.height);
-        let noise = self.model.noise().iter();
+        let (width, height) = signature.picture_size(frame.width, frame.height);
+        let noise = model.noise().iter();
         let blueprint = Blueprint {
             names,
-            style: self.model.style().map(StyleInput::size),
+            style: model.style().map(StyleInput::size),
             noise: noise
                 .map(|noise| (noise.name.clone(), noise.shape(width, height)))
                 .collect(),
+            states: effects.states(frame).into_iter().map(state).collect(),
         };
         let lease = || -> Result<Lease, EngineError> {
             let lease = Lease::new(&self.runtime, &graph, choice, &blueprint)?;
@@ -223,12 +214,13 @@ impl Generator {
             }
             Ok(lease)
         };
-        lease().map_err(|err| Error::of_engine(&self.name, err))
+        lease().map_err(|err| Error::of_engine(&network.name, err))
     }
 
     fn facts(&self, width: u32, height: u32) -> Facts {
-        let picture = self.signature.picture_size(width as usize, height as usize);
         let place = self.place.lock();
+        let network = self.networks.at(&place.choice);
+        let picture = (network.signature).picture_size(width as usize, height as usize);
         let options = &place.choice.options;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Facts {
@@ -240,14 +232,23 @@ impl Generator {
             nodes: number(place.assignment.provider),
             nodes_on_cpu: number(place.assignment.cpu),
             runtime: self.runtime.version().to_string(),
-            model: self.name.clone(),
-            signature: self.signature.to_string(),
+            model: network.name.clone(),
+            signature: network.signature.to_string(),
             frame: (width, height),
             picture: (
                 u32::try_from(picture.0).unwrap_or(0),
                 u32::try_from(picture.1).unwrap_or(0),
             ),
         }
+    }
+}
+
+/// What the engine needs to know of a tensor that goes from frame to frame.
+fn state(state: graph::State) -> StateTensor {
+    StateTensor {
+        input: state.input,
+        output: state.output,
+        shape: state.shape,
     }
 }
 
@@ -260,78 +261,6 @@ fn forms(choice: &Choice) -> Forms {
         },
         early_pad: choice.provider == Provider::OpenVino,
         half: choice.wants_half_graph(),
-    }
-}
-
-/// The model file that the settings mean; `None`: the built-in generator.
-fn file(settings: &Settings) -> Option<PathBuf> {
-    let models = engine::runtime::data_dir().map(|dir| dir.join("models"));
-    let file = settings.model_file.as_deref()?;
-    Some(gallery::resolve(file, models.as_deref()))
-}
-
-/// The styles of the generator that the settings mean; none if it cannot be read.
-pub(super) fn styles(settings: &Settings) -> Vec<String> {
-    let file = file(settings);
-    let Ok((model, _)) = read(file.as_deref(), model::Facts::default()) else {
-        return Vec::new();
-    };
-    match model.style() {
-        Some(style) if style.has_weights() => style.styles(),
-        Some(_) => Vec::new(),
-        None => vec![model.name(&name(file.as_deref()))],
-    }
-}
-
-/// How a generator is called in messages.
-fn name(file: Option<&Path>) -> String {
-    file.map_or(gallery::DEFAULT_NAME.into(), |file| {
-        file.display().to_string()
-    })
-}
-
-/// The style predictor that the property or the model's sidecar names.
-fn predictor(
-    runtime: &Runtime,
-    settings: &Settings,
-    model: Option<&Path>,
-) -> Result<Option<Predictor>, Error> {
-    let file = match (&settings.style.predictor, model) {
-        (Some(file), _) => Some(file.clone()),
-        (None, Some(model)) => {
-            modelinfo::predictor(model).map_err(Error::of_model(&name(Some(model))))?
-        }
-        (None, None) => None,
-    };
-    let Some(file) = file else {
-        return Ok(None);
-    };
-    let called = file.display().to_string();
-    let bytes = Model::read(&file).map_err(Error::of_model(&called))?;
-    let predictor = Predictor::load(runtime, &bytes);
-    Ok(Some(
-        predictor.map_err(|err| Error::of_engine(&called, err))?,
-    ))
-}
-
-/// The model with the facts that properties, sidecar and metadata state.
-fn read(
-    file: Option<&Path>,
-    properties: model::Facts,
-) -> Result<(Model, model::Facts), model::ModelError> {
-    match file {
-        None => {
-            let model = Model::parse(gallery::DEFAULT)?;
-            let facts = properties.or(metadata::facts(&model)?);
-            Ok((model, facts))
-        }
-        Some(file) => {
-            let mut model = Model::parse(&Model::read(file)?)?;
-            let facts = properties
-                .or(modelinfo::facts(&mut model, file)?)
-                .or(metadata::facts(&model)?);
-            Ok((model, facts))
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod frame;
 mod imp;
 mod job;
 mod loading;
+mod networks;
 mod plan;
 mod properties;
 mod report;
@@ -19,7 +20,7 @@ mod style;
 use gst::glib;
 use gst::prelude::*;
 
-pub use settings::{OnError, Order, WhileLoading};
+pub use settings::{OnError, Order, Quality, WhileLoading};
 
 glib::wrapper! {
     /// The `stylize` element; see its page in `gst-inspect-1.0 stylize`.
@@ -34,6 +35,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         Provider::static_type(),
         Precision::static_type(),
         Optimization::static_type(),
+        Quality::static_type(),
         Order::static_type(),
         WhileLoading::static_type(),
         OnError::static_type(),

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use super::settings::{Order, Settings};
+use super::settings::{Order, Quality, Settings};
 use crate::engine::{Precision, Provider};
 
 pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
@@ -15,7 +15,12 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     vec![
         glib::ParamSpecString::builder("model-file")
             .nick("Model file")
-            .blurb("ONNX file of the generator, or the name of an installed one (NULL = the built-in generator)")
+            .blurb("ONNX file of the generator, or the name of an installed one (NULL = the built-in gallery)")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("quality", settings.quality)
+            .nick("Quality")
+            .blurb("Which generator of the built-in gallery paints; without effect on a model-file")
             .mutable_playing()
             .build(),
         glib::ParamSpecDouble::builder("strength")
@@ -24,6 +29,15 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .minimum(0.0)
             .maximum(1.0)
             .default_value(settings.strength)
+            .controllable()
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecDouble::builder("stability")
+            .nick("Stability")
+            .blurb("How much of the painting before stays where the source did not move: 0 = none, 1 = all of it")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(settings.stability)
             .controllable()
             .mutable_playing()
             .build(),
@@ -167,8 +181,9 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
 });
 
 /// Properties for which the generator is loaded anew, in the background while playing.
-const RELOADS: [&str; 13] = [
+const RELOADS: [&str; 14] = [
     "model-file",
+    "quality",
     "execution-provider",
     "precision",
     "threads",
@@ -203,7 +218,15 @@ impl Settings {
         }
         match pspec.name() {
             "model-file" => self.model_file = text(value).map(PathBuf::from),
+            "quality" => self.quality = value.get::<Quality>().unwrap_or(self.quality),
             "strength" => self.strength = value.get().unwrap_or(self.strength),
+            "stability" => {
+                self.stability = value.get().unwrap_or(self.stability);
+                if self.stability > 0.0 && !self.stable {
+                    self.stable = true;
+                    self.changes += 1;
+                }
+            }
             "execution-provider" => {
                 self.provider = value.get::<Provider>().unwrap_or(self.provider);
             }
@@ -249,7 +272,9 @@ impl Settings {
         };
         match pspec.name() {
             "model-file" => path(&self.model_file),
+            "quality" => self.quality.to_value(),
             "strength" => self.strength.to_value(),
+            "stability" => self.stability.to_value(),
             "execution-provider" => self.provider.to_value(),
             "precision" => self.precision.to_value(),
             "threads" => self.threads.to_value(),

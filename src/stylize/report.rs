@@ -56,6 +56,10 @@ pub(super) enum Error {
     /// The precision that was asked for does not go with the model.
     #[error("{0}")]
     Half(GraphError),
+    #[error(
+        "The generator {0} is not in 8-bit integers. Set precision=auto, or make one that is with `stylize-train quantize`."
+    )]
+    NotQuantized(String),
     #[error("A frame's memory cannot be used: {0}.")]
     Memory(String),
     #[error("No thread can be started: {0}. Stop other programs, or lower frames-in-flight.")]
@@ -154,7 +158,8 @@ impl Error {
             | Self::StyleIsVector
             | Self::StyleIsNamed(_)
             | Self::NoPainting
-            | Self::NoPredictor => message!(LibraryError::Settings),
+            | Self::NoPredictor
+            | Self::NotQuantized(_) => message!(LibraryError::Settings),
             Self::Painting(_) => message!(ResourceError::OpenRead),
             Self::FrameSize { .. } | Self::Format(_) | Self::Hdr(_) => {
                 message!(StreamError::Format)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use gst::glib;
 
 use crate::engine::{Optimization, Options, Precision, Provider};
+use crate::graph::Effects;
 use crate::model::{ChannelOrder, Facts, Range};
 
 /** GstStylizeChannelOrder:
@@ -26,6 +27,26 @@ pub enum Order {
     /// Blue, green, red.
     #[enum_value(name = "Blue, green, red", nick = "bgr")]
     Bgr,
+}
+
+/** GstStylizeQuality:
+ *
+ * Which of the built-in generators paints.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeQuality")]
+pub enum Quality {
+    /// The full one on a GPU, the lite one on a CPU.
+    #[default]
+    #[enum_value(name = "Full on a GPU, lite on a CPU", nick = "auto")]
+    Auto,
+    /// The fast one.
+    #[enum_value(name = "The small generator, for CPUs", nick = "lite")]
+    Lite,
+    /// The good one.
+    #[enum_value(name = "The large generator, for GPUs and files", nick = "full")]
+    Full,
 }
 
 /** GstStylizeWhileLoading:
@@ -128,10 +149,16 @@ pub struct StyleSettings {
 /// The writable properties' values.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `None`: the built-in generator.
+    /// `None`: the built-in gallery.
     pub model_file: Option<PathBuf>,
+    /// Of the built-in gallery.
+    pub quality: Quality,
     /// 0..1.
     pub strength: f64,
+    /// 0..1.
+    pub stability: f64,
+    /// Whether it has been above 0 since the start: then the graph can do it, and stays so.
+    pub stable: bool,
     pub provider: Provider,
     pub precision: Precision,
     /// 0 = one per logical CPU.
@@ -163,7 +190,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             model_file: None,
+            quality: Quality::default(),
             strength: 1.0,
+            stability: 0.0,
+            stable: false,
             provider: Provider::Auto,
             precision: Precision::Auto,
             threads: 0,
@@ -205,6 +235,19 @@ impl Settings {
     /// What decides the generator and its style; changes with either.
     pub fn revision(&self) -> (u64, u64) {
         (self.changes, self.style.changes)
+    }
+
+    /// The stages that the graph must have.
+    pub fn effects(&self) -> Effects {
+        Effects {
+            stability: self.stable,
+        }
+    }
+
+    /// Weight of the past where nothing moved. At 0.8 that leaves a fifth of the noise of a
+    /// generator's output, at 1 what is still stays for good.
+    pub fn weight_of_past(&self) -> f32 {
+        (1.0 - (1.0 - self.stability).powf(1.5)) as f32
     }
 
     /// What is asked of the engine beside provider and precision; `Err` names a field of
