@@ -32,6 +32,8 @@ pub struct Names {
     pub strength: &'static str,
     /// Input, f32 `[N]`; only of a generator with a style input.
     pub style: &'static str,
+    /// Input, u8; only of a graph with a mask.
+    pub mask: &'static str,
     /// Input, f32 `[1]`; only of a graph that hands on tensors.
     pub stability: &'static str,
     /// Output, u8 `[rows, stride]`.
@@ -47,6 +49,8 @@ pub struct Controls<'a> {
     pub seed: u64,
     /// Values of the style input; empty without one.
     pub style: &'a [f32],
+    /// Where the painting is shown, 255 for all of it; without effect on a graph without a mask.
+    pub mask: &'a [u8],
     /// Weight of the past, 0..1; without effect on a graph that hands on no tensors.
     pub stability: f32,
 }
@@ -77,6 +81,8 @@ pub struct Blueprint {
     pub style: Option<usize>,
     /// Noise inputs with their shapes, [`MOST_NOISE`] at most.
     pub noise: Vec<(String, [usize; 4])>,
+    /// Sizes of the mask, if there is one.
+    pub mask: Option<[usize; 4]>,
     /// What goes from one run to the next, [`MOST_STATES`] at most.
     pub states: Vec<StateTensor>,
 }
@@ -92,6 +98,7 @@ pub(super) struct Session {
     /// Name and length.
     style: Option<(CString, usize)>,
     noise: Vec<NoiseInput>,
+    mask: Option<(CString, [usize; 4])>,
     stability: CString,
     states: Vec<Port>,
     choice: Choice,
@@ -109,8 +116,8 @@ pub(super) struct Noise {
 const FIXED: usize = 3;
 /// Most tensors that go from one run to the next.
 const MOST_STATES: usize = 4;
-/// Most inputs: those of every graph, style, noise, stability and what it goes with.
-const MOST: usize = FIXED + 1 + MOST_NOISE + 1 + MOST_STATES;
+/// Most inputs: those of every graph, style, noise, mask, stability and what it goes with.
+const MOST: usize = FIXED + 1 + MOST_NOISE + 1 + 1 + MOST_STATES;
 
 struct NoiseInput {
     name: CString,
@@ -131,6 +138,7 @@ impl Session {
             names,
             style,
             noise,
+            mask,
             states,
         } = blueprint;
         let noise = noise.iter().take(MOST_NOISE);
@@ -162,6 +170,7 @@ impl Session {
                     shape: *shape,
                 })
                 .collect(),
+            mask: mask.map(|shape| (c(names.mask), shape)),
             stability: c(names.stability),
             states: states.iter().take(MOST_STATES).map(Port::new).collect(),
             choice: choice.clone(),
@@ -171,6 +180,13 @@ impl Session {
     /// Length of the style input; 0 without one.
     pub fn style_len(&self) -> usize {
         self.style.as_ref().map_or(0, |(_, len)| *len)
+    }
+
+    /// How many bytes a mask has; 0 without one.
+    pub fn mask_len(&self) -> usize {
+        self.mask
+            .as_ref()
+            .map_or(0, |(_, shape)| shape.iter().product())
     }
 
     /// Whether tensors go from one run to the next.
@@ -239,6 +255,14 @@ impl Session {
             None => None,
         };
 
+        let mask = match &self.mask {
+            Some((name, shape)) => {
+                let bytes = TensorRef::from_array_view((*shape, controls.mask));
+                Some((name, bytes.map_err(EngineError::run)?))
+            }
+            None => None,
+        };
+
         let mut input_names = [ptr::null(); MOST];
         let mut inputs = [ptr::null(); MOST];
         let fixed = [frame.ptr(), frame.ptr(), strength.ptr()];
@@ -246,6 +270,7 @@ impl Session {
         let style = style.iter().map(|(name, values)| (*name, values.ptr()));
         let noise = self.noise.iter().zip(noise);
         let noise = noise.map(|(input, numbers)| (&input.name, numbers.ptr()));
+        let mask = mask.iter().map(|(name, bytes)| (*name, bytes.ptr()));
         let stability = [(&self.stability, stability.ptr())];
         let stability = stability.into_iter().filter(|_| !self.states.is_empty());
         let states = self.states.iter().zip(before);
@@ -254,6 +279,7 @@ impl Session {
         for (name, value) in fixed
             .chain(style)
             .chain(noise)
+            .chain(mask)
             .chain(stability)
             .chain(states)
         {

@@ -86,10 +86,12 @@ impl Lease {
     /// Runs the graph on an empty frame, to see that the provider can.
     pub fn try_run(&self, frame: Rows, out: Rows) -> Result<(), EngineError> {
         let style = vec![0.0; self.0.session.style_len()];
+        let mask = vec![0; self.0.session.mask_len()];
         let controls = Controls {
             strength: 1.0,
             seed: 0,
             style: &style,
+            mask: &mask,
             stability: 0.0,
         };
         let source = vec![0; frame.rows * frame.stride];
@@ -102,6 +104,11 @@ impl Lease {
         )?;
         self.0.memory.lock().valid = false;
         Ok(())
+    }
+
+    /// Whether the graph takes a mask.
+    pub fn masks(&self) -> bool {
+        self.0.session.mask_len() > 0
     }
 
     /// Whether the graph hands tensors from one run to the next: then frames must come one by one.

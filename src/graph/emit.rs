@@ -7,7 +7,7 @@
 //! strength.
 
 use super::builder::{Builder, Name};
-use super::effects::mix;
+use super::effects::{self, mix};
 use super::format::{Frame, Packed, Planar};
 use super::ingest::{self, Ingested, per_channel};
 use super::planes;
@@ -37,10 +37,14 @@ pub(super) fn build(
                 packed,
                 planes,
                 stylized,
+                effects,
             };
             packed_rows(b, &tail, blend);
         }
-        Ingested::Planar(planar) => planar_bytes(b, signature, frame, planar, &stylized, blend),
+        Ingested::Planar(planar) => {
+            let rgb = to_byte_range(b, &stylized, &signature.output.range);
+            planar_bytes(b, signature, frame, planar, &rgb, effects, blend);
+        }
     }
     b.rename_last(out_name);
 }
@@ -68,19 +72,23 @@ fn planar_bytes(
     signature: &Signature,
     frame: &Frame,
     planar: &Planar,
-    stylized: &str,
+    rgb: &str,
+    effects: Effects,
     blend: Blend,
 ) {
-    let rgb = to_byte_range(b, stylized, &signature.output.range);
-    let rgb = b.clip(&rgb, 0.0, 255.0);
+    let rgb = b.clip(rgb, 0.0, 255.0);
     let (first, others) = planes::from_rgb(b, frame, planar, &rgb, signature.order);
     let bytes = |b: &mut Builder, mix: bool| {
         let source = mix.then(|| planes::read(b, frame, planar, SOURCE));
         let of = source.as_ref().map(planes::Samples::names);
-        let first = planes::mixed(b, &first, of.map(|(first, _)| first));
+        let (strength, of_others) = match effects.mask {
+            true => masked_strengths(b, frame, planar),
+            false => (STRENGTH.into(), STRENGTH.into()),
+        };
+        let first = planes::mixed(b, &first, of.map(|(first, _)| first), &strength);
         let others = others.as_ref().map(|painted| {
             let source = of.and_then(|(_, others)| others);
-            planes::mixed(b, painted, source)
+            planes::mixed(b, painted, source, &of_others)
         });
         planes::write(b, frame, planar, &first, others.as_ref())
     };
@@ -90,6 +98,17 @@ fn planar_bytes(
     };
     // The last node must be one of ours, to carry the output's name.
     b.reshape(&all, &[1, frame.size(&frame.target) as i64]);
+}
+
+/// The strength of the mix for each sample of the first component and of the others.
+fn masked_strengths(b: &mut Builder, frame: &Frame, planar: &Planar) -> (Name, Name) {
+    let full = effects::masked_strength(b);
+    let [across, down] = planar.subsampling;
+    let others = match [across, down] {
+        [1, 1] => full.clone(),
+        _ => b.mean_of_blocks(&full, [down, across], [frame.height, frame.width]),
+    };
+    (full, others)
 }
 
 /// The generator's picture at the frame's size as float planes in its own range, not yet clamped.
@@ -125,6 +144,7 @@ struct Tail<'a> {
     packed: &'a Packed,
     planes: &'a str,
     stylized: Name,
+    effects: Effects,
 }
 
 impl Tail<'_> {
@@ -158,6 +178,11 @@ impl Tail<'_> {
             x = b.mul(&x, &inverse);
         }
         let mut strength = STRENGTH.to_string();
+        if self.effects.mask {
+            let (height, width) = (self.frame.height as i64, self.frame.width as i64);
+            strength = effects::masked_strength(b);
+            strength = b.reshape(&strength, &[1, height, width, 1]);
+        }
         if channels.contains(&None) {
             let mask: Vec<f32> = channels
                 .iter()

@@ -39,6 +39,9 @@ pub const STYLE: &str = "stylize/style";
 /// Name of the graph input that takes the weight of the past where nothing moved, f32 `[1]` in 0..1;
 /// only there with [`Effects::stability`].
 pub const STABILITY: &str = "stylize/stability";
+/// Name of the graph input that takes the mask, u8 `[1, 1, H, W]`, 255 for all of the painting; only
+/// there with [`Effects::mask`].
+pub const MASK: &str = "stylize/mask";
 /// Name of the graph output, shaped like the input in the memory of the frame that is written.
 pub const OUT: &str = "stylize/out";
 
@@ -68,6 +71,8 @@ pub struct Forms {
 pub struct Effects {
     /// A temporal blend where the source did not change.
     pub stability: bool,
+    /// The painting is shown in parts of the frame only.
+    pub mask: bool,
 }
 
 /// A float32 tensor that the graph makes for the next frame: its name as an input and as an output.
@@ -142,7 +147,7 @@ pub fn compile(
     };
     // ONNX Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
     // captures what a `DequantizeLinear` made.
-    let blend = match model.is_quantized() {
+    let blend = match model.is_quantized() || effects.mask {
         true => Blend::Always,
         false => forms.blend,
     };
@@ -173,6 +178,11 @@ pub fn compile(
     graph.output = vec![value_info(OUT, ElementType::U8, Some(&target))];
     if effects.stability {
         let value = value_info(STABILITY, ElementType::F32, Some(&[1]));
+        graph.input.push(value);
+    }
+    if effects.mask {
+        let shape = [1, 1, frame.height as i64, frame.width as i64];
+        let value = value_info(MASK, ElementType::U8, Some(&shape));
         graph.input.push(value);
     }
     for state in effects.states(frame) {

@@ -6,7 +6,6 @@
 //! the colour differences in the same step (ITU-R BT.601, BT.709, BT.2020; siting as in ITU-R
 //! BT.2100 and H.273).
 
-use super::STRENGTH;
 use super::builder::{Builder, Name};
 use super::codes::Codes;
 use super::effects::mix;
@@ -261,12 +260,12 @@ pub(super) fn write(
 }
 
 /// The painting's components as bytes, mixed with the source's where those are given.
-pub(super) fn mixed(b: &mut Builder, painted: &str, source: Option<&str>) -> Name {
+pub(super) fn mixed(b: &mut Builder, painted: &str, source: Option<&str>, strength: &str) -> Name {
     let Some(source) = source else {
         return b.round_to_bytes(painted);
     };
     let source = b.dequantize(source, 1.0);
-    let mixed = mix(b, &source, painted, STRENGTH);
+    let mixed = mix(b, &source, painted, strength);
     b.round_to_bytes(&mixed)
 }
 

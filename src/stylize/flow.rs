@@ -118,6 +118,15 @@ impl Stylize {
         let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
         let deadline = self.deadline(time);
         let mut refused = Vec::new();
+        let mask = {
+            // Drawn without the lock.
+            let settings = self.settings.lock().mask.clone();
+            let size = (layout.width, layout.height);
+            match session.masks() {
+                true => Some(stream.masks.next(&settings, size, inbuf, &mut refused)?),
+                false => None,
+            }
+        };
         let task = {
             let settings = self.settings.lock();
             let style = match stream.loading {
@@ -138,6 +147,7 @@ impl Stylize {
                     false => 0.0,
                 },
                 style,
+                mask,
                 deadline,
             }
         };

@@ -7,6 +7,7 @@ use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::caps;
+use super::mask::Mask;
 use super::report::Error;
 use super::style::Values;
 use crate::engine::Lease;
@@ -22,6 +23,8 @@ pub(super) struct Task {
     pub strength: f32,
     pub seed: u64,
     pub style: Values,
+    /// Where the painting is shown; everywhere without one.
+    pub mask: Option<Mask>,
     /// Weight of the frame before where nothing moved.
     pub stability: f32,
     /// When the frame should be done: who shares the session gives way to earlier ones.
@@ -86,6 +89,7 @@ impl Task {
             strength: self.strength,
             seed: self.seed,
             style: &self.style,
+            mask: self.mask.as_deref().unwrap_or_default(),
             stability: self.stability,
         };
         let ran = self.session.run(source, controls, self.deadline, target)?;

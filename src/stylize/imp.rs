@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use super::flight::Flights;
 use super::job::Player;
 use super::loading::Loading;
+use super::mask::Masks;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
@@ -54,6 +55,7 @@ pub(super) struct Stream {
     pub keeps_last: bool,
     pub last: Option<gst::Buffer>,
     pub info: Option<gst_video::VideoInfo>,
+    pub masks: Masks,
     /// The style of the last painting, if the next one may go on from there.
     pub painted: Option<Values>,
     /// For frames whose memory ends early; empty otherwise.

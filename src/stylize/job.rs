@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::background::Background;
+use super::mask;
 use super::networks::{Network, Networks, Read, predictor};
 use super::report::Error;
 use super::settings::Settings;
@@ -62,6 +63,7 @@ impl Player {
     /// known already.
     pub fn load(settings: &Settings, frame: Option<&Frame>) -> Result<Self, Error> {
         let networks = Read::new(settings)?;
+        mask::check(&settings.mask)?;
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
         let options = settings.options().map_err(Error::ProviderOption)?;
         let (provider, precision) = (settings.provider, settings.precision);
@@ -193,6 +195,7 @@ impl Generator {
             source: graph::SOURCE,
             strength: graph::STRENGTH,
             style: graph::STYLE,
+            mask: graph::MASK,
             stability: graph::STABILITY,
             out: graph::OUT,
         };
@@ -204,6 +207,7 @@ impl Generator {
             noise: noise
                 .map(|noise| (noise.name.clone(), noise.shape(width, height)))
                 .collect(),
+            mask: effects.mask.then_some([1, 1, frame.height, frame.width]),
             states: effects.states(frame).into_iter().map(state).collect(),
         };
         let lease = || -> Result<Lease, EngineError> {

@@ -9,6 +9,7 @@ mod frame;
 mod imp;
 mod job;
 mod loading;
+mod mask;
 mod networks;
 mod plan;
 mod properties;
@@ -20,7 +21,7 @@ mod style;
 use gst::glib;
 use gst::prelude::*;
 
-pub use settings::{OnError, Order, Quality, WhileLoading};
+pub use settings::{MaskKind, OnError, Order, Quality, WhileLoading};
 
 glib::wrapper! {
     /// The `stylize` element; see its page in `gst-inspect-1.0 stylize`.
@@ -36,6 +37,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         Precision::static_type(),
         Optimization::static_type(),
         Quality::static_type(),
+        MaskKind::static_type(),
         Order::static_type(),
         WhileLoading::static_type(),
         OnError::static_type(),

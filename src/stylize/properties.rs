@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use super::settings::{Order, Quality, Settings};
+use super::settings::{MaskKind, Order, Quality, Settings};
 use crate::engine::{Precision, Provider};
 
 pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
@@ -39,6 +39,27 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .maximum(1.0)
             .default_value(settings.stability)
             .controllable()
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("mask", settings.mask.kind)
+            .nick("Mask")
+            .blurb("Where the painting is shown; elsewhere the source frame")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("mask-file")
+            .nick("Mask file")
+            .blurb("Picture for mask=image: JPEG, PNG or WebP, scaled to the frame")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("mask-invert")
+            .nick("Invert mask")
+            .blurb("Show the painting where the mask does not")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("mask-feather")
+            .nick("Feather mask")
+            .blurb("Width of the soft edge of the mask, pixels")
+            .maximum(1024)
             .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("execution-provider", settings.provider)
@@ -181,7 +202,8 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
 });
 
 /// Properties for which the generator is loaded anew, in the background while playing.
-const RELOADS: [&str; 14] = [
+const RELOADS: [&str; 15] = [
+    "mask",
     "model-file",
     "quality",
     "execution-provider",
@@ -227,6 +249,10 @@ impl Settings {
                     self.changes += 1;
                 }
             }
+            "mask" => self.mask.kind = value.get::<MaskKind>().unwrap_or(self.mask.kind),
+            "mask-file" => self.mask.file = text(value).map(PathBuf::from),
+            "mask-invert" => self.mask.invert = value.get().unwrap_or(self.mask.invert),
+            "mask-feather" => self.mask.feather = value.get().unwrap_or(self.mask.feather),
             "execution-provider" => {
                 self.provider = value.get::<Provider>().unwrap_or(self.provider);
             }
@@ -275,6 +301,10 @@ impl Settings {
             "quality" => self.quality.to_value(),
             "strength" => self.strength.to_value(),
             "stability" => self.stability.to_value(),
+            "mask" => self.mask.kind.to_value(),
+            "mask-file" => path(&self.mask.file),
+            "mask-invert" => self.mask.invert.to_value(),
+            "mask-feather" => self.mask.feather.to_value(),
             "execution-provider" => self.provider.to_value(),
             "precision" => self.precision.to_value(),
             "threads" => self.threads.to_value(),

@@ -60,6 +60,12 @@ pub(super) enum Error {
         "The generator {0} is not in 8-bit integers. Set precision=auto, or make one that is with `stylize-train quantize`."
     )]
     NotQuantized(String),
+    #[error("There is no mask. Set mask-file to a picture, or mask=none.")]
+    NoMaskFile,
+    #[error(
+        "The mask \"{file}\" cannot be read: {reason}. Set mask-file to a JPEG, PNG or WebP file."
+    )]
+    Mask { file: String, reason: String },
     #[error("A frame's memory cannot be used: {0}.")]
     Memory(String),
     #[error("No thread can be started: {0}. Stop other programs, or lower frames-in-flight.")]
@@ -159,8 +165,9 @@ impl Error {
             | Self::StyleIsNamed(_)
             | Self::NoPainting
             | Self::NoPredictor
+            | Self::NoMaskFile
             | Self::NotQuantized(_) => message!(LibraryError::Settings),
-            Self::Painting(_) => message!(ResourceError::OpenRead),
+            Self::Painting(_) | Self::Mask { .. } => message!(ResourceError::OpenRead),
             Self::FrameSize { .. } | Self::Format(_) | Self::Hdr(_) => {
                 message!(StreamError::Format)
             }

@@ -49,6 +49,45 @@ pub enum Quality {
     Full,
 }
 
+/** GstStylizeMask:
+ *
+ * Where the painting is shown.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeMask")]
+pub enum MaskKind {
+    /// Everywhere.
+    #[default]
+    #[enum_value(name = "Everywhere", nick = "none")]
+    None,
+    /// In the regions of interest that a frame carries.
+    #[enum_value(
+        name = "In the regions of interest that the frame carries (GstVideoRegionOfInterestMeta)",
+        nick = "roi"
+    )]
+    Roi,
+    /// Where a picture is bright.
+    #[enum_value(
+        name = "Where the picture in mask-file is bright, or opaque if it has holes",
+        nick = "image"
+    )]
+    Image,
+}
+
+/// Where the painting is shown, as the user says it.
+#[derive(Debug, Clone, Default)]
+pub struct MaskSettings {
+    /// Where it comes from.
+    pub kind: MaskKind,
+    /// For [`MaskKind::Image`].
+    pub file: Option<PathBuf>,
+    /// The other parts instead.
+    pub invert: bool,
+    /// Width of the way from one to the other, pixels.
+    pub feather: u32,
+}
+
 /** GstStylizeWhileLoading:
  *
  * What happens to frames while a generator is loaded or a graph is compiled.
@@ -173,6 +212,7 @@ pub struct Settings {
     /// Frames computed at once; 0 = as many as suit the provider.
     pub frames_in_flight: u32,
     pub style: StyleSettings,
+    pub mask: MaskSettings,
     /// Of the generator's noise inputs.
     pub seed: u32,
     pub runtime_library: Option<PathBuf>,
@@ -213,6 +253,7 @@ impl Default for Settings {
                 transition: gst::ClockTime::from_mseconds(500),
                 changes: 0,
             },
+            mask: MaskSettings::default(),
             seed: 0,
             runtime_library: None,
             input_range: None,
@@ -241,6 +282,7 @@ impl Settings {
     pub fn effects(&self) -> Effects {
         Effects {
             stability: self.stable,
+            mask: self.mask.kind != MaskKind::None,
         }
     }
 

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Where the painting is shown: one byte for each pixel of a frame, 255 for all of the painting.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gst_video::VideoRegionOfInterestMeta;
+use image::imageops::FilterType;
+
+use super::background::Background;
+use super::report::Error;
+use super::settings::{MaskKind, MaskSettings};
+
+/// Bytes of a mask, row by row.
+pub(super) type Mask = Arc<[u8]>;
+
+/// What a mask from a file was made of.
+#[derive(Clone, PartialEq)]
+struct Picture {
+    file: PathBuf,
+    size: (usize, usize),
+    feather: u32,
+    invert: bool,
+}
+
+/// The masks of one stream.
+#[derive(Default)]
+pub(super) struct Masks {
+    picture: Option<(Picture, Mask)>,
+    /// What is being read.
+    reading: Option<(Picture, Background<Mask>)>,
+    /// What could not be read.
+    refused: Option<Picture>,
+}
+
+impl Masks {
+    /// The mask for a frame of this size. What cannot be read is pushed to `refused`, and the mask
+    /// stays as it was then.
+    ///
+    /// # Errors
+    /// If there was none before.
+    pub fn next(
+        &mut self,
+        settings: &MaskSettings,
+        size: (usize, usize),
+        frame: &gst::BufferRef,
+        refused: &mut Vec<Error>,
+    ) -> Result<Mask, Error> {
+        match settings.kind {
+            // Until a graph without a mask is there.
+            MaskKind::None => Ok(vec![255; size.0 * size.1].into()),
+            MaskKind::Roi => Ok(of_regions(settings, size, frame)),
+            MaskKind::Image => self.of_picture(settings, size, refused),
+        }
+    }
+
+    fn of_picture(
+        &mut self,
+        settings: &MaskSettings,
+        size: (usize, usize),
+        refused: &mut Vec<Error>,
+    ) -> Result<Mask, Error> {
+        let wanted = Picture {
+            file: settings.file.clone().ok_or(Error::NoMaskFile)?,
+            size,
+            feather: settings.feather,
+            invert: settings.invert,
+        };
+        if let Some((picture, reading)) = &self.reading
+            && let Some(outcome) = reading.poll()
+        {
+            match outcome {
+                Ok(mask) => self.picture = Some((picture.clone(), mask)),
+                Err(err) => {
+                    self.refused = Some(picture.clone());
+                    refused.push(err);
+                }
+            }
+            self.reading = None;
+        }
+        match &self.picture {
+            Some((picture, mask)) if *picture == wanted => return Ok(mask.clone()),
+            // Of this size: shown until the new one is there.
+            Some((picture, mask)) if picture.size == size => {
+                let mask = mask.clone();
+                if self.reading.is_none() && self.refused.as_ref() != Some(&wanted) {
+                    let work = wanted.clone();
+                    let reading = Background::start("stylize-mask", move || work.read())?;
+                    self.reading = Some((wanted, reading));
+                }
+                return Ok(mask);
+            }
+            _ => (),
+        }
+        let mask = wanted.read()?;
+        self.picture = Some((wanted, mask.clone()));
+        Ok(mask)
+    }
+}
+
+/// Whether there is such a mask at all.
+pub(super) fn check(settings: &MaskSettings) -> Result<(), Error> {
+    match (settings.kind, &settings.file) {
+        (MaskKind::Image, None) => Err(Error::NoMaskFile),
+        (MaskKind::Image, Some(file)) => open(file).map(drop),
+        _ => Ok(()),
+    }
+}
+
+impl Picture {
+    fn read(&self) -> Result<Mask, Error> {
+        let (width, height) = self.size;
+        let picture = open(&self.file)?;
+        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+        let scaled = picture.resize_exact(side(width), side(height), FilterType::Triangle);
+        // Where a picture has holes, these are what is meant.
+        let holes = scaled.color().has_alpha() && scaled.to_rgba8().pixels().any(|p| p[3] < 255);
+        let mut grey = match holes {
+            true => image::GrayImage::from_fn(side(width), side(height), {
+                let colours = scaled.to_rgba8();
+                move |x, y| image::Luma([colours.get_pixel(x, y)[3]])
+            }),
+            false => scaled.into_luma8(),
+        };
+        if self.feather > 0 {
+            // Two deviations to either side hold nearly all of the way from 0 to 255.
+            grey = image::imageops::fast_blur(&grey, self.feather as f32 / 4.0);
+        }
+        let mut mask = grey.into_raw();
+        if self.invert {
+            mask.iter_mut().for_each(|value| *value = 255 - *value);
+        }
+        Ok(mask.into())
+    }
+}
+
+fn open(file: &Path) -> Result<image::DynamicImage, Error> {
+    let reader = image::ImageReader::open(file).and_then(|reader| reader.with_guessed_format());
+    let picture = match reader {
+        Ok(reader) => reader.decode().map_err(|err| err.to_string()),
+        Err(err) => Err(err.to_string()),
+    };
+    picture.map_err(|reason| Error::Mask {
+        file: file.display().to_string(),
+        reason,
+    })
+}
+
+/// All of the painting inside the regions of interest that the frame carries, none outside, and a
+/// way of `feather` pixels between, half of it inside.
+fn of_regions(
+    settings: &MaskSettings,
+    (width, height): (usize, usize),
+    frame: &gst::BufferRef,
+) -> Mask {
+    let mut mask = vec![0_u8; width * height];
+    for region in frame.iter_meta::<VideoRegionOfInterestMeta>() {
+        let (x, y, w, h) = region.rect();
+        let columns = ramp(width, x, w, settings.feather);
+        let rows = ramp(height, y, h, settings.feather);
+        for (row, line) in rows.iter().zip(mask.chunks_exact_mut(width)) {
+            if *row == 0 {
+                continue;
+            }
+            for (column, value) in columns.iter().zip(line) {
+                let covered = u32::from(*row) * u32::from(*column) / 255;
+                *value = (*value).max(covered as u8);
+            }
+        }
+    }
+    if settings.invert {
+        mask.iter_mut().for_each(|value| *value = 255 - *value);
+    }
+    mask.into()
+}
+
+/// 255 for the pixels of one axis that are inside, 0 outside, linear between.
+fn ramp(pixels: usize, begin: u32, length: u32, feather: u32) -> Vec<u8> {
+    let (begin, end) = (f64::from(begin), f64::from(begin) + f64::from(length));
+    let way = f64::from(feather.max(1));
+    let share = |pixel: usize| {
+        let middle = pixel as f64 + 0.5;
+        let inside = (middle - begin).min(end - middle);
+        ((inside / way + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8
+    };
+    (0..pixels).map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ramp_is_sharp_or_wide() {
+        assert_eq!(ramp(6, 2, 2, 0), [0, 0, 255, 255, 0, 0]);
+        assert_eq!(
+            ramp(8, 2, 4, 4),
+            [32, 96, 159, 223, 223, 159, 96, 32],
+            "half at the edge"
+        );
+        assert_eq!(ramp(3, 1, u32::MAX, 0), [0, 255, 255], "beyond the frame");
+    }
+
+    #[test]
+    fn holes_or_grey_levels_make_a_mask() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let grey = dir.path().join("grey.png");
+        let picture =
+            image::GrayImage::from_fn(4, 2, |x, _| image::Luma([if x < 2 { 255 } else { 0 }]));
+        picture.save(&grey).expect("a file");
+        let holes = dir.path().join("holes.png");
+        let alpha = |x: u32| if x < 2 { 0 } else { 255 };
+        let picture = image::RgbaImage::from_fn(4, 2, |x, _| image::Rgba([9, 9, 9, alpha(x)]));
+        picture.save(&holes).expect("a file");
+        let read = |file: &Path, feather, invert| {
+            let picture = Picture {
+                file: file.into(),
+                size: (4, 2),
+                feather,
+                invert,
+            };
+            picture.read().expect("a mask").to_vec()
+        };
+        assert_eq!(read(&grey, 0, false)[..4], [255, 255, 0, 0]);
+        assert_eq!(read(&grey, 0, true)[..4], [0, 0, 255, 255]);
+        assert_eq!(read(&holes, 0, false)[..4], [0, 0, 255, 255]);
+        let soft = read(&grey, 4, false);
+        assert!(
+            soft[1] > soft[2] && soft[2] > 0 && soft[1] < 255,
+            "{soft:?}"
+        );
+    }
+}
