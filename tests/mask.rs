@@ -141,6 +141,60 @@ fn chroma_follows_the_mask_as_luma_does() {
     }
 }
 
+#[test]
+fn the_rest_may_have_a_style_of_its_own() {
+    common::init();
+    let source: Vec<u8> = (0..RGB).map(|i| (i * 7 % 251) as u8).collect();
+    let paint = |properties: &[(&str, &str)], regions: &[(u32, u32, u32, u32)]| {
+        let element = gst::ElementFactory::make("stylize")
+            .property_from_str("execution-provider", "cpu")
+            .property_from_str("quality", "lite")
+            .build()
+            .expect("stylize");
+        for (name, value) in properties {
+            element.set_property_from_str(name, value);
+        }
+        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        harness.set_src_caps_str(&format!(
+            "video/x-raw,format=RGB,width={WIDTH},height={HEIGHT},framerate=25/1"
+        ));
+        let mut frames = Vec::new();
+        for number in 0..3_u64 {
+            let mut buffer = gst::Buffer::from_slice(source.clone());
+            let fresh = buffer.get_mut().expect("fresh");
+            fresh.set_pts(gst::ClockTime::from_mseconds(40 * number));
+            for region in regions {
+                VideoRegionOfInterestMeta::add(fresh, "face", *region);
+            }
+            let out = harness.push_and_pull(buffer).expect("a frame");
+            frames.push(out.map_readable().expect("bytes").to_vec());
+        }
+        assert!(frames.windows(2).all(|pair| pair[0] == pair[1]));
+        frames.remove(0)
+    };
+    let one = paint(&[("style", "scream")], &[]);
+    let other = paint(&[("style", "great-wave")], &[]);
+    let region = (0, 0, 16, HEIGHT as u32);
+    for stability in ["0", "0.8"] {
+        let both = [
+            ("style", "scream"),
+            ("style-b", "great-wave"),
+            ("mask", "roi"),
+            ("stability", stability),
+        ];
+        let frame = paint(&both, &[region]);
+        for (pixel, colour) in frame.chunks(3).enumerate() {
+            let wanted = match inside(region, pixel) {
+                true => &one,
+                false => &other,
+            };
+            let wanted = &wanted[pixel * 3..pixel * 3 + 3];
+            let close = colour.iter().zip(wanted).all(|(a, b)| a.abs_diff(*b) <= 1);
+            assert!(close, "{pixel}: {colour:?} {wanted:?}");
+        }
+    }
+}
+
 fn picture(dir: &std::path::Path, name: &str, bright: impl Fn(u32) -> bool) -> String {
     let file = dir.join(name);
     let picture = image::GrayImage::from_fn(80, 48, |x, _| {

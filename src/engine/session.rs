@@ -53,6 +53,8 @@ pub struct Controls<'a> {
     pub mask: &'a [u8],
     /// Weight of the past, 0..1; without effect on a graph that hands on no tensors.
     pub stability: f32,
+    /// Which of a frame's runs it is, 0 or 1.
+    pub layer: usize,
 }
 
 /// Bytes of a picture in memory: `rows` rows of `stride` bytes; one row for a frame of planes.
@@ -217,7 +219,8 @@ impl Session {
         Ok(noise.tensors.clone())
     }
 
-    /// Runs the graph once, reading `frame` and writing `out` in place. `memory` is what the run before
+    /// Runs the graph once, reading `frame` and writing `out` in place; what is mixed with the painting
+    /// is `source`, laid out like `frame`. `memory` is what the run before
     /// left, and gets what this one leaves.
     ///
     /// # Errors
@@ -226,6 +229,7 @@ impl Session {
         &self,
         options: &RunOptions,
         (frame, frame_rows): (&[u8], Rows),
+        source: &[u8],
         controls: Controls,
         noise: &[DynTensor],
         memory: &mut Memory,
@@ -242,6 +246,8 @@ impl Session {
         let strength = [controls.strength];
         let frame =
             TensorRef::from_array_view((frame_rows.shape(), frame)).map_err(EngineError::run)?;
+        let source =
+            TensorRef::from_array_view((frame_rows.shape(), source)).map_err(EngineError::run)?;
         let strength =
             TensorRef::from_array_view(([1_usize], &strength[..])).map_err(EngineError::run)?;
         let out =
@@ -265,7 +271,7 @@ impl Session {
 
         let mut input_names = [ptr::null(); MOST];
         let mut inputs = [ptr::null(); MOST];
-        let fixed = [frame.ptr(), frame.ptr(), strength.ptr()];
+        let fixed = [frame.ptr(), source.ptr(), strength.ptr()];
         let fixed = self.inputs.iter().zip(fixed);
         let style = style.iter().map(|(name, values)| (*name, values.ptr()));
         let noise = self.noise.iter().zip(noise);

@@ -19,6 +19,9 @@ use super::memory::Memory;
 use super::session::{Blueprint, Controls, Noise, Rows, Session};
 use super::{Choice, EngineError, Runtime};
 
+/// Most runs for one frame, each with a past of its own.
+const LAYERS: usize = 2;
+
 /// What makes two sessions the same: the compiled graph and where it runs.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
@@ -38,7 +41,7 @@ pub struct Lease(Arc<Held>);
 
 struct Held {
     /// First, because it must go before the session does.
-    memory: Mutex<Memory>,
+    memories: [Mutex<Memory>; LAYERS],
     session: Arc<Session>,
     options: RunOptions,
     cancelled: AtomicBool,
@@ -70,7 +73,7 @@ impl Lease {
         };
         *place = Arc::downgrade(&session);
         Ok(Self(Arc::new(Held {
-            memory: Mutex::default(),
+            memories: Default::default(),
             session,
             options: RunOptions::new().map_err(EngineError::refused)?,
             cancelled: AtomicBool::new(false),
@@ -93,16 +96,18 @@ impl Lease {
             style: &style,
             mask: &mask,
             stability: 0.0,
+            layer: 0,
         };
         let source = vec![0; frame.rows * frame.stride];
         let mut target = vec![0; out.rows * out.stride];
         self.run(
             (&source, frame),
+            &source,
             controls,
             Instant::now(),
             (&mut target, out),
         )?;
-        self.0.memory.lock().valid = false;
+        self.0.memories[0].lock().valid = false;
         Ok(())
     }
 
@@ -123,7 +128,8 @@ impl Lease {
 
     /// Runs the graph once, when it is this one's turn: of those who wait, the earliest `deadline`
     /// goes first. Reads `frame` and writes `out` in place: no copy is made where the provider works
-    /// in host memory. Returns the time of the run, without the waiting.
+    /// in host memory. Mixes the painting with `source`, which is laid out like `frame` and mostly the
+    /// same. Returns the time of the run, without the waiting.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
@@ -131,6 +137,7 @@ impl Lease {
     pub fn run(
         &self,
         frame: (&[u8], Rows),
+        source: &[u8],
         controls: Controls,
         deadline: Instant,
         out: (&mut [u8], Rows),
@@ -147,13 +154,13 @@ impl Lease {
         let mut none = Memory::default();
         let memory = match session.remembers() {
             true => {
-                held = self.0.memory.lock();
+                held = self.0.memories[controls.layer.min(LAYERS - 1)].lock();
                 &mut *held
             }
             false => &mut none,
         };
         let begin = Instant::now();
-        match session.run(options, frame, controls, &numbers, memory, out) {
+        match session.run(options, frame, source, controls, &numbers, memory, out) {
             Err(_) if cancelled() => Err(EngineError::Cancelled),
             result => result.map(|()| begin.elapsed()),
         }

@@ -180,6 +180,20 @@ impl Frame {
         }
     }
 
+    /// A written frame's picture as one that is read, of `len` bytes.
+    pub fn rearranged(&self, written: &[u8], len: usize) -> Vec<u8> {
+        let mut read = vec![0; len];
+        for p in 0..self.planes() {
+            let (rows, row) = self.plane(p);
+            for r in 0..rows {
+                let from = self.target.offsets[p] + r * self.target.strides[p];
+                let to = self.source.offsets[p] + r * self.source.strides[p];
+                read[to..to + row].copy_from_slice(&written[from..from + row]);
+            }
+        }
+        read
+    }
+
     /// Whether no two rows of a plane, and no two planes, share a byte.
     pub fn is_sound(&self, memory: &Memory) -> bool {
         // Asked for every frame, so without an allocation.

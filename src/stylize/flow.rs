@@ -134,6 +134,10 @@ impl Stylize {
                 Some(_) => player.styling.at(&settings.style, time),
                 None => player.styling.next(&settings.style, time, &mut refused),
             };
+            let (style, rest) = match mask {
+                Some(_) => player.styling.apart(&settings.style, time),
+                None => (style, None),
+            };
             Task {
                 session,
                 info,
@@ -142,16 +146,19 @@ impl Stylize {
                 seed: settings.seed.into(),
                 // A new style must not wait until something moves, and what comes after a gap has no
                 // past.
-                stability: match stream.painted.as_ref() == Some(&style) {
-                    true => settings.weight_of_past(),
-                    false => 0.0,
+                stability: match &stream.painted {
+                    Some((before, below)) if *before == style && *below == rest => {
+                        settings.weight_of_past()
+                    }
+                    _ => 0.0,
                 },
                 style,
                 mask,
+                rest,
                 deadline,
             }
         };
-        stream.painted = Some(task.style.clone());
+        stream.painted = Some((task.style.clone(), task.rest.clone()));
         for error in refused {
             // The stream goes on in the style that it had.
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}"));

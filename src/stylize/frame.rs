@@ -25,6 +25,8 @@ pub(super) struct Task {
     pub style: Values,
     /// Where the painting is shown; everywhere without one.
     pub mask: Option<Mask>,
+    /// The style of what the mask leaves out, if that is to be painted, too.
+    pub rest: Option<Values>,
     /// Weight of the frame before where nothing moved.
     pub stability: f32,
     /// When the frame should be done: who shares the session gives way to earlier ones.
@@ -91,8 +93,24 @@ impl Task {
             style: &self.style,
             mask: self.mask.as_deref().unwrap_or_default(),
             stability: self.stability,
+            layer: 0,
         };
-        let ran = self.session.run(source, controls, self.deadline, target)?;
+        let (target, rows) = target;
+        let deadline = self.deadline;
+        let mut ran =
+            (self.session).run(source, source.0, controls, deadline, (&mut *target, rows))?;
+        if let (Some(style), Some(mask)) = (&self.rest, &self.mask) {
+            // What has been painted takes the source's place.
+            let painted = self.layout.rearranged(target, source.0.len());
+            let left_out: Vec<u8> = mask.iter().map(|value| 255 - value).collect();
+            let controls = Controls {
+                style,
+                mask: &left_out,
+                layer: 1,
+                ..controls
+            };
+            ran += (self.session).run(source, &painted, controls, deadline, (target, rows))?;
+        }
         let waited = begin.elapsed().saturating_sub(ran);
         Ok(Timing { waited, ran })
     }

@@ -56,8 +56,9 @@ pub(super) struct Stream {
     pub last: Option<gst::Buffer>,
     pub info: Option<gst_video::VideoInfo>,
     pub masks: Masks,
-    /// The style of the last painting, if the next one may go on from there.
-    pub painted: Option<Values>,
+    /// The styles of the last painting, in the mask and of the rest, if the next one may go on from
+    /// there.
+    pub painted: Option<(Values, Option<Values>)>,
     /// For frames whose memory ends early; empty otherwise.
     pub spare: Vec<u8>,
     /// With more than one frame in flight, or frames that are kept.

@@ -109,6 +109,20 @@ impl Styling {
         }
     }
 
+    /// Both styles of a frame that is painted in two: inside the mask, and the rest, if that is to be
+    /// painted.
+    pub fn apart(
+        &mut self,
+        settings: &StyleSettings,
+        time: Option<ClockTime>,
+    ) -> (Values, Option<Values>) {
+        let base = self.glide.at(time, settings.transition);
+        if self.len == 0 {
+            return (Values::default(), None);
+        }
+        (self.a.clone().unwrap_or(base), self.b.clone())
+    }
+
     fn first(&self) -> Values {
         let weight = |index| f32::from(u8::from(index == 0));
         (0..self.names.len()).map(weight).collect()
