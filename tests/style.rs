@@ -7,54 +7,11 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::generators::{F32, NCHW, Net, ints};
+use common::generators::{F32, Net, ints};
+use common::styled::{NAMES, bytes, close, net, painter};
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_controller::prelude::*;
-
-/// The colour of each style; each sums to 255, so that any mix does.
-const COLOURS: [[f32; 3]; 4] = [
-    [255.0, 0.0, 0.0],
-    [0.0, 255.0, 0.0],
-    [0.0, 0.0, 255.0],
-    [85.0, 85.0, 85.0],
-];
-const NAMES: &str = "red,green,blue,grey";
-
-/// Paints everything in the mixed colour of its styles.
-fn net(dims: &[i64]) -> Net {
-    let table: Vec<f32> = COLOURS.iter().flatten().map(|v| v / 255.0).collect();
-    painter(dims)
-        .meta("stylize.styles", NAMES)
-        .integers("row", &[1, 4])
-        .floats("table", &[4, 3], &table)
-        .node("Reshape", &["mix", "row"], "weights", vec![])
-        .node("MatMul", &["weights", "table"], "colour", vec![])
-}
-
-/// Paints everything in `colour`, which is made of the style input `mix`.
-fn painter(dims: &[i64]) -> Net {
-    Net::new(13)
-        .input("x", F32, &NCHW)
-        .input("mix", F32, dims)
-        .output("y", F32, &NCHW)
-        .meta("stylize.input-range", "0,1")
-        .meta("stylize.output-range", "0,1")
-        .meta("stylize.size-multiple", "1")
-        .meta("stylize.size-minimum", "1")
-        .floats("nothing", &[], &[0.0])
-        .integers("pixel", &[1, 3, 1, 1])
-        .node("Reshape", &["colour", "pixel"], "paint", vec![])
-        .node("Mul", &["x", "nothing"], "canvas", vec![])
-        .node("Add", &["canvas", "paint"], "y", vec![])
-}
-
-/// The graph in the order that ONNX asks for: what makes the colour before what uses it.
-fn bytes(mut net: Net) -> Vec<u8> {
-    let graph = net.model.graph.mut_or_insert_default();
-    graph.node.rotate_left(3);
-    net.bytes()
-}
 
 const CAPS: &str = "video/x-raw,format=RGB,width=32,height=16,framerate=10/1";
 
@@ -74,18 +31,6 @@ fn frame(harness: &mut Harness, number: u64) -> [f32; 3] {
     let bytes = out.map_readable().expect("bytes");
     assert!(bytes.chunks(3).all(|pixel| pixel == &bytes[..3]));
     [0, 1, 2].map(|c| f32::from(bytes[c]))
-}
-
-/// What these weights give.
-fn mixed(weights: [f32; 4]) -> [f32; 3] {
-    [0, 1, 2].map(|c| (0..4).map(|i| weights[i] * COLOURS[i][c]).sum())
-}
-
-#[track_caller]
-fn close(got: [f32; 3], weights: [f32; 4]) {
-    let wanted = mixed(weights);
-    let near = got.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 1.0);
-    assert!(near, "{got:?} is not {wanted:?}");
 }
 
 fn warnings(bus: &gst::Bus) -> Vec<String> {

@@ -111,6 +111,11 @@ impl Lease {
         Ok(())
     }
 
+    /// Whether it is the same hold.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the graph takes a mask.
     pub fn masks(&self) -> bool {
         self.0.session.mask_len() > 0

@@ -23,6 +23,22 @@ use crate::graph::Frame;
 const AHEAD: Duration = Duration::from_millis(500);
 
 impl Stylize {
+    /// Takes style and transition from a custom event, as if the properties had been set.
+    pub(super) fn take_style(&self, structure: &gst::StructureRef) {
+        let obj = self.obj();
+        if let Ok(transition) = structure.get::<u64>("transition") {
+            obj.set_property("transition", transition);
+        }
+        match structure.get::<Option<String>>("style") {
+            Ok(style) => obj.set_property("style", style),
+            Err(err) => gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("The event {structure} has no style: {err}. Give it the field style (string).")
+            ),
+        }
+    }
+
     /// Posts an error, once.
     pub(super) fn report(&self, error: &Error) {
         if !self.failed.swap(true, Ordering::Relaxed) {
@@ -44,7 +60,7 @@ impl Stylize {
                 stream.last = None;
             }
             stream.info = Some(info);
-            stream.painted = None;
+            stream.begin_anew();
             this.lookup(stream, &layout)?;
             this.describe(stream);
             Ok(())
@@ -108,11 +124,11 @@ impl Stylize {
         info: gst_video::VideoInfo,
         inbuf: &gst::BufferRef,
     ) -> Result<Task, Error> {
+        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
+            stream.begin_anew();
+        }
         let player = stream.player.as_mut().ok_or(Error::NotNegotiated)?;
         self.begin_run(session.canceller())?;
-        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
-            stream.painted = None;
-        }
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
@@ -196,13 +212,18 @@ impl Stylize {
         let PrepareOutputBufferSuccess::Buffer(outbuf) = prepared else {
             return Err(gst::FlowError::Error);
         };
-        let plan = self
+        let mut plan = self
             .with_stream(|this, stream| this.plan(stream, &inbuf, &outbuf))
             .map_err(|err| self.failed(&err))?;
         // A frame that needs the one before goes alone.
         let alone = plan.task.as_ref().is_some_and(Task::remembers);
-        if alone {
+        let repeated = self.repeats(&plan, &inbuf);
+        if alone || repeated {
             self.drain()?;
+        }
+        // Gone if the painting failed.
+        if repeated && let Some(last) = self.stream.lock().last.clone() {
+            plan.repeat(last);
         }
         let full = self.with_stream(|_, stream| {
             let flights = stream.flights.as_mut().ok_or(Error::NotNegotiated)?;
@@ -214,6 +235,21 @@ impl Stylize {
             Ok(false) => Ok(None),
             Err(err) => Err(self.failed(&err)),
         }
+    }
+
+    /// Whether the last painting does for this frame, too.
+    fn repeats(&self, plan: &Plan, source: &gst::Buffer) -> bool {
+        let (interval, reuse) = {
+            let settings = self.settings.lock();
+            (settings.interval, settings.reuse)
+        };
+        let Some(task) = plan.task.as_ref().filter(|_| interval > 1 || reuse) else {
+            return false;
+        };
+        let mut repeats = std::mem::take(&mut self.stream.lock().repeats);
+        let repeated = repeats.decide(task, source, interval, reuse);
+        self.stream.lock().repeats = repeats;
+        repeated
     }
 
     /// The frame that departed first.

@@ -22,6 +22,7 @@ use super::flight::Flights;
 use super::job::Player;
 use super::loading::Loading;
 use super::mask::Masks;
+use super::repeat::Repeats;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
@@ -37,6 +38,10 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
         Some("Video to paintings"),
     )
 });
+
+/// Name of the custom downstream event that changes the style at its place in the stream: fields
+/// `style` (string, as the property) and `transition` (guint64, ns; may be missing).
+const STYLE_EVENT: &str = "stylize-style";
 
 /// What exists between start and stop.
 #[derive(Default)]
@@ -56,6 +61,7 @@ pub(super) struct Stream {
     pub last: Option<gst::Buffer>,
     pub info: Option<gst_video::VideoInfo>,
     pub masks: Masks,
+    pub repeats: Repeats,
     /// The styles of the last painting, in the mask and of the rest, if the next one may go on from
     /// there.
     pub painted: Option<(Values, Option<Values>)>,
@@ -63,6 +69,14 @@ pub(super) struct Stream {
     pub spare: Vec<u8>,
     /// With more than one frame in flight, or frames that are kept.
     pub flights: Option<Flights>,
+}
+
+impl Stream {
+    /// What comes next does not follow from what came before.
+    pub fn begin_anew(&mut self) {
+        self.painted = None;
+        self.repeats = Repeats::default();
+    }
 }
 
 /// How other threads stop a run.
@@ -271,10 +285,17 @@ impl BaseTransformImpl for Stylize {
             gst::EventView::FlushStop(_) => {
                 // What was in flight is of the time before.
                 self.discard();
-                self.stream.lock().painted = None;
+                self.stream.lock().begin_anew();
                 self.allow_runs();
             }
-            gst::EventView::Segment(_) => self.stream.lock().painted = None,
+            gst::EventView::CustomDownstream(custom) => {
+                if let Some(structure) = custom.structure().filter(|s| s.has_name(STYLE_EVENT)) {
+                    // What came before is painted as it was.
+                    let _ = self.drain();
+                    self.take_style(structure);
+                }
+            }
+            gst::EventView::Segment(_) => self.stream.lock().begin_anew(),
             _ => (),
         }
         if event.is_serialized() && event.type_() != gst::EventType::FlushStop {

@@ -37,6 +37,12 @@ pub(super) enum Shown {
 }
 
 impl Plan {
+    /// Shows the last painting instead.
+    pub fn repeat(&mut self, last: gst::Buffer) {
+        self.task = None;
+        self.substitute = Some(Substitute::Last(last));
+    }
+
     /// Fills `target` for `source`. `spare` is memory for frames that end early.
     pub fn run(
         &self,

@@ -127,6 +127,11 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .default_value(settings.style.transition.nseconds())
             .mutable_playing()
             .build(),
+        glib::ParamSpecString::builder("playlist")
+            .nick("Playlist")
+            .blurb("Text file of running times and styles, one each line: `1:30 great-wave`; may end in `loop 2:00:00`")
+            .mutable_playing()
+            .build(),
         glib::ParamSpecString::builder("style-a")
             .nick("Style A")
             .blurb("Style at style-mix 0, without a transition (NULL = style)")
@@ -183,6 +188,20 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .blurb("Order of the colour channels in the generator's tensors")
             .mutable_playing()
             .build(),
+        glib::ParamSpecUInt::builder("interval")
+            .nick("Interval")
+            .blurb("Every so many frames one is painted; the others repeat it")
+            .minimum(1)
+            .maximum(1000)
+            .default_value(settings.interval)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoolean::builder("reuse")
+            .nick("Reuse")
+            .blurb("Repeat the last painting, without computing it, while the source's bytes stay the same; without effect with stability")
+            .default_value(settings.reuse)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecEnum::builder_with_default("while-loading", settings.while_loading)
             .nick("While loading")
             .blurb("What happens to frames while the first generator is loaded or a graph is compiled for new caps")
@@ -234,7 +253,7 @@ impl Settings {
     pub(super) fn set(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
         let style = &mut self.style;
         match pspec.name() {
-            "style" | "style-a" | "style-b" | "style-image" => style.changes += 1,
+            "style" | "style-a" | "style-b" | "style-image" | "playlist" => style.changes += 1,
             name if RELOADS.contains(&name) => self.changes += 1,
             _ => (),
         }
@@ -269,6 +288,7 @@ impl Settings {
                 self.frames_in_flight = value.get().unwrap_or(self.frames_in_flight);
             }
             "style" => style.style = text(value),
+            "playlist" => style.playlist = text(value).map(PathBuf::from),
             "style-a" => style.style_a = text(value),
             "style-b" => style.style_b = text(value),
             "style-mix" => style.mix = value.get().unwrap_or(style.mix),
@@ -283,6 +303,8 @@ impl Settings {
             "input-range" => self.input_range = text(value),
             "output-range" => self.output_range = text(value),
             "channel-order" => self.order = value.get::<Order>().unwrap_or(self.order),
+            "interval" => self.interval = value.get().unwrap_or(self.interval),
+            "reuse" => self.reuse = value.get().unwrap_or(self.reuse),
             "while-loading" => self.while_loading = value.get().unwrap_or(self.while_loading),
             "on-error" => self.on_error = value.get().unwrap_or(self.on_error),
             name => unreachable!("property {name} is not writable"),
@@ -315,6 +337,7 @@ impl Settings {
             "optimization-level" => self.optimization.to_value(),
             "frames-in-flight" => self.frames_in_flight.to_value(),
             "style" => self.style.style.to_value(),
+            "playlist" => path(&self.style.playlist),
             "style-a" => self.style.style_a.to_value(),
             "style-b" => self.style.style_b.to_value(),
             "style-mix" => self.style.mix.to_value(),
@@ -326,6 +349,8 @@ impl Settings {
             "input-range" => self.input_range.to_value(),
             "output-range" => self.output_range.to_value(),
             "channel-order" => self.order.to_value(),
+            "interval" => self.interval.to_value(),
+            "reuse" => self.reuse.to_value(),
             "while-loading" => self.while_loading.to_value(),
             "on-error" => self.on_error.to_value(),
             name => unreachable!("property {name} is not of the settings"),

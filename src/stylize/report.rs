@@ -60,6 +60,10 @@ pub(super) enum Error {
         "The generator {0} is not in 8-bit integers. Set precision=auto, or make one that is with `stylize-train quantize`."
     )]
     NotQuantized(String),
+    #[error(
+        "The playlist \"{file}\" cannot be used: {reason}. Every line is a time and a style, such as `1:30 great-wave`."
+    )]
+    Playlist { file: String, reason: String },
     #[error("There is no mask. Set mask-file to a picture, or mask=none.")]
     NoMaskFile,
     #[error(
@@ -167,7 +171,9 @@ impl Error {
             | Self::NoPredictor
             | Self::NoMaskFile
             | Self::NotQuantized(_) => message!(LibraryError::Settings),
-            Self::Painting(_) | Self::Mask { .. } => message!(ResourceError::OpenRead),
+            Self::Painting(_) | Self::Mask { .. } | Self::Playlist { .. } => {
+                message!(ResourceError::OpenRead)
+            }
             Self::FrameSize { .. } | Self::Format(_) | Self::Hdr(_) => {
                 message!(StreamError::Format)
             }

@@ -179,6 +179,8 @@ pub struct StyleSettings {
     pub image: Option<PathBuf>,
     /// The network that understands paintings.
     pub predictor: Option<PathBuf>,
+    /// A file that says which style when.
+    pub playlist: Option<PathBuf>,
     /// Time that a change of style takes.
     pub transition: gst::ClockTime,
     /// Counts changes of what must be looked up.
@@ -220,6 +222,10 @@ pub struct Settings {
     pub input_range: Option<String>,
     pub output_range: Option<String>,
     pub order: Order,
+    /// Every so many frames one is painted.
+    pub interval: u32,
+    /// Whether the painting is repeated for a source that did not change.
+    pub reuse: bool,
     pub while_loading: WhileLoading,
     pub on_error: OnError,
     /// Counts changes for which the generator must be loaded anew.
@@ -250,6 +256,7 @@ impl Default for Settings {
                 mix: 0.0,
                 image: None,
                 predictor: None,
+                playlist: None,
                 transition: gst::ClockTime::from_mseconds(500),
                 changes: 0,
             },
@@ -259,6 +266,8 @@ impl Default for Settings {
             input_range: None,
             output_range: None,
             order: Order::Auto,
+            interval: 1,
+            reuse: false,
             while_loading: WhileLoading::default(),
             on_error: OnError::default(),
             changes: 0,
@@ -270,7 +279,7 @@ impl Settings {
     /// Whether the last stylized frame may be needed once more.
     pub fn holds(&self) -> bool {
         let substitutes = [self.while_loading.substitute(), self.on_error.substitute()];
-        substitutes.contains(&Some(Substitute::Last))
+        substitutes.contains(&Some(Substitute::Last)) || self.interval > 1 || self.reuse
     }
 
     /// What decides the generator and its style; changes with either.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gst::ClockTime;
 
 use super::background::Background;
+use super::playlist::Playlist;
 use super::report::Error;
 use super::settings::StyleSettings;
 use crate::engine::Predictor;
@@ -31,6 +32,9 @@ pub(super) struct Styling {
     b: Option<Values>,
     /// A vector that is being made.
     predicted: Option<Background<Values>>,
+    /// Which style when, and the line that holds.
+    playlist: Option<Playlist>,
+    line: Option<usize>,
 }
 
 impl Styling {
@@ -61,6 +65,8 @@ impl Styling {
             a: None,
             b: None,
             predicted: None,
+            playlist: None,
+            line: None,
         };
         let named = styling.named(&settings.style)?;
         let first = match (styling.painter(&settings.image)?, named) {
@@ -72,6 +78,7 @@ impl Styling {
         styling.a = styling.named(&settings.style_a)?;
         styling.b = styling.named(&settings.style_b)?;
         styling.glide = Glide::from(first);
+        styling.playlist = styling.listed(&settings.playlist)?;
         Ok(styling)
     }
 
@@ -93,7 +100,20 @@ impl Styling {
                 Err(err) => refused.push(err),
             }
         }
+        self.follow_playlist(time);
         self.at(settings, time)
+    }
+
+    /// Sets out for the style of the line that holds now, if it is another one than before.
+    fn follow_playlist(&mut self, time: Option<ClockTime>) {
+        let now = self.playlist.as_ref().zip(time);
+        let Some((line, entry)) = now.and_then(|(playlist, time)| playlist.at(time)) else {
+            return;
+        };
+        if self.line.replace(line) != Some(line) {
+            self.glide.go(entry.values.clone());
+            self.glide.transition = entry.transition;
+        }
     }
 
     /// The values for a frame of this running time, whatever was changed.
@@ -150,6 +170,12 @@ impl Styling {
                 Err(err) => refused.push(err),
             }
         }
+        if settings.playlist != seen.playlist {
+            match self.listed(&settings.playlist) {
+                Ok(playlist) => (self.playlist, self.line) = (playlist, None),
+                Err(err) => refused.push(err),
+            }
+        }
         if settings.image != seen.image {
             match self.painter(&settings.image) {
                 Ok(Some(paint)) => match Background::start("stylize-predictor", paint) {
@@ -170,6 +196,16 @@ impl Styling {
             return Err(Error::StyleIsVector);
         }
         Ok(Some(styles::weights(&self.names, text)?.into()))
+    }
+
+    fn listed(&self, file: &Option<PathBuf>) -> Result<Option<Playlist>, Error> {
+        let Some(file) = file else {
+            return Ok(None);
+        };
+        if self.names.is_empty() {
+            return Err(Error::StyleIsVector);
+        }
+        Playlist::read(file, &self.names).map(Some)
     }
 
     /// What turns a painting into values.
@@ -204,6 +240,8 @@ struct Glide {
     begin: Option<ClockTime>,
     /// Running time of the latest frame.
     last: Option<ClockTime>,
+    /// Of this way; `None`: as long as all others.
+    transition: Option<ClockTime>,
 }
 
 impl From<Values> for Glide {
@@ -223,6 +261,7 @@ impl Glide {
         if to == self.to {
             return;
         }
+        self.transition = None;
         self.from = std::mem::replace(&mut self.now, to.clone());
         self.to = to;
         self.begin = self.last;
@@ -234,6 +273,7 @@ impl Glide {
     /// Where it is at this running time.
     fn at(&mut self, time: Option<ClockTime>, transition: ClockTime) -> Values {
         self.last = time;
+        let transition = self.transition.unwrap_or(transition);
         if let Some(begin) = self.begin {
             // Time without a stamp, or running backwards after a seek, ends the way.
             let gone = time.and_then(|time| time.checked_sub(begin));

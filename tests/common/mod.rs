@@ -7,6 +7,7 @@ pub mod conventions;
 pub mod generators;
 pub mod picture;
 pub mod play;
+pub mod styled;
 
 use std::path::PathBuf;
 use std::sync::Once;
