@@ -40,6 +40,17 @@ pub struct Names {
     pub out: &'static str,
 }
 
+/// What a run reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// What the generator is shown.
+    pub frame: &'a [u8],
+    /// What the painting is mixed with: mostly the same bytes, and always laid out like them.
+    pub under: &'a [u8],
+    /// How both lie in memory.
+    pub rows: Rows,
+}
+
 /// What a run is given beside the frame.
 #[derive(Debug, Clone, Copy)]
 pub struct Controls<'a> {
@@ -219,8 +230,7 @@ impl Session {
         Ok(noise.tensors.clone())
     }
 
-    /// Runs the graph once, reading `frame` and writing `out` in place; what is mixed with the painting
-    /// is `source`, laid out like `frame`. `memory` is what the run before
+    /// Runs the graph once, reading `source` and writing `out` in place. `memory` is what the run before
     /// left, and gets what this one leaves.
     ///
     /// # Errors
@@ -228,8 +238,7 @@ impl Session {
     pub fn run(
         &self,
         options: &RunOptions,
-        (frame, frame_rows): (&[u8], Rows),
-        source: &[u8],
+        source: Source,
         controls: Controls,
         noise: &[DynTensor],
         memory: &mut Memory,
@@ -244,10 +253,9 @@ impl Session {
             TensorRef::from_array_view(([1_usize], &stability[..])).map_err(EngineError::run)?;
         let (before, after) = memory.prepared(&self.session, &self.choice, &self.states)?;
         let strength = [controls.strength];
-        let frame =
-            TensorRef::from_array_view((frame_rows.shape(), frame)).map_err(EngineError::run)?;
-        let source =
-            TensorRef::from_array_view((frame_rows.shape(), source)).map_err(EngineError::run)?;
+        let shape = source.rows.shape();
+        let frame = TensorRef::from_array_view((shape, source.frame)).map_err(EngineError::run)?;
+        let source = TensorRef::from_array_view((shape, source.under)).map_err(EngineError::run)?;
         let strength =
             TensorRef::from_array_view(([1_usize], &strength[..])).map_err(EngineError::run)?;
         let out =

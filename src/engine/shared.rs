@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::assignment::Assignment;
 use super::memory::Memory;
-use super::session::{Blueprint, Controls, Noise, Rows, Session};
+use super::session::{Blueprint, Controls, Noise, Rows, Session, Source};
 use super::{Choice, EngineError, Runtime};
 
 /// Most runs for one frame, each with a past of its own.
@@ -100,13 +100,12 @@ impl Lease {
         };
         let source = vec![0; frame.rows * frame.stride];
         let mut target = vec![0; out.rows * out.stride];
-        self.run(
-            (&source, frame),
-            &source,
-            controls,
-            Instant::now(),
-            (&mut target, out),
-        )?;
+        let source = Source {
+            frame: &source,
+            under: &source,
+            rows: frame,
+        };
+        self.run(source, controls, Instant::now(), (&mut target, out))?;
         self.0.memories[0].lock().valid = false;
         Ok(())
     }
@@ -132,17 +131,15 @@ impl Lease {
     }
 
     /// Runs the graph once, when it is this one's turn: of those who wait, the earliest `deadline`
-    /// goes first. Reads `frame` and writes `out` in place: no copy is made where the provider works
-    /// in host memory. Mixes the painting with `source`, which is laid out like `frame` and mostly the
-    /// same. Returns the time of the run, without the waiting.
+    /// goes first. Reads `source` and writes `out` in place: no copy is made where the provider works
+    /// in host memory. Returns the time of the run, without the waiting.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
     /// then hold part of a picture.
     pub fn run(
         &self,
-        frame: (&[u8], Rows),
-        source: &[u8],
+        source: Source,
         controls: Controls,
         deadline: Instant,
         out: (&mut [u8], Rows),
@@ -165,7 +162,7 @@ impl Lease {
             false => &mut none,
         };
         let begin = Instant::now();
-        match session.run(options, frame, source, controls, &numbers, memory, out) {
+        match session.run(options, source, controls, &numbers, memory, out) {
             Err(_) if cancelled() => Err(EngineError::Cancelled),
             result => result.map(|()| begin.elapsed()),
         }

@@ -11,7 +11,7 @@ use super::mask::Mask;
 use super::report::Error;
 use super::style::Values;
 use crate::engine::Lease;
-use crate::engine::session::{Controls, Rows};
+use crate::engine::session::{Controls, Rows, Source};
 use crate::graph::{Frame, Memory};
 
 /// What is done to a frame.
@@ -97,11 +97,16 @@ impl Task {
         };
         let (target, rows) = target;
         let deadline = self.deadline;
-        let mut ran =
-            (self.session).run(source, source.0, controls, deadline, (&mut *target, rows))?;
+        let (frame, source_rows) = source;
+        let source = Source {
+            frame,
+            under: frame,
+            rows: source_rows,
+        };
+        let mut ran = (self.session).run(source, controls, deadline, (&mut *target, rows))?;
         if let (Some(style), Some(mask)) = (&self.rest, &self.mask) {
             // What has been painted takes the source's place.
-            let painted = self.layout.rearranged(target, source.0.len());
+            let painted = self.layout.rearranged(target, frame.len());
             let left_out: Vec<u8> = mask.iter().map(|value| 255 - value).collect();
             let controls = Controls {
                 style,
@@ -109,7 +114,11 @@ impl Task {
                 layer: 1,
                 ..controls
             };
-            ran += (self.session).run(source, &painted, controls, deadline, (target, rows))?;
+            let source = Source {
+                under: &painted,
+                ..source
+            };
+            ran += (self.session).run(source, controls, deadline, (target, rows))?;
         }
         let waited = begin.elapsed().saturating_sub(ran);
         Ok(Timing { waited, ran })
