@@ -17,6 +17,7 @@ from .card import write_card
 from .checkpoint import read_checkpoint
 from .errors import UserError
 from .export import About, export
+from .extend import without_styles
 from .files import refuse_folder
 from .generators import GENERATORS, TASKS
 from .loss_options import read_style
@@ -63,6 +64,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("checkpoint", type=Path)
     p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
     _about_options(p)
+    p.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="STYLE",
+        help="of a conditional generator: leave out",
+    )
     p.set_defaults(run=_export)
 
     p = commands.add_parser("stylize", help="render a picture or a folder of pictures")
@@ -234,7 +242,10 @@ def _export(args: argparse.Namespace) -> None:
     config = Config.restored(state["config"])
     generator = config.new_generator()
     generator.load_state_dict(state["average"] or state["generator"])
-    difference = export(generator, _about(args, config), args.out)
+    about = _about(args, config)
+    if args.without:
+        generator, about.styles = without_styles(generator, about.styles, args.without)
+    difference = export(generator, about, args.out)
     print(f"{args.out}: within {difference:.3f} grey levels of PyTorch, step {state['step']}")
 
 

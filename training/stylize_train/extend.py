@@ -9,6 +9,7 @@ pictures of the other styles.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from .checkpoint import read_checkpoint
 from .errors import UserError
 from .export import About, export
 from .files import refuse_folder
-from .generators import Generator
+from .generators import Generator, create
 from .norms import ConditionalNorm
 from .train import Config, Trainer, run
 
@@ -63,6 +64,33 @@ def grow(generator: Generator, weights: dict[str, Tensor]) -> None:
                 table = weights[key]
                 weights[key] = torch.cat([table, table.mean(0, keepdim=True)])
     generator.load_state_dict(weights)
+
+
+def without_styles(
+    generator: Generator, names: Sequence[str], left_out: Sequence[str]
+) -> tuple[Generator, tuple[str, ...]]:
+    """The generator without some of its styles, and the names of the others; they stay as they are.
+
+    Args:
+        generator: a conditional one; not changed.
+        names: of its styles.
+        left_out: names of those to leave out.
+    """
+    for name in left_out:
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise UserError(f"--without {name}: there is no such style; known are: {known}.")
+    kept = [index for index, name in enumerate(names) if name not in left_out]
+    if not kept:
+        raise UserError("--without leaves no style.")
+    weights = dict(generator.state_dict())
+    for name, norm in generator.named_modules():
+        if isinstance(norm, ConditionalNorm):
+            for key in (f"{name}.scale", f"{name}.shift"):
+                weights[key] = weights[key][kept]
+    fewer = create(generator.NAME, {**generator.options(), "styles": len(kept)})
+    fewer.load_state_dict(weights)
+    return fewer, tuple(names[index] for index in kept)
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from stylize_train.cli import main
 from stylize_train.compare import split_style
 from stylize_train.errors import UserError
 from stylize_train.export import About, export, to_onnx
-from stylize_train.extend import extended, grow
+from stylize_train.extend import extended, grow, without_styles
 from stylize_train.generators import create
 from stylize_train.losses import PerceptualLoss, Weights
 from stylize_train.norms import ConditionalNorm, InstanceNorm
@@ -203,6 +203,23 @@ def test_an_added_style_leaves_the_others_alone(make_trainer: Make, paintings: l
     plain = replace(base.config, style="x", styles=(), generator_options={})
     with pytest.raises(UserError, match="one style for good"):
         extended(plain, Path(paintings[2]))
+
+
+def test_styles_are_left_out_and_the_others_stay() -> None:
+    torch.manual_seed(0)
+    generator = create("lite", {**SMALL, "styles": 3})
+    for norm in generator.modules():
+        if isinstance(norm, ConditionalNorm):
+            shaken(norm)
+    fewer, names = without_styles(generator, ["a", "b", "c"], ["b"])
+    assert names == ("a", "c") and fewer.styles == 2
+    image = torch.rand(1, 3, 32, 32)
+    before = generator(image, [], torch.tensor([[0.25, 0.0, 0.75]]))
+    assert torch.equal(fewer(image, [], torch.tensor([[0.25, 0.75]])), before)
+    with pytest.raises(UserError, match="no such style; known are: a, b, c"):
+        without_styles(generator, ["a", "b", "c"], ["d"])
+    with pytest.raises(UserError, match="leaves no style"):
+        without_styles(generator, ["a", "b", "c"], ["a", "b", "c"])
 
 
 def test_commands_from_paintings_to_one_style_more(
