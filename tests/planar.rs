@@ -9,7 +9,7 @@ use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoChromaSite, VideoFormat, VideoInfo};
 
-const FORMATS: [VideoFormat; 11] = [
+const FORMATS: [VideoFormat; 15] = [
     VideoFormat::Nv12,
     VideoFormat::Nv21,
     VideoFormat::I420,
@@ -21,6 +21,10 @@ const FORMATS: [VideoFormat; 11] = [
     VideoFormat::Gbr,
     VideoFormat::Rgbp,
     VideoFormat::Gray8,
+    VideoFormat::P01010le,
+    VideoFormat::I42010le,
+    VideoFormat::I42210le,
+    VideoFormat::Y44410le,
 ];
 
 /// A frame's components as GStreamer says they lie, row by row.
@@ -43,7 +47,11 @@ fn read(buffer: &gst::Buffer, info: &VideoInfo) -> Components {
         let data = frame.comp_data(c).expect("a component");
         let code = |i: usize| {
             let (x, y) = (i % w as usize, i / w as usize);
-            f64::from(data[y * stride as usize + x * step as usize])
+            let at = y * stride as usize + x * step as usize;
+            match deep(info) {
+                None => f64::from(data[at]),
+                Some(shift) => f64::from(u16::from_le_bytes([data[at], data[at + 1]]) >> shift),
+            }
         };
         let codes = (0..(w * h) as usize).map(code).collect();
         (w as usize, h as usize, codes)
@@ -53,16 +61,35 @@ fn read(buffer: &gst::Buffer, info: &VideoInfo) -> Components {
     }
 }
 
-/// A buffer of varied bytes; `padding` bytes behind each row and four times as many behind each plane.
-fn buffer(info: &VideoInfo, padding: usize) -> gst::Buffer {
-    let byte = |i: usize| {
+/// How far codes of more than 8 bits are shifted.
+fn deep(info: &VideoInfo) -> Option<u32> {
+    (info.format_info().depth()[0] > 8).then(|| info.format_info().shift()[0])
+}
+
+/// The largest code.
+fn most(info: &VideoInfo) -> f64 {
+    f64::from((1_u32 << info.format_info().depth()[0]) - 1)
+}
+
+/// `size` bytes of varied codes.
+fn varied(info: &VideoInfo, size: usize) -> Vec<u8> {
+    let code = |i: usize, most: u32| {
         let hash = (i as u32).wrapping_mul(2_654_435_761) >> 24;
         // Mostly a slope, so that neighbours differ as in pictures, and some noise.
-        ((i as u32 / 7 + hash / 3) & 0xff) as u8
+        (i as u32 * (most + 1) / 256 / 7 + hash / 3) & most
     };
+    match deep(info) {
+        None => (0..size).map(|i| code(i, 255) as u8).collect(),
+        Some(shift) => (0..size / 2)
+            .flat_map(|i| ((code(i, 1023) as u16) << shift).to_le_bytes())
+            .collect(),
+    }
+}
+
+/// A buffer of varied bytes; `padding` bytes behind each row and four times as many behind each plane.
+fn buffer(info: &VideoInfo, padding: usize) -> gst::Buffer {
     if padding == 0 {
-        let bytes: Vec<u8> = (0..info.size()).map(byte).collect();
-        return gst::Buffer::from_mut_slice(bytes);
+        return gst::Buffer::from_mut_slice(varied(info, info.size()));
     }
     let (mut offsets, mut strides, mut size) = (Vec::new(), Vec::new(), 0);
     for plane in 0..info.n_planes() as usize {
@@ -77,8 +104,7 @@ fn buffer(info: &VideoInfo, padding: usize) -> gst::Buffer {
         strides.push(stride as i32);
         size += stride * rows + 4 * padding;
     }
-    let bytes: Vec<u8> = (0..size).map(byte).collect();
-    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    let mut buffer = gst::Buffer::from_mut_slice(varied(info, size));
     gst_video::VideoMeta::add_full(
         buffer.get_mut().expect("fresh"),
         gst_video::VideoFrameFlags::empty(),
@@ -105,17 +131,23 @@ fn luma(info: &VideoInfo) -> [f64; 3] {
 
 /// Black and span of luma, span of chroma.
 fn spans(info: &VideoInfo) -> (f64, f64, f64) {
+    let times = (most(info) + 1.0) / 256.0;
     match info.colorimetry().range() {
-        gst_video::VideoColorRange::Range0_255 => (0.0, 255.0, 255.0),
-        _ => (16.0, 219.0, 224.0),
+        gst_video::VideoColorRange::Range0_255 => (0.0, most(info), most(info)),
+        _ => (16.0 * times, 219.0 * times, 224.0 * times),
     }
+}
+
+/// Chroma without colour.
+fn neutral(info: &VideoInfo) -> f64 {
+    (most(info) + 1.0) / 2.0
 }
 
 fn rgb_of(info: &VideoInfo, yuv: [f64; 3]) -> [f64; 3] {
     let [kr, kg, kb] = luma(info);
     let (black, span, chroma) = spans(info);
     let y = (yuv[0] - black) / span;
-    let (cb, cr) = ((yuv[1] - 128.0) / chroma, (yuv[2] - 128.0) / chroma);
+    let [cb, cr] = [yuv[1], yuv[2]].map(|code| (code - neutral(info)) / chroma);
     let r = y + 2.0 * (1.0 - kr) * cr;
     let b = y + 2.0 * (1.0 - kb) * cb;
     let g = (y - kr * r - kb * b) / kg;
@@ -129,8 +161,8 @@ fn yuv_of(info: &VideoInfo, rgb: [f64; 3]) -> [f64; 3] {
     let y = kr * r + kg * g + kb * b;
     [
         black + span * y,
-        128.0 + chroma * (b - y) / (2.0 * (1.0 - kb)),
-        128.0 + chroma * (r - y) / (2.0 * (1.0 - kr)),
+        neutral(info) + chroma * (b - y) / (2.0 * (1.0 - kb)),
+        neutral(info) + chroma * (r - y) / (2.0 * (1.0 - kr)),
     ]
 }
 
@@ -247,7 +279,7 @@ fn check(
     let wanted = reference(info, &source, strength, paint);
     for (c, (got, wanted)) in got.planes.iter().zip(&wanted.planes).enumerate() {
         for (i, (a, b)) in got.2.iter().zip(&wanted.2).enumerate() {
-            let b = b.clamp(0.0, 255.0);
+            let b = b.clamp(0.0, most(info));
             assert!(
                 (a - b).abs() <= 1.0,
                 "{context}, component {c} at {},{}: {a} where {b:.2} is right",
@@ -346,7 +378,12 @@ fn matrices_ranges_and_siting_are_honoured() {
             VideoChromaSite::COSITED,
             VideoChromaSite::V_COSITED,
         ] {
-            for format in [VideoFormat::Nv12, VideoFormat::Y42b, VideoFormat::Gray8] {
+            for format in [
+                VideoFormat::Nv12,
+                VideoFormat::Y42b,
+                VideoFormat::Gray8,
+                VideoFormat::P01010le,
+            ] {
                 let parsed = colorimetry.parse::<gst_video::VideoColorimetry>();
                 let info = VideoInfo::builder(format, 35, 18)
                     .colorimetry(&parsed.expect("a colorimetry"))

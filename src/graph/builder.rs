@@ -205,22 +205,39 @@ impl Builder {
         self.node("Conv", &[x, weights, bias], vec![ints("strides", &strides)])
     }
 
-    /// Transposed convolution of `group` channels by themselves; `crop` is what is cut off at the
-    /// top, left, bottom and right.
+    /// Transposed convolution; `crop` is what is cut off at the top, left, bottom and right.
     pub(super) fn conv_transpose(
         &mut self,
         x: &str,
         weights: &str,
-        group: i64,
+        bias: Option<&str>,
         strides: [i64; 2],
         crop: [i64; 4],
     ) -> Name {
-        let attributes = vec![
-            int("group", group),
-            ints("strides", &strides),
-            ints("pads", &crop),
-        ];
-        self.node("ConvTranspose", &[x, weights], attributes)
+        let attributes = vec![ints("strides", &strides), ints("pads", &crop)];
+        let inputs: Vec<&str> = [x, weights].into_iter().chain(bias).collect();
+        self.node("ConvTranspose", &inputs, attributes)
+    }
+
+    /// Means of windows without padding.
+    pub(super) fn average(&mut self, x: &str, window: [i64; 2], strides: [i64; 2]) -> Name {
+        let attributes = vec![ints("kernel_shape", &window), ints("strides", &strides)];
+        self.node("AveragePool", &[x], attributes)
+    }
+
+    /// Sums over one axis, which goes unless it is kept.
+    pub(super) fn sum(&mut self, x: &str, axis: i64, keep: bool) -> Name {
+        let keep = int("keepdims", keep.into());
+        if self.opset < 13 {
+            return self.node("ReduceSum", &[x], vec![ints("axes", &[axis]), keep]);
+        }
+        let axes = self.integers(&[axis]);
+        self.node("ReduceSum", &[x, &axes], vec![keep])
+    }
+
+    /// `[1, 4 · C, h, w]` to `[1, C, 2 · h, 2 · w]`; the channels of a block's first pixel come first.
+    pub(super) fn depth_to_space(&mut self, x: &str) -> Name {
+        self.node("DepthToSpace", &[x], vec![int("blocksize", 2)])
     }
 
     /// Values limited to `low..high`.
@@ -297,14 +314,24 @@ impl Builder {
     /// The same for values in 0..255 in elementwise operators, which a compiler fuses with what
     /// comes before.
     pub(super) fn round_to_bytes(&mut self, x: &str) -> Name {
-        let clipped = self.clip(x, 0.0, 255.0);
-        let rounded = if self.opset >= 11 {
-            self.node("Round", &[&clipped], vec![])
-        } else {
-            let half = self.floats(&[], &[0.5]);
-            self.add(&clipped, &half)
-        };
+        let rounded = self.round(x, 255.0);
         self.cast(&rounded, ElementType::U8)
+    }
+
+    /// Values limited to `0..most` and rounded to the nearest whole number.
+    pub(super) fn round(&mut self, x: &str, most: f32) -> Name {
+        let clipped = self.clip(x, 0.0, most);
+        if self.opset >= 11 {
+            return self.node("Round", &[&clipped], vec![]);
+        }
+        let half = self.floats(&[], &[0.5]);
+        let raised = self.add(&clipped, &half);
+        self.floor(&raised)
+    }
+
+    /// Rounded down.
+    pub(super) fn floor(&mut self, x: &str) -> Name {
+        self.node("Floor", &[x], vec![])
     }
 
     /// `then()` where the one-element float tensor `x` is below `limit`, `otherwise()` elsewhere.

@@ -1,38 +1,46 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Colour matrices: red, green and blue from 8-bit codes of luma and colour differences, and back
+//! Colour matrices: red, green and blue from codes of luma and colour differences, and back
 //! (ITU-R BT.601, BT.709 and BT.2020, non-constant luminance; H.273 table 4).
 
-use super::format::Components;
+use super::format::{Components, Depth};
 
 /// A row of a colour matrix, and what is added.
 pub(super) type Row = ([f64; 3], f64);
 
-/// How components are coded in 8 bits.
+/// How components are coded.
 pub(super) struct Codes {
     matrix: Option<(f64, f64)>,
     full: bool,
+    depth: Depth,
 }
 
 impl Codes {
-    pub(super) fn of(components: Components) -> Self {
-        match components {
-            Components::Rgb => Self {
-                matrix: None,
-                full: true,
-            },
-            Components::Yuv { matrix, full, .. } | Components::Grey { matrix, full } => Self {
-                matrix: Some(matrix.weights()),
-                full,
-            },
+    pub(super) fn of(components: Components, depth: Depth) -> Self {
+        let (matrix, full) = match components {
+            Components::Rgb => (None, true),
+            Components::Yuv { matrix, full, .. } | Components::Grey { matrix, full } => {
+                (Some(matrix.weights()), full)
+            }
+        };
+        Self {
+            matrix,
+            full,
+            depth,
         }
     }
 
     /// The span of luma's and chroma's codes over 255, and luma's offset.
     fn spans(&self) -> (f64, f64, f64) {
+        let times = f64::from(1_u32 << (self.depth.bits - 8));
         match self.full {
-            true => (1.0, 1.0, 0.0),
-            false => (219.0 / 255.0, 224.0 / 255.0, 16.0),
+            true => (self.depth.most() / 255.0, self.depth.most() / 255.0, 0.0),
+            false => (219.0 * times / 255.0, 224.0 * times / 255.0, 16.0 * times),
         }
+    }
+
+    /// The code of chroma without colour.
+    pub(super) fn neutral(&self) -> f64 {
+        f64::from(1_u32 << (self.depth.bits - 1))
     }
 
     /// Grey of 0..255 is scale · code + offset.
@@ -53,12 +61,12 @@ impl Codes {
         cr[0] = chroma / 2.0;
         [
             ([kr, kg, kb].map(|v| v * luma), black),
-            (cb, 128.0),
-            (cr, 128.0),
+            (cb, self.neutral()),
+            (cr, self.neutral()),
         ]
     }
 
-    /// Red, green and blue in 0..255 from Y, Cb and Cr codes.
+    /// Red, green and blue in 0..255 from Y codes and from Cb and Cr codes less [`Self::neutral`].
     pub(super) fn to_rgb(&self) -> [Row; 3] {
         let (kr, kb) = self.matrix.unwrap_or((1.0, 0.0));
         let kg = 1.0 - kr - kb;
@@ -71,7 +79,7 @@ impl Codes {
         ];
         rows.map(|[y, cb, cr]| {
             let row = [y / luma, cb / chroma, cr / chroma];
-            (row, -black * row[0] - 128.0 * (row[1] + row[2]))
+            (row, -black * row[0])
         })
     }
 }
@@ -89,23 +97,31 @@ mod tests {
             Matrix::Bt2020,
             Matrix::Smpte240m,
         ] {
-            for full in [true, false] {
-                let codes = Codes::of(Components::Grey { matrix, full });
+            for (full, bits) in [(true, 8), (false, 8), (true, 10), (false, 10)] {
+                let depth = Depth { bits, upper: false };
+                let codes = Codes::of(Components::Grey { matrix, full }, depth);
                 let apply = |rows: [Row; 3], v: [f64; 3]| {
                     rows.map(|(row, c)| row.iter().zip(v).map(|(a, b)| a * b).sum::<f64>() + c)
                 };
+                let grey = codes.neutral();
                 for rgb in [[10.0, 200.0, 30.0], [255.0, 0.0, 0.0], [90.0, 90.0, 90.0]] {
-                    let yuv = apply(codes.of_rgb(), rgb);
-                    let back = apply(codes.to_rgb(), yuv);
+                    let [y, cb, cr] = apply(codes.of_rgb(), rgb);
+                    let back = apply(codes.to_rgb(), [y, cb - grey, cr - grey]);
                     for (a, b) in rgb.iter().zip(back) {
                         assert!((a - b).abs() < 1e-9, "{matrix:?} {rgb:?} {back:?}");
                     }
                     if rgb[0] == rgb[1] {
-                        assert!((yuv[1] - 128.0).abs() < 1e-9 && (yuv[2] - 128.0).abs() < 1e-9);
+                        assert!((cb - grey).abs() < 1e-9 && (cr - grey).abs() < 1e-9);
                     }
                 }
                 let white = apply(codes.of_rgb(), [255.0; 3])[0];
-                assert!((white - if full { 255.0 } else { 235.0 }).abs() < 1e-9);
+                let wanted = match (full, bits) {
+                    (true, 8) => 255.0,
+                    (true, _) => 1023.0,
+                    (false, 8) => 235.0,
+                    (false, _) => 940.0,
+                };
+                assert!((white - wanted).abs() < 1e-9);
             }
         }
     }

@@ -7,6 +7,7 @@
 //! strength.
 
 use super::builder::{Builder, Name};
+use super::components::from_rgb;
 use super::effects::{self, mix};
 use super::format::{Frame, Packed, Planar};
 use super::ingest::{self, Ingested, per_channel};
@@ -42,8 +43,7 @@ pub(super) fn build(
             packed_rows(b, &tail, blend);
         }
         Ingested::Planar(planar) => {
-            let rgb = to_byte_range(b, &stylized, &signature.output.range);
-            planar_bytes(b, signature, frame, planar, &rgb, effects, blend);
+            planar_bytes(b, signature, frame, planar, &stylized, effects, blend);
         }
     }
     b.rename_last(out_name);
@@ -72,12 +72,18 @@ fn planar_bytes(
     signature: &Signature,
     frame: &Frame,
     planar: &Planar,
-    rgb: &str,
+    stylized: &str,
     effects: Effects,
     blend: Blend,
 ) {
-    let rgb = b.clip(rgb, 0.0, 255.0);
-    let (first, others) = planes::from_rgb(b, frame, planar, &rgb, signature.order);
+    let range = &signature.output.range;
+    let (rgb, scale) = match range.plain_scale() {
+        Some(scale) => (stylized.to_string(), scale),
+        None => (to_byte_range(b, stylized, range), 1.0),
+    };
+    let rgb = b.clip(&rgb, 0.0, 255.0 * scale);
+    let (first, others) = from_rgb(b, frame, planar, &rgb, signature.order, scale);
+    let depth = planar.depth;
     let bytes = |b: &mut Builder, mix: bool| {
         let source = mix.then(|| planes::read(b, frame, planar, SOURCE));
         let of = source.as_ref().map(planes::Samples::names);
@@ -85,10 +91,11 @@ fn planar_bytes(
             true => masked_strengths(b, frame, planar),
             false => (STRENGTH.into(), STRENGTH.into()),
         };
-        let first = planes::mixed(b, &first, of.map(|(first, _)| first), &strength);
+        let source = of.map(|(first, _)| (first, strength.as_str()));
+        let first = planes::mixed(b, depth, &first, source);
         let others = others.as_ref().map(|painted| {
-            let source = of.and_then(|(_, others)| others);
-            planes::mixed(b, painted, source, &of_others)
+            let source = of.and_then(|(_, others)| Some((others?, of_others.as_str())));
+            planes::mixed(b, depth, painted, source)
         });
         planes::write(b, frame, planar, &first, others.as_ref())
     };

@@ -61,7 +61,8 @@ impl Matrix {
 pub enum Components {
     /// Red, green and blue.
     Rgb,
-    /// Luma and two colour differences; `full`: codes 0..255, else 16..235 and 16..240.
+    /// Luma and two colour differences; `full`: codes 0..255, else 16..235 and 16..240, or as many
+    /// times more as a deeper format has.
     Yuv {
         /// Weights of luma.
         matrix: Matrix,
@@ -80,7 +81,42 @@ pub enum Components {
     },
 }
 
-/// A format of several planes, or with chroma samples for more than one pixel. 8 bits a sample.
+/// How a sample is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Depth {
+    /// Bits of its code: 8 in one byte, more in two, the lower byte first.
+    pub bits: u32,
+    /// Whether the code's bits are the upper ones of the two bytes, as in P010; else the lower ones.
+    pub upper: bool,
+}
+
+impl Depth {
+    /// One byte, all of it.
+    pub const BYTE: Self = Self {
+        bits: 8,
+        upper: false,
+    };
+
+    /// Bytes of a sample.
+    pub fn bytes(self) -> usize {
+        if self.bits > 8 { 2 } else { 1 }
+    }
+
+    /// The largest code.
+    pub fn most(self) -> f64 {
+        f64::from((1_u32 << self.bits) - 1)
+    }
+
+    /// What the two bytes hold for a code of 1.
+    pub fn unit(self) -> f64 {
+        match self.upper {
+            true => f64::from(1_u32 << (16 - self.bits)),
+            false => 1.0,
+        }
+    }
+}
+
+/// A format of several planes, or with chroma samples for more than one pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Planar {
     /// In the order of the frame's planes.
@@ -89,6 +125,8 @@ pub struct Planar {
     pub subsampling: [usize; 2],
     /// Their meaning.
     pub components: Components,
+    /// How each of them is stored.
+    pub depth: Depth,
 }
 
 /// How the bytes of a frame make a picture.
@@ -146,12 +184,13 @@ impl Frame {
             Format::Packed(packed) => (self.height, self.width * packed.bytes),
             Format::Planar(planar) => {
                 let (width, height) = self.chroma(planar.subsampling);
-                match planar.planes[index] {
+                let (rows, samples) = match planar.planes[index] {
                     Plane::One(0) => (self.height, self.width),
                     Plane::One(_) => (height, width),
                     Plane::Pair(_) => (height, width * 2),
                     Plane::Quad { .. } => (self.height, width * 4),
-                }
+                };
+                (rows, samples * planar.depth.bytes())
             }
         }
     }

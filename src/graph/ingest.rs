@@ -2,6 +2,7 @@
 //! The way in: bytes of a frame to the generator's input tensor.
 
 use super::builder::{Builder, Name};
+use super::components::to_rgb;
 use super::early_pad::EarlyPad;
 use super::format::{Format, Frame, Packed, Planar};
 use super::planes;
@@ -39,9 +40,12 @@ pub(super) fn build(
         Format::Packed(packed) => packed,
         Format::Planar(planar) => {
             let samples = planes::read(b, frame, planar, frame_name);
-            let mut x = planes::to_rgb(b, frame, planar, &samples, signature.order);
-            if signature.input.range.plain_scale() != Some(1.0) {
-                x = scaled(b, &x, &signature.input.range, 1);
+            let range = &signature.input.range;
+            let scale = range.plain_scale();
+            let order = signature.order;
+            let mut x = to_rgb(b, frame, planar, &samples, order, scale.unwrap_or(1.0));
+            if scale.is_none() {
+                x = scaled(b, &x, range, 1);
             }
             fitted(b, signature, frame, x);
             return Ingested::Planar(*planar);

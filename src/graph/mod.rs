@@ -8,6 +8,7 @@
 
 mod builder;
 mod codes;
+mod components;
 mod early_pad;
 mod effects;
 mod emit;
@@ -18,7 +19,7 @@ mod planes;
 mod resample;
 mod stability;
 
-pub use format::{Components, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};
+pub use format::{Components, Depth, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};
 
 use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, Model, ModelError, Signature};

@@ -11,7 +11,7 @@
 
 use super::builder::{Builder, Name};
 use super::effects::mix;
-use super::format::{Frame, Planar};
+use super::format::{Depth, Frame, Planar};
 use super::ingest::Ingested;
 use super::planes;
 use super::{SOURCE, STABILITY, State};
@@ -108,18 +108,27 @@ fn blocks(b: &mut Builder, frame: &Frame, ingested: &Ingested) -> Name {
         Ingested::Planar(planar) => {
             let samples = planes::read(b, frame, planar, SOURCE);
             let (first, others) = samples.names();
-            let luma = b.dequantize(first, 1.0);
-            let luma = b.mean_of_blocks(&luma, [BLOCK; 2], [height, width]);
+            let mut luma = b.mean_of_blocks(first, [BLOCK; 2], [height, width]);
+            luma = eight_bits(b, planar, luma);
             let Some(others) = others else {
                 return luma;
             };
             let [across, down] = planar.subsampling;
             let (w, h) = frame.chroma(planar.subsampling);
-            let others = b.dequantize(others, 1.0);
-            let others = b.mean_of_blocks(&others, [BLOCK / down, BLOCK / across], [h, w]);
+            let others = b.mean_of_blocks(others, [BLOCK / down, BLOCK / across], [h, w]);
+            let others = eight_bits(b, planar, others);
             b.concat(1, &[&luma, &others])
         }
     }
+}
+
+/// Codes in the units of 8-bit ones.
+fn eight_bits(b: &mut Builder, planar: &Planar, codes: Name) -> Name {
+    if planar.depth == Depth::BYTE {
+        return codes;
+    }
+    let scale = b.floats(&[], &[(255.0 / planar.depth.most()) as f32]);
+    b.mul(&codes, &scale)
 }
 
 /// Weights of blocks as weights of pixels, linear between the blocks' middles.
@@ -142,5 +151,5 @@ fn enlarge(b: &mut Builder, frame: &Frame, weights: &str) -> Name {
         (blocks - 1) * SIDE + 2 * SIDE - begin - pixels as i64
     };
     let crop = [begin, begin, end(frame.height), end(frame.width)];
-    b.conv_transpose(&padded, &kernel, 1, [SIDE, SIDE], crop)
+    b.conv_transpose(&padded, &kernel, None, [SIDE, SIDE], crop)
 }

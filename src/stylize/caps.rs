@@ -9,7 +9,7 @@ use gst_video::{
 };
 
 use super::report::Error;
-use crate::graph::{Components, Format, Matrix, Packed, Planar, Plane};
+use crate::graph::{Components, Depth, Format, Matrix, Packed, Planar, Plane};
 
 /// Smallest and largest width and height, pixels.
 pub(super) const SIDES: std::ops::RangeInclusive<i32> = 16..=8192;
@@ -29,10 +29,14 @@ const PACKED: [(VideoFormat, usize, [usize; 3]); 10] = [
 ];
 
 /// Other formats: their planes in the order of the memory, and pixels for each sample of chroma
-/// across and down.
-const PLANAR: [(VideoFormat, &[Plane], [usize; 2]); 11] = {
+/// across and down. How many bits a sample has, GStreamer knows.
+const PLANAR: [(VideoFormat, &[Plane], [usize; 2]); 15] = {
     use Plane::{One, Pair, Quad};
     [
+        (VideoFormat::P01010le, &[One(0), Pair([1, 2])], [2, 2]),
+        (VideoFormat::I42010le, &[One(0), One(1), One(2)], [2, 2]),
+        (VideoFormat::I42210le, &[One(0), One(1), One(2)], [2, 1]),
+        (VideoFormat::Y44410le, &[One(0), One(1), One(2)], [1, 1]),
         (VideoFormat::Nv12, &[One(0), Pair([1, 2])], [2, 2]),
         (VideoFormat::Nv21, &[One(0), Pair([2, 1])], [2, 2]),
         (VideoFormat::I420, &[One(0), One(1), One(2)], [2, 2]),
@@ -105,10 +109,16 @@ pub(super) fn format(info: &VideoInfo) -> Result<Format, Error> {
             ],
         }
     };
+    let described = info.format_info();
+    let depth = Depth {
+        bits: described.depth()[0],
+        upper: described.shift()[0] > 0,
+    };
     Ok(Format::Planar(Planar {
         planes,
         subsampling,
         components,
+        depth,
     }))
 }
 
