@@ -44,7 +44,13 @@ fn read(buffer: &gst::Buffer, info: &VideoInfo) -> Components {
             Some(meta) => meta.stride()[info.comp_plane(c as u8) as usize],
             None => stride,
         };
-        let data = frame.comp_data(c).expect("a component");
+        let plane = frame.plane_data(info.comp_plane(c as u8));
+        // GStreamer 1.22 has P010's second chroma component one byte behind the first, not two.
+        let offset = match deep(info) {
+            Some(_) => usize::from(c == 2 && step == 4) * 2,
+            None => info.comp_poffset(c as u8) as usize,
+        };
+        let data = &plane.expect("a plane")[offset..];
         let code = |i: usize| {
             let (x, y) = (i % w as usize, i / w as usize);
             let at = y * stride as usize + x * step as usize;
