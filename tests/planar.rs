@@ -457,3 +457,41 @@ fn hdr_is_refused_in_words() {
         "{text}"
     );
 }
+
+#[test]
+fn ten_bits_stay_ten_bits() {
+    const WIDTH: usize = 1024;
+    common::init();
+    let info = info(VideoFormat::P01010le, (WIDTH as u32, 16), "bt709");
+    // A ramp of every code that is a colour, and no chroma.
+    let code = |i: usize| match i < WIDTH * 16 {
+        true => (64 + i % WIDTH).min(940) as u16,
+        false => 512,
+    };
+    let ramp: Vec<u8> = (0..WIDTH * 16 * 3 / 2)
+        .flat_map(|i| (code(i) << 6).to_le_bytes())
+        .collect();
+    for (provider, precision) in [("cpu", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")] {
+        if !common::PROVIDERS.contains(&provider) {
+            continue;
+        }
+        let (_dir, element) = common::element_on(provider, &generators::negative(17).bytes());
+        element.set_property_from_str("precision", precision);
+        for strength in [0.0, 1.0] {
+            element.set_property("strength", strength);
+            let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+            harness.set_src_caps(info.to_caps().expect("caps"));
+            let frame = gst::Buffer::from_mut_slice(ramp.clone());
+            let out = harness.push_and_pull(frame).expect("a frame");
+            let context = format!("{provider} {precision} {strength}");
+            if strength == 0.0 {
+                let bytes = out.map_readable().expect("mapped");
+                assert!(bytes[..] == ramp[..], "{context}: not the source");
+            }
+            let mut luma = read(&out, &info).planes.swap_remove(0).2;
+            luma.sort_by(f64::total_cmp);
+            luma.dedup();
+            assert!(luma.len() > 800, "{context}: {} levels", luma.len());
+        }
+    }
+}

@@ -122,12 +122,17 @@ pub(super) fn format(info: &VideoInfo) -> Result<Format, Error> {
     }))
 }
 
-/// The size of fixed raw video caps if it is one that cannot be played.
-pub(super) fn bad_size(caps: &gst::CapsRef) -> Option<(i32, i32)> {
+/// Why fixed raw video caps cannot be played, where that can be told from the caps alone.
+pub(super) fn refused(caps: &gst::CapsRef) -> Option<Error> {
     let structure = caps.structure(0)?;
-    let size = (
-        structure.get::<i32>("width").ok()?,
-        structure.get::<i32>("height").ok()?,
-    );
-    (!(SIDES.contains(&size.0) && SIDES.contains(&size.1))).then_some(size)
+    let size = |name: &str| structure.get::<i32>(name).ok();
+    if let (Some(width), Some(height)) = (size("width"), size("height"))
+        && !(SIDES.contains(&width) && SIDES.contains(&height))
+    {
+        return Some(Error::FrameSize { width, height });
+    }
+    match structure.get::<&str>("interlace-mode") {
+        Ok("progressive") | Err(_) => None,
+        Ok(mode) => Some(Error::Interlaced(mode.into())),
+    }
 }

@@ -23,7 +23,6 @@ use super::job::Player;
 use super::loading::Loading;
 use super::mask::Masks;
 use super::repeat::Repeats;
-use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::style::Values;
@@ -267,16 +266,15 @@ impl BaseTransformImpl for Stylize {
     }
 
     fn accept_caps(&self, direction: gst::PadDirection, caps: &gst::Caps) -> bool {
-        // Sizes that cannot be played go on to `sink_event`, which can say so in words.
+        // What cannot be played goes on to `sink_event`, which can say so in words.
         self.parent_accept_caps(direction, caps)
-            || (direction == gst::PadDirection::Sink && caps::bad_size(caps).is_some())
+            || (direction == gst::PadDirection::Sink && caps::refused(caps).is_some())
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Caps(caps) => {
-                if let Some((width, height)) = caps::bad_size(caps.caps()) {
-                    let error = Error::FrameSize { width, height };
+                if let Some(error) = caps::refused(caps.caps()) {
                     self.report(&error);
                     return false;
                 }

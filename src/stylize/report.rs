@@ -35,6 +35,10 @@ pub(super) enum Error {
         "HDR video ({0}) cannot be stylized, because generators are trained on sRGB pictures. Map it to SDR before stylize, for instance with `vapostproc hdr-tone-mapping=true ! video/x-raw,colorimetry=bt709`."
     )]
     Hdr(String),
+    #[error(
+        "Interlaced video (interlace-mode={0}) cannot be stylized, because a frame that holds two moments would be painted as one picture. Put `deinterlace` before stylize."
+    )]
+    Interlaced(String),
     #[error("{0}")]
     Style(#[from] StyleError),
     #[error("{0}")]
@@ -174,7 +178,7 @@ impl Error {
             Self::Painting(_) | Self::Mask { .. } | Self::Playlist { .. } => {
                 message!(ResourceError::OpenRead)
             }
-            Self::FrameSize { .. } | Self::Format(_) | Self::Hdr(_) => {
+            Self::FrameSize { .. } | Self::Format(_) | Self::Hdr(_) | Self::Interlaced(_) => {
                 message!(StreamError::Format)
             }
             Self::Memory(_) => message!(StreamError::Failed),
