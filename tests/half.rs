@@ -41,6 +41,7 @@ fn compile(model: &Model, half: bool) -> Result<Vec<u8>, GraphError> {
     let facts = metadata::facts(model).expect("metadata");
     let facts = facts.or(probe(&runtime, model, &facts).expect("facts"));
     let forms = Forms {
+        scaling: graph::Scaling::Products,
         blend: Blend::Branch,
         early_pad: false,
         half,

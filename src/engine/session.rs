@@ -30,6 +30,8 @@ pub struct Names {
     pub source: &'static str,
     /// Input, f32 `[1]`.
     pub strength: &'static str,
+    /// Input, f32 `[1]`.
+    pub split: &'static str,
     /// Input, f32 `[N]`; only of a generator with a style input.
     pub style: &'static str,
     /// Input, u8; only of a graph with a mask.
@@ -56,6 +58,8 @@ pub struct Source<'a> {
 pub struct Controls<'a> {
     /// 0..1.
     pub strength: f32,
+    /// Columns of pixels at the left that show the source.
+    pub split: u32,
     /// Picks the numbers of the noise inputs.
     pub seed: u64,
     /// Values of the style input; empty without one.
@@ -126,7 +130,7 @@ pub(super) struct Noise {
 }
 
 /// Inputs that every compiled graph has.
-const FIXED: usize = 3;
+const FIXED: usize = 4;
 /// Most tensors that go from one run to the next.
 const MOST_STATES: usize = 4;
 /// Most inputs: those of every graph, style, noise, mask, stability and what it goes with.
@@ -174,7 +178,7 @@ impl Session {
             session,
             gate,
             assignment,
-            inputs: [c(names.frame), c(names.source), c(names.strength)],
+            inputs: [names.frame, names.source, names.strength, names.split].map(c),
             output: c(names.out),
             style: style.map(|len| (c(names.style), len)),
             noise: noise
@@ -252,12 +256,14 @@ impl Session {
         let stability =
             TensorRef::from_array_view(([1_usize], &stability[..])).map_err(EngineError::run)?;
         let (before, after) = memory.prepared(&self.session, &self.choice, &self.states)?;
-        let strength = [controls.strength];
+        let (strength, split) = ([controls.strength], [controls.split as f32]);
         let shape = source.rows.shape();
         let frame = TensorRef::from_array_view((shape, source.frame)).map_err(EngineError::run)?;
         let source = TensorRef::from_array_view((shape, source.under)).map_err(EngineError::run)?;
         let strength =
             TensorRef::from_array_view(([1_usize], &strength[..])).map_err(EngineError::run)?;
+        let split =
+            TensorRef::from_array_view(([1_usize], &split[..])).map_err(EngineError::run)?;
         let out =
             TensorRefMut::from_array_view_mut((out_rows.shape(), out)).map_err(EngineError::run)?;
 
@@ -279,7 +285,7 @@ impl Session {
 
         let mut input_names = [ptr::null(); MOST];
         let mut inputs = [ptr::null(); MOST];
-        let fixed = [frame.ptr(), source.ptr(), strength.ptr()];
+        let fixed = [frame.ptr(), source.ptr(), strength.ptr(), split.ptr()];
         let fixed = self.inputs.iter().zip(fixed);
         let style = style.iter().map(|(name, values)| (*name, values.ptr()));
         let noise = self.noise.iter().zip(noise);

@@ -92,6 +92,7 @@ impl Lease {
         let mask = vec![0; self.0.session.mask_len()];
         let controls = Controls {
             strength: 1.0,
+            split: 0,
             seed: 0,
             style: &style,
             mask: &mask,

@@ -2,6 +2,8 @@
 //! Appends nodes to an ONNX graph in forms that are valid for the model's own operator set, from
 //! version 7 up. Where an operator changed its shape over the versions, the change is hidden here.
 
+use std::collections::HashSet;
+
 use onnx_protobuf::{
     AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
 };
@@ -32,6 +34,11 @@ impl Builder {
             constants: Vec::new(),
             serial: 0,
         }
+    }
+
+    /// The model's operator set.
+    pub(super) fn opset(&self) -> i64 {
+        self.opset
     }
 
     /// An empty builder whose names go on from this one's.
@@ -200,6 +207,62 @@ impl Builder {
         self.node("MatMul", &[a, b], vec![])
     }
 
+    pub(super) fn div(&mut self, a: &str, b: &str) -> Name {
+        self.node("Div", &[a, b], vec![])
+    }
+
+    pub(super) fn sqrt(&mut self, x: &str) -> Name {
+        self.node("Sqrt", &[x], vec![])
+    }
+
+    /// Weighted sums of the three channels of pictures, `[1, 3, h, w]`, one for each row of weights. A
+    /// product of matrices, which every provider has a fast kernel for: a convolution with so few
+    /// channels takes ten times as long on a CPU.
+    pub(super) fn weighted(
+        &mut self,
+        x: &str,
+        rows: &[[f32; 3]],
+        (height, width): (usize, usize),
+    ) -> Name {
+        let (count, height, width) = (rows.len() as i64, height as i64, width as i64);
+        let weights = self.floats(&[count, 3], &rows.concat());
+        let pixels = self.reshape(x, &[3, height * width]);
+        let sums = self.matmul(&weights, &pixels);
+        self.reshape(&sums, &[1, count, height, width])
+    }
+
+    /// Means of windows without padding.
+    pub(super) fn average(&mut self, x: &str, window: [i64; 2], strides: [i64; 2]) -> Name {
+        let attributes = vec![ints("kernel_shape", &window), ints("strides", &strides)];
+        self.node("AveragePool", &[x], attributes)
+    }
+
+    /// Pictures brought to this height and width by linear interpolation with pixel centres at half
+    /// integers, without regard to pixels in between. From operator set 11 on.
+    pub(super) fn resize(
+        &mut self,
+        x: &str,
+        (height, width): (usize, usize),
+        channels: i64,
+    ) -> Name {
+        let sizes = self.integers(&[1, channels, height as i64, width as i64]);
+        let attributes = vec![
+            text("mode", "linear"),
+            text("coordinate_transformation_mode", "half_pixel"),
+        ];
+        if self.opset >= 13 {
+            return self.node("Resize", &[x, "", "", &sizes], attributes);
+        }
+        // Region and scales must be there, even if they are empty.
+        let nothing = self.floats(&[0], &[]);
+        self.node("Resize", &[x, &nothing, &nothing, &sizes], attributes)
+    }
+
+    /// Convolution of so many channels by themselves, without padding and bias.
+    pub(super) fn conv_apart(&mut self, x: &str, weights: &str, channels: i64) -> Name {
+        self.node("Conv", &[x, weights], vec![int("group", channels)])
+    }
+
     /// Convolution without padding.
     pub(super) fn conv(&mut self, x: &str, weights: &str, bias: &str, strides: [i64; 2]) -> Name {
         self.node("Conv", &[x, weights, bias], vec![ints("strides", &strides)])
@@ -217,12 +280,6 @@ impl Builder {
         let attributes = vec![ints("strides", &strides), ints("pads", &crop)];
         let inputs: Vec<&str> = [x, weights].into_iter().chain(bias).collect();
         self.node("ConvTranspose", &inputs, attributes)
-    }
-
-    /// Means of windows without padding.
-    pub(super) fn average(&mut self, x: &str, window: [i64; 2], strides: [i64; 2]) -> Name {
-        let attributes = vec![ints("kernel_shape", &window), ints("strides", &strides)];
-        self.node("AveragePool", &[x], attributes)
     }
 
     /// Sums over one axis, which goes unless it is kept.
@@ -351,6 +408,21 @@ impl Builder {
         self.node("If", &[&condition], attributes)
     }
 
+    /// Takes out nodes that nothing reads on the way to these outputs.
+    pub(super) fn drop_unread<'a>(&mut self, outputs: impl IntoIterator<Item = &'a str>) {
+        let mut read: HashSet<String> = outputs.into_iter().map(String::from).collect();
+        let mut kept = Vec::new();
+        for node in std::mem::take(&mut self.nodes).into_iter().rev() {
+            if node.output.iter().any(|name| read.contains(name)) {
+                note_inputs(std::slice::from_ref(&node), &mut read);
+                kept.push(node);
+            }
+        }
+        kept.reverse();
+        self.nodes = kept;
+        self.constants.retain(|tensor| read.contains(&tensor.name));
+    }
+
     fn subgraph(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Name) -> GraphProto {
         let mut branch = self.continued();
         let output = body(&mut branch);
@@ -361,6 +433,17 @@ impl Builder {
             node: branch.nodes,
             initializer: branch.constants,
             ..GraphProto::default()
+        }
+    }
+}
+
+/// Notes what nodes read, those in their branches, too.
+fn note_inputs(nodes: &[NodeProto], read: &mut HashSet<String>) {
+    for node in nodes {
+        read.extend(node.input.iter().cloned());
+        for branch in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+            read.extend(branch.output.iter().map(|value| value.name.clone()));
+            note_inputs(&branch.node, read);
         }
     }
 }

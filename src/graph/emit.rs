@@ -8,52 +8,62 @@
 
 use super::builder::{Builder, Name};
 use super::components::from_rgb;
-use super::effects::{self, mix};
-use super::format::{Frame, Packed, Planar};
-use super::ingest::{self, Ingested, per_channel};
-use super::planes;
+use super::effects::{self, Colour, Effects, Sizes, mix};
+use super::format::{Components, Frame, Packed, Planar};
+use super::ingest::{self, Ingested, Seen, per_channel};
 use super::resample::resample;
-use super::{Blend, Effects, SOURCE, STRENGTH, stability};
-use crate::model::{ElementType, Extent, Layout, Range, Signature};
+use super::scale::enlarge;
+use super::{Blend, SOURCE, STRENGTH, Scaling, colour, guided, planes, split, stability};
+use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature};
+
+/// What the way out is built for.
+pub(super) struct Job<'a> {
+    pub signature: &'a Signature,
+    pub frame: &'a Frame,
+    pub sizes: &'a Sizes,
+    pub effects: &'a Effects,
+    /// The source as the generator sees it; there wherever an effect needs it.
+    pub seen: Option<&'a Seen>,
+    pub blend: Blend,
+    pub scaling: Scaling,
+}
 
 /// Builds the way from `signature.output` to `out_name` (u8).
-pub(super) fn build(
-    b: &mut Builder,
-    signature: &Signature,
-    frame: &Frame,
-    ingested: &Ingested,
-    effects: Effects,
-    blend: Blend,
-    out_name: &str,
-) {
-    let mut stylized = picture(b, signature, frame);
-    if effects.stability {
-        stylized = stability::blend(b, frame, ingested, &stylized);
+pub(super) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &str) {
+    let picture = picture(b, job);
+    let (mut stylized, range) = painting(b, job, ingested, picture);
+    if job.effects.stability {
+        stylized = stability::blend(b, job.frame, ingested, &stylized);
     }
     match ingested {
         Ingested::Packed(packed, planes) => {
             let tail = Tail {
-                signature,
-                frame,
+                order: job.signature.order,
+                range: &range,
+                frame: job.frame,
                 packed,
                 planes,
                 stylized,
-                effects,
+                masked: job.effects.mask,
             };
-            packed_rows(b, &tail, blend);
+            packed_rows(b, &tail, job.blend);
         }
-        Ingested::Planar(planar) => {
-            planar_bytes(b, signature, frame, planar, &stylized, effects, blend);
-        }
+        Ingested::Planar(planar) => planar_bytes(b, job, planar, &stylized, &range),
     }
     b.rename_last(out_name);
+    let states = job.effects.states(job.frame);
+    let outputs = states.iter().map(|state| state.output).chain([out_name]);
+    b.drop_unread(outputs);
 }
 
 /// A packed frame, `[H, stride]`.
 fn packed_rows(b: &mut Builder, tail: &Tail, blend: Blend) {
     let pixels = match blend {
         Blend::Always => tail.mixed(b),
-        Blend::Branch => b.if_below(STRENGTH, 1.0, |b| tail.mixed(b), |b| tail.full(b)),
+        Blend::Branch => {
+            let coverage = split::coverage(b);
+            b.if_below(&coverage, 1.0, |b| tail.mixed(b), |b| tail.full(b))
+        }
     };
     let (rows, row) = tail.frame.plane(0);
     let (height, row) = (rows as i64, row as i64);
@@ -67,60 +77,64 @@ fn packed_rows(b: &mut Builder, tail: &Tail, blend: Blend) {
 
 /// A frame of planes, `[1, size]`. Limited to 0..255 before it is taken apart, so that no component
 /// holds what red, green and blue cannot.
-fn planar_bytes(
-    b: &mut Builder,
-    signature: &Signature,
-    frame: &Frame,
-    planar: &Planar,
-    stylized: &str,
-    effects: Effects,
-    blend: Blend,
-) {
-    let range = &signature.output.range;
+fn planar_bytes(b: &mut Builder, job: &Job, planar: &Planar, stylized: &str, range: &Range) {
+    let frame = job.frame;
     let (rgb, scale) = match range.plain_scale() {
         Some(scale) => (stylized.to_string(), scale),
         None => (to_byte_range(b, stylized, range), 1.0),
     };
     let rgb = b.clip(&rgb, 0.0, 255.0 * scale);
-    let (first, others) = from_rgb(b, frame, planar, &rgb, signature.order, scale);
+    let (first, others) = from_rgb(b, frame, planar, &rgb, job.signature.order, scale);
     let depth = planar.depth;
+    let yuv = matches!(planar.components, Components::Yuv { .. });
+    let keeps_chroma = job.effects.colour == Colour::Source && yuv;
     let bytes = |b: &mut Builder, mix: bool| {
-        let source = mix.then(|| planes::read(b, frame, planar, SOURCE));
+        let source = (mix || keeps_chroma).then(|| planes::read(b, frame, planar, SOURCE));
         let of = source.as_ref().map(planes::Samples::names);
-        let (strength, of_others) = match effects.mask {
-            true => masked_strengths(b, frame, planar),
-            false => (STRENGTH.into(), STRENGTH.into()),
+        let mixed = |b: &mut Builder, painted: &str, source: Option<&str>, step: [usize; 2]| {
+            let strength = source.filter(|_| mix).map(|_| strength(b, job, step));
+            planes::mixed(b, depth, painted, source.zip(strength.as_deref()))
         };
-        let source = of.map(|(first, _)| (first, strength.as_str()));
-        let first = planes::mixed(b, depth, &first, source);
+        let first = mixed(b, &first, of.map(|(first, _)| first), [1, 1]);
         let others = others.as_ref().map(|painted| {
-            let source = of.and_then(|(_, others)| Some((others?, of_others.as_str())));
-            planes::mixed(b, depth, painted, source)
+            match (of.and_then(|(_, others)| others), keeps_chroma) {
+                // To the code.
+                (Some(source), true) => planes::mixed(b, depth, source, None),
+                (source, _) => mixed(b, painted, source, planar.subsampling),
+            }
         });
         planes::write(b, frame, planar, &first, others.as_ref())
     };
-    let all = match blend {
+    let all = match job.blend {
         Blend::Always => bytes(b, true),
-        Blend::Branch => b.if_below(STRENGTH, 1.0, |b| bytes(b, true), |b| bytes(b, false)),
+        Blend::Branch => {
+            let coverage = split::coverage(b);
+            b.if_below(&coverage, 1.0, |b| bytes(b, true), |b| bytes(b, false))
+        }
     };
     // The last node must be one of ours, to carry the output's name.
     b.reshape(&all, &[1, frame.size(&frame.target) as i64]);
 }
 
-/// The strength of the mix for each sample of the first component and of the others.
-fn masked_strengths(b: &mut Builder, frame: &Frame, planar: &Planar) -> (Name, Name) {
-    let full = effects::masked_strength(b);
-    let [across, down] = planar.subsampling;
-    let others = match [across, down] {
-        [1, 1] => full.clone(),
-        _ => b.mean_of_blocks(&full, [down, across], [frame.height, frame.width]),
-    };
-    (full, others)
+/// The strength of the mix for each sample of a plane, of which there is one for so many pixels across
+/// and down.
+fn strength(b: &mut Builder, job: &Job, [across, down]: [usize; 2]) -> Name {
+    let size = [job.frame.height, job.frame.width];
+    let right = split::right(b, size[1].div_ceil(across), across, None);
+    if !job.effects.mask {
+        return b.mul(&right, STRENGTH);
+    }
+    let mut masked = effects::masked_strength(b);
+    if [across, down] != [1, 1] {
+        masked = b.mean_of_blocks(&masked, [down, across], size);
+    }
+    b.mul(&masked, &right)
 }
 
-/// The generator's picture at the frame's size as float planes in its own range, not yet clamped.
-fn picture(b: &mut Builder, signature: &Signature, frame: &Frame) -> Name {
-    let output = &signature.output;
+/// The generator's picture as float planes in its own range, not yet clamped: of the size of what it
+/// was shown.
+fn picture(b: &mut Builder, job: &Job) -> Name {
+    let output = &job.signature.output;
     let mut x = output.name.clone();
     if output.element != ElementType::F32 {
         x = b.cast(&x, ElementType::F32);
@@ -128,36 +142,89 @@ fn picture(b: &mut Builder, signature: &Signature, frame: &Frame) -> Name {
     if output.layout == Layout::Nhwc {
         x = b.transpose(&x, &[0, 3, 1, 2]);
     }
-    let size = (frame.height, frame.width);
-    let (width, height) = signature.picture_size(frame.width, frame.height);
-    match signature.extent {
-        Extent::Fixed { .. } => x = resample(b, &x, (height, width), size),
-        Extent::Any { .. } => {
-            if height != frame.height {
-                x = b.slice(&x, 2, 0, frame.height as i64);
-            }
-            if width != frame.width {
-                x = b.slice(&x, 3, 0, frame.width as i64);
-            }
-        }
+    let (shown, picture) = (job.sizes.shown, job.sizes.picture);
+    if picture.0 != shown.0 {
+        x = b.slice(&x, 2, 0, shown.0 as i64);
+    }
+    if picture.1 != shown.1 {
+        x = b.slice(&x, 3, 0, shown.1 as i64);
     }
     x
 }
 
+/// The picture at the frame's size with the effects that change it, and the range of its values.
+fn painting(b: &mut Builder, job: &Job, ingested: &Ingested, picture: Name) -> (Name, Range) {
+    let Job {
+        signature,
+        sizes,
+        effects,
+        ..
+    } = *job;
+    let luma = colour::luma(job.frame, signature.order);
+    let range = &signature.input.range;
+    let (mut x, mut in_range) = (picture, signature.output.range);
+    let to_bytes = |b: &mut Builder, x: &mut Name, in_range: &mut Range| {
+        *x = to_byte_range(b, x, in_range);
+        *in_range = Range::BYTE;
+    };
+    if let (Colour::Match, Some(seen)) = (effects.colour, job.seen) {
+        to_bytes(b, &mut x, &mut in_range);
+        // What is compared is what would be seen.
+        x = b.clip(&x, 0.0, 255.0);
+        let source = to_byte_range(b, &seen.shown, range);
+        x = colour::matched(b, &x, &source, &luma, sizes.shown);
+    }
+    match (job.seen, signature.extent) {
+        (Some(seen), _) if effects.is_guided(sizes) => {
+            to_bytes(b, &mut x, &mut in_range);
+            let (weights, offset) = of_byte_range(range, &luma);
+            let mut guide = |planes: &str, size: (usize, usize)| {
+                let guide = b.weighted(planes, &[weights], size);
+                if offset == 0.0 {
+                    return guide;
+                }
+                let offset = b.floats(&[], &[offset]);
+                b.add(&guide, &offset)
+            };
+            let small = guide(&seen.shown, sizes.shown);
+            let full = guide(&seen.full, sizes.frame);
+            let guides = (small.as_str(), full.as_str());
+            x = guided::enlarge_along(b, &x, guides, &luma, sizes, job.scaling);
+        }
+        (_, Extent::Fixed { .. }) => x = resample(b, &x, sizes.shown, sizes.frame),
+        (_, Extent::Any { .. }) => x = enlarge(b, &x, 3, sizes.shown, sizes.frame, job.scaling),
+    }
+    // Frames of luma and chroma get the chroma itself, at the very end.
+    let is_rgb = match ingested {
+        Ingested::Packed(..) => true,
+        Ingested::Planar(planar) => planar.components == Components::Rgb,
+    };
+    if let (Colour::Source, true, Some(seen)) = (effects.colour, is_rgb, job.seen) {
+        to_bytes(b, &mut x, &mut in_range);
+        x = b.clip(&x, 0.0, 255.0);
+        let source = to_byte_range(b, &seen.full, range);
+        x = colour::with_chroma_of(b, &x, &source, &luma, sizes.frame);
+    }
+    (x, in_range)
+}
+
 /// The last steps: `[1, 3, H, W]` floats to `[1, H, W, bytes]` u8.
 struct Tail<'a> {
-    signature: &'a Signature,
+    order: ChannelOrder,
+    /// Of the values of `stylized`.
+    range: &'a Range,
     frame: &'a Frame,
     packed: &'a Packed,
     planes: &'a str,
     stylized: Name,
-    effects: Effects,
+    /// Whether the strength is another one at each pixel.
+    masked: bool,
 }
 
 impl Tail<'_> {
     /// For each byte of a pixel the generator's channel that goes there; `None` for the fourth.
     fn channels(&self) -> Vec<Option<i64>> {
-        let order = ingest::colour_indices(self.packed, self.signature.order);
+        let order = ingest::colour_indices(self.packed, self.order);
         let channel = |byte| order.iter().position(|at| *at == byte);
         (0..self.packed.bytes as i64)
             .map(|byte| channel(byte).map(|c| c as i64))
@@ -167,7 +234,7 @@ impl Tail<'_> {
     /// Mixed with the source frame at any strength, on interleaved pixels. The fourth byte takes
     /// part at strength 0, which gives the source's exactly.
     fn mixed(&self, b: &mut Builder) -> Name {
-        let range = &self.signature.output.range;
+        let range = self.range;
         let mut x = self.stylized.clone();
         if range.plain_scale().is_none() {
             x = to_byte_range(b, &x, range);
@@ -184,20 +251,15 @@ impl Tail<'_> {
             let inverse = b.floats(&[], &[1.0 / scale]);
             x = b.mul(&x, &inverse);
         }
+        let taking_part: Vec<bool> = channels.iter().map(Option::is_some).collect();
+        let right = split::right(b, self.frame.width, 1, Some(&taking_part));
         let mut strength = STRENGTH.to_string();
-        if self.effects.mask {
+        if self.masked {
             let (height, width) = (self.frame.height as i64, self.frame.width as i64);
             strength = effects::masked_strength(b);
             strength = b.reshape(&strength, &[1, height, width, 1]);
         }
-        if channels.contains(&None) {
-            let mask: Vec<f32> = channels
-                .iter()
-                .map(|c| f32::from(u8::from(c.is_some())))
-                .collect();
-            let mask = b.floats(&[mask.len() as i64], &mask);
-            strength = b.mul(&strength, &mask);
-        }
+        let strength = b.mul(&right, &strength);
         let source = ingest::pixels(b, self.frame, self.packed, SOURCE);
         let source = b.cast(&source, ElementType::F32);
         let mixed = mix(b, &source, &x, &strength);
@@ -206,7 +268,7 @@ impl Tail<'_> {
 
     /// The stylized picture alone: floats become bytes first, so that what moves is small.
     fn full(&self, b: &mut Builder) -> Name {
-        let range = &self.signature.output.range;
+        let range = self.range;
         let mut x = match range.plain_scale() {
             Some(scale) => b.quantize(&self.stylized, scale),
             None => {
@@ -240,4 +302,12 @@ fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
         x = b.mul(&x, &inverse);
     }
     x
+}
+
+/// Weights and offset that make of tensor values what `weights` make of 0..255.
+fn of_byte_range(range: &Range, weights: &[f32; 3]) -> ([f32; 3], f32) {
+    let (scale, offset) = range.scale_offset();
+    let weights = [0, 1, 2].map(|c| weights[c] / scale[c]);
+    let offset = (0..3).map(|c| -weights[c] * offset[c]).sum();
+    (weights, offset)
 }

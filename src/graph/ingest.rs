@@ -4,9 +4,12 @@
 use super::builder::{Builder, Name};
 use super::components::to_rgb;
 use super::early_pad::EarlyPad;
+use super::effects::Sizes;
 use super::format::{Format, Frame, Packed, Planar};
 use super::planes;
 use super::resample::resample;
+use super::scale::reduce;
+use super::{FRAME, Scaling};
 use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature, StyleInput};
 
 /// What the way out needs from the way in.
@@ -18,6 +21,24 @@ pub(super) enum Ingested {
     Planar(Planar),
 }
 
+/// How a packed frame goes in.
+pub(super) enum How<'a> {
+    /// As floats: always possible.
+    Floats,
+    /// With the generator's first padding done on bytes.
+    EarlyPad(&'a EarlyPad),
+    /// As the bytes that the generator takes.
+    Bytes,
+}
+
+/// The source frame as float planes in the range of the generator's input and its order of channels.
+pub(super) struct Seen {
+    /// `[1, 3, H, W]`.
+    pub full: Name,
+    /// As it is shown to the generator, without padding.
+    pub shown: Name,
+}
+
 /// Axis positions of the frame's channels in the generator's order.
 pub(super) fn colour_indices(format: &Packed, order: ChannelOrder) -> [i64; 3] {
     let [r, g, b] = format.rgb.map(|byte| byte as i64);
@@ -27,19 +48,21 @@ pub(super) fn colour_indices(format: &Packed, order: ChannelOrder) -> [i64; 3] {
     }
 }
 
-/// Builds the way from `frame_name` (u8) to `signature.input`, or, with the generator's first
-/// padding done early, to that padding's output.
+/// Builds the way from [`FRAME`] to `signature.input`, or, with the generator's first
+/// padding done early, to that padding's output. The frame as it was `Seen` is not there where the
+/// generator is given its bytes.
 pub(super) fn build(
     b: &mut Builder,
     signature: &Signature,
     frame: &Frame,
-    frame_name: &str,
-    early_pad: Option<&EarlyPad>,
-) -> Ingested {
+    sizes: &Sizes,
+    how: How,
+    scaling: Scaling,
+) -> (Ingested, Option<Seen>) {
     let packed = match &frame.format {
         Format::Packed(packed) => packed,
         Format::Planar(planar) => {
-            let samples = planes::read(b, frame, planar, frame_name);
+            let samples = planes::read(b, frame, planar, FRAME);
             let range = &signature.input.range;
             let scale = range.plain_scale();
             let order = signature.order;
@@ -47,20 +70,30 @@ pub(super) fn build(
             if scale.is_none() {
                 x = scaled(b, &x, range, 1);
             }
-            fitted(b, signature, frame, x);
-            return Ingested::Planar(*planar);
+            let seen = fitted(b, signature, sizes, x, scaling);
+            return (Ingested::Planar(*planar), Some(seen));
         }
     };
-    let pixels = pixels(b, frame, packed, frame_name);
+    let pixels = pixels(b, frame, packed, FRAME);
     let planes = b.transpose(&pixels, &[0, 3, 1, 2]);
-    match early_pad {
-        Some(pad) => {
-            through_pixels(b, signature, frame, packed, &pixels, pad);
+    let seen = match how {
+        How::EarlyPad(pad) => {
+            through_pixels(b, signature, sizes, packed, &pixels, pad);
             b.rename_last(&pad.output);
+            None
         }
-        None => through_planes(b, signature, frame, packed, &planes),
-    }
-    Ingested::Packed(*packed, planes)
+        How::Bytes => {
+            let x = colours(b, packed, signature.order, &planes, 1);
+            arranged(b, signature, sizes.picture, &x);
+            None
+        }
+        How::Floats => {
+            let x = colours(b, packed, signature.order, &planes, 1);
+            let x = to_range(b, &x, &signature.input.range, 1);
+            Some(fitted(b, signature, sizes, x, scaling))
+        }
+    };
+    (Ingested::Packed(*packed, planes), seen)
 }
 
 /// The values of a style input in the shape that the generator gives it.
@@ -73,51 +106,39 @@ pub(super) fn style(b: &mut Builder, style: &StyleInput, name: &str) {
 fn through_pixels(
     b: &mut Builder,
     signature: &Signature,
-    frame: &Frame,
+    sizes: &Sizes,
     packed: &Packed,
     pixels: &str,
     pad: &EarlyPad,
 ) {
-    let (size, target) = sizes(signature, frame);
     let mut x = colours(b, packed, signature.order, pixels, 3);
-    x = b.pad_reflect(&x, 1, size, target);
+    x = b.pad_reflect(&x, 1, sizes.frame, sizes.picture);
     let [top, left, bottom, right] = pad.border;
     x = b.pad(&x, &pad.mode, &[0, top, left, 0, 0, bottom, right, 0]);
     x = to_range(b, &x, &signature.input.range, 3);
     b.transpose(&x, &[0, 3, 1, 2]);
 }
 
-/// Planes of bytes, converted, and scaled or padded as the generator needs them.
-fn through_planes(
+/// Floats in the generator's range, scaled or padded as it needs them.
+fn fitted(
     b: &mut Builder,
     signature: &Signature,
-    frame: &Frame,
-    packed: &Packed,
-    planes: &str,
-) {
-    let (size, target) = sizes(signature, frame);
-    let input = &signature.input;
-    let x = colours(b, packed, signature.order, planes, 1);
-    if input.element == ElementType::U8 && size == target {
-        return arranged(b, signature, target, &x);
-    }
-    let x = to_range(b, &x, &input.range, 1);
-    fitted(b, signature, frame, x);
-}
-
-/// Floats in the generator's range, scaled or padded as it needs them.
-fn fitted(b: &mut Builder, signature: &Signature, frame: &Frame, x: Name) {
-    let (size, target) = sizes(signature, frame);
-    let x = match signature.extent {
-        Extent::Any { .. } => b.pad_reflect(&x, 2, size, target),
-        Extent::Fixed { .. } => resample(b, &x, size, target),
+    sizes: &Sizes,
+    full: Name,
+    scaling: Scaling,
+) -> Seen {
+    let shown = match signature.extent {
+        Extent::Any { .. } => reduce(b, &full, sizes.frame, sizes.shown, scaling),
+        Extent::Fixed { .. } => resample(b, &full, sizes.frame, sizes.shown),
     };
+    let x = b.pad_reflect(&shown, 2, sizes.shown, sizes.picture);
     let x = match signature.input.element {
         ElementType::F32 => x,
         ElementType::F16 => b.cast(&x, ElementType::F16),
         ElementType::U8 => b.quantize(&x, 1.0),
     };
-    arranged(b, signature, target, &x);
+    arranged(b, signature, sizes.picture, &x);
+    Seen { full, shown }
 }
 
 /// The generator's input from planes of the right type and size. The last node must be one of ours,
@@ -128,12 +149,6 @@ fn arranged(b: &mut Builder, signature: &Signature, (height, width): (usize, usi
         Layout::Nchw => b.reshape(x, &[1, 3, height as i64, width as i64]),
     };
     b.rename_last(&signature.input.name);
-}
-
-/// Height and width of the frame and of the picture that the generator is given.
-fn sizes(signature: &Signature, frame: &Frame) -> ((usize, usize), (usize, usize)) {
-    let (width, height) = signature.picture_size(frame.width, frame.height);
-    ((frame.height, frame.width), (height, width))
 }
 
 /// The frame's pixels without the padding of its rows, `[1, H, W, bytes]` u8.

@@ -1,29 +1,35 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The graph compiler: a generator, a frame format and effects become one ONNX graph.
 //!
-//! `frame (u8) → planes → range → scale or pad → generator → crop or scale back → range → mix →
-//! clamp → frame (u8)`. Pure functions over protobuf: the result is handed to a runtime as bytes.
+//! `frame (u8) → planes → range → scale, pad → generator → crop → colour, scale back → range → mix,
+//! split → clamp → frame (u8)`. Pure functions over protobuf: the result is handed to a runtime as bytes.
 //! The pixel work then runs on the same execution provider as the network, fused by its compiler,
 //! and only bytes cross a bus.
 
 mod builder;
 mod codes;
+mod colour;
 mod components;
 mod early_pad;
 mod effects;
 mod emit;
 mod format;
+mod guided;
 mod half;
 mod ingest;
 mod planes;
 mod resample;
+mod scale;
+mod split;
 mod stability;
 
+pub use effects::{Colour, Effects, Sizes, Upscale};
 pub use format::{Components, Depth, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};
 
 use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, Model, ModelError, Signature};
 use builder::Builder;
+use ingest::How;
 
 /// Name of the graph input that takes the frame's bytes, u8 `[H, stride]`, of a frame of planes
 /// `[1, size]`.
@@ -34,6 +40,9 @@ pub const FRAME: &str = "stylize/frame";
 pub const SOURCE: &str = "stylize/source";
 /// Name of the graph input that takes the strength, f32 `[1]` in 0..1.
 pub const STRENGTH: &str = "stylize/strength";
+/// Name of the graph input that takes the first column of pixels that is painted, f32 `[1]`, a whole
+/// number: those left of it show the source.
+pub const SPLIT: &str = "stylize/split";
 /// Name of the graph input that takes the values of a style input, f32 `[N]`; not there for a
 /// generator without one.
 pub const STYLE: &str = "stylize/style";
@@ -55,25 +64,26 @@ pub enum Blend {
     Branch,
 }
 
+/// How pictures are scaled; they come out alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scaling {
+    /// By `AveragePool` and `Resize`, where they can.
+    Kernels,
+    /// By products with small matrices: for providers that are slow at the others.
+    Products,
+}
+
 /// Which of several forms of the same job a provider executes fastest; the pictures are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forms {
     pub blend: Blend,
+    pub scaling: Scaling,
     /// Whether a padding that the generator begins with is done on the frame's bytes: saves a
     /// twentieth of the time where the provider is a compiler that orders tensors by itself.
     pub early_pad: bool,
     /// Whether a float32 generator is converted to float16, because the provider computes in what
     /// the graph says.
     pub half: bool,
-}
-
-/// Stages between the generator and the frame that are only there when they are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Effects {
-    /// A temporal blend where the source did not change.
-    pub stability: bool,
-    /// The painting is shown in parts of the frame only.
-    pub mask: bool,
 }
 
 /// A float32 tensor that the graph makes for the next frame: its name as an input and as an output.
@@ -85,16 +95,6 @@ pub struct State {
     pub output: &'static str,
     /// Sizes of its axes.
     pub shape: [usize; 4],
-}
-
-impl Effects {
-    /// What goes from one frame of this layout to the next.
-    pub fn states(&self, frame: &Frame) -> Vec<State> {
-        match self.stability {
-            true => stability::states(frame).to_vec(),
-            false => Vec::new(),
-        }
-    }
 }
 
 /// Why no graph could be compiled.
@@ -117,8 +117,8 @@ pub enum GraphError {
 const OLDEST_OPSET: i64 = 7;
 
 /// Compiles the job of stylizing one frame. The result is a serialized ONNX model with the inputs
-/// [`FRAME`], [`SOURCE`], [`STRENGTH`], [`STYLE`], the generator's noise inputs and what `effects` need,
-/// and the output [`OUT`].
+/// [`FRAME`], [`SOURCE`], [`STRENGTH`], [`SPLIT`], [`STYLE`], the generator's noise inputs and what
+/// `effects` need, and the output [`OUT`].
 pub fn compile(
     model: &Model,
     signature: &Signature,
@@ -142,9 +142,18 @@ pub fn compile(
     }
     let signature = &signature;
     let packed = matches!(frame.format, Format::Packed(_));
-    let early_pad = match forms.early_pad && packed {
+    let sizes = effects.sizes(signature, frame.width, frame.height);
+    // Bytes can neither be scaled well nor compared with a painting.
+    let bytes = packed && sizes.shown == sizes.frame && !effects.need_source(&sizes);
+    let early_pad = match forms.early_pad && bytes {
         true => early_pad::take(graph, signature, opset),
         false => None,
+    };
+    let takes_bytes = signature.input.element == ElementType::U8 && sizes.picture == sizes.frame;
+    let how = match &early_pad {
+        Some(pad) => How::EarlyPad(pad),
+        None if bytes && takes_bytes => How::Bytes,
+        None => How::Floats,
     };
     // ONNX Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
     // captures what a `DequantizeLinear` made.
@@ -156,9 +165,18 @@ pub fn compile(
     if let Some(style) = model.style() {
         ingest::style(&mut ingest, style, STYLE);
     }
-    let ingested = ingest::build(&mut ingest, signature, frame, FRAME, early_pad.as_ref());
+    let (ingested, seen) = ingest::build(&mut ingest, signature, frame, &sizes, how, forms.scaling);
     let mut emit = ingest.continued();
-    emit::build(&mut emit, signature, frame, &ingested, effects, blend, OUT);
+    let job = emit::Job {
+        signature,
+        frame,
+        sizes: &sizes,
+        effects: &effects,
+        seen: seen.as_ref(),
+        blend,
+        scaling: forms.scaling,
+    };
+    emit::build(&mut emit, &job, &ingested, OUT);
 
     ingest.append_to(graph, true);
     emit.append_to(graph, false);
@@ -168,13 +186,14 @@ pub fn compile(
         value_info(FRAME, ElementType::U8, Some(&source)),
         value_info(SOURCE, ElementType::U8, Some(&source)),
         value_info(STRENGTH, ElementType::F32, Some(&[1])),
+        value_info(SPLIT, ElementType::F32, Some(&[1])),
     ];
     if let Some(style) = model.style() {
         let len = style.size() as i64;
         let value = value_info(STYLE, ElementType::F32, Some(&[len]));
         graph.input.push(value);
     }
-    let (width, height) = signature.picture_size(frame.width, frame.height);
+    let (height, width) = sizes.picture;
     graph.input.extend(model.noise_inputs(width, height));
     graph.output = vec![value_info(OUT, ElementType::U8, Some(&target))];
     if effects.stability {

@@ -159,6 +159,7 @@ impl Stylize {
                 info,
                 layout,
                 strength: settings.strength as f32,
+                split: settings.split,
                 seed: settings.seed.into(),
                 // A new style must not wait until something moves, and what comes after a gap has no
                 // past.

@@ -21,6 +21,8 @@ pub(super) struct Task {
     /// The layout that the session was compiled for.
     pub layout: Frame,
     pub strength: f32,
+    /// Share of the width, at the left, that shows the source.
+    pub split: f64,
     pub seed: u64,
     pub style: Values,
     /// Where the painting is shown; everywhere without one.
@@ -89,6 +91,7 @@ impl Task {
         let begin = Instant::now();
         let controls = Controls {
             strength: self.strength,
+            split: (self.split * self.layout.width as f64).round() as u32,
             seed: self.seed,
             style: &self.style,
             mask: self.mask.as_deref().unwrap_or_default(),

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: MPL-2.0
 //! From settings and a frame's layout to a session that stylizes such frames.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gst::glib;
+use gst::prelude::*;
 use parking_lot::Mutex;
 
 use super::background::Background;
-use super::mask;
 use super::networks::{Network, Networks, Read, predictor};
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Facts;
 use super::style::Styling;
+use super::{dump, mask};
 use crate::engine::session::{Blueprint, Names, Rows};
 use crate::engine::{
     Assignment, Candidates, Choice, EngineError, Lease, Provider, Runtime, StateTensor,
 };
-use crate::graph::{self, Blend, Effects, Forms, Frame};
+use crate::graph::{self, Blend, Effects, Forms, Frame, Scaling};
 use crate::model::StyleInput;
 
 /// Sessions kept for layouts met lately: a stream changes between few.
@@ -29,6 +32,10 @@ struct Generator {
     place: Mutex<Place>,
     networks: Networks,
     effects: Effects,
+    /// Where compiled graphs are written.
+    dump: Option<PathBuf>,
+    /// What went wrong without harm, and has not been told yet.
+    warnings: Mutex<Vec<Error>>,
 }
 
 /// Where a generator runs, and where else it could.
@@ -87,6 +94,8 @@ impl Player {
             }),
             networks,
             effects: settings.effects(),
+            dump: settings.dump_graph.clone(),
+            warnings: Mutex::default(),
         };
         let jobs = frame.map(|frame| Ok::<_, Error>((*frame, generator.compile(frame)?)));
         Ok(Self {
@@ -144,6 +153,11 @@ impl Player {
         Lookup::Compiled(session, begin.elapsed())
     }
 
+    /// What went wrong without harm since this was asked last.
+    pub fn warnings(&self) -> Vec<Error> {
+        std::mem::take(&mut *self.generator.warnings.lock())
+    }
+
     /// Frames that it computes at once, at least 1.
     pub fn streams(&self) -> usize {
         self.generator.place.lock().choice.options.streams
@@ -190,16 +204,20 @@ impl Generator {
         let effects = self.effects;
         let graph = graph::compile(model, signature, frame, effects, forms(choice))
             .map_err(Error::of_graph(&network.name))?;
+        if let Some(Err(err)) = self.dump.as_ref().map(|file| dump::write(file, &graph)) {
+            self.warnings.lock().push(err);
+        }
         let names = Names {
             frame: graph::FRAME,
             source: graph::SOURCE,
             strength: graph::STRENGTH,
+            split: graph::SPLIT,
             style: graph::STYLE,
             mask: graph::MASK,
             stability: graph::STABILITY,
             out: graph::OUT,
         };
-        let (width, height) = signature.picture_size(frame.width, frame.height);
+        let (height, width) = effects.sizes(signature, frame.width, frame.height).picture;
         let noise = model.noise().iter();
         let blueprint = Blueprint {
             names,
@@ -224,7 +242,8 @@ impl Generator {
     fn facts(&self, width: u32, height: u32) -> Facts {
         let place = self.place.lock();
         let network = self.networks.at(&place.choice);
-        let picture = (network.signature).picture_size(width as usize, height as usize);
+        let (wide, high) = (width as usize, height as usize);
+        let sizes = self.effects.sizes(&network.signature, wide, high);
         let options = &place.choice.options;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Facts {
@@ -239,10 +258,10 @@ impl Generator {
             model: network.name.clone(),
             signature: network.signature.to_string(),
             frame: (width, height),
-            picture: (
-                u32::try_from(picture.0).unwrap_or(0),
-                u32::try_from(picture.1).unwrap_or(0),
-            ),
+            inference: (number(sizes.shown.1), number(sizes.shown.0)),
+            picture: (number(sizes.picture.1), number(sizes.picture.0)),
+            upscale: nick(self.effects.upscale),
+            color: nick(self.effects.colour),
         }
     }
 }
@@ -256,12 +275,23 @@ fn state(state: graph::State) -> StateTensor {
     }
 }
 
+/// What an enum's value is called in pipelines.
+fn nick(value: impl ToValue) -> String {
+    let value = value.to_value();
+    let value = glib::EnumValue::from_value(&value);
+    value.map_or(String::new(), |(_, value)| value.nick().into())
+}
+
 /// Measured for the CPU providers; see `docs/decisions.md`.
 fn forms(choice: &Choice) -> Forms {
     Forms {
         blend: match choice.provider {
             Provider::Cpu => Blend::Branch,
             _ => Blend::Always,
+        },
+        scaling: match choice.provider {
+            Provider::Cpu => Scaling::Kernels,
+            _ => Scaling::Products,
         },
         early_pad: choice.provider == Provider::OpenVino,
         half: choice.wants_half_graph(),
@@ -286,7 +316,7 @@ impl Facts {
             device => format!(" {device}"),
         };
         format!(
-            "{} on {}{device} in {} (ONNX Runtime {}): {} nodes there, {} on the CPU; {}x{} frames as {}x{} pictures; {}",
+            "{} on {}{device} in {} (ONNX Runtime {}): {} nodes there, {} on the CPU; {}x{} frames, shown as {}x{}, as {}x{} pictures; upscale {}, color {}; {}",
             self.model,
             self.provider,
             self.precision,
@@ -295,8 +325,12 @@ impl Facts {
             self.nodes_on_cpu,
             self.frame.0,
             self.frame.1,
+            self.inference.0,
+            self.inference.1,
             self.picture.0,
             self.picture.1,
+            self.upscale,
+            self.color,
             self.signature
         )
     }

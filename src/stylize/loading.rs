@@ -51,6 +51,7 @@ impl Stylize {
             match loaded {
                 Ok(player) => {
                     self.announce_loaded(Ok(()), time);
+                    self.warn(&player);
                     stream.player = Some(player);
                     stream.refused = None;
                     self.describe(stream);
@@ -107,6 +108,7 @@ impl Stylize {
                 stats.compiled += 1;
                 stats.compile_time = time;
                 drop(stats);
+                self.warn(player);
                 self.describe(stream);
                 self.announce("compiled", |structure| structure.set("time", ns(time)));
                 Ok(Some(session))
@@ -118,6 +120,14 @@ impl Stylize {
                 Ok(None)
             }
             Err(err) => Err(err),
+        }
+    }
+
+    /// Posts what went wrong without harm to the stream.
+    fn warn(&self, player: &Player) {
+        for error in player.warnings() {
+            let message = gst::ResourceError::Write;
+            gst::element_imp_warning!(self, message, ("{error}"));
         }
     }
 

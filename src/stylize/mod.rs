@@ -3,6 +3,7 @@
 
 mod background;
 mod caps;
+mod dump;
 mod flight;
 mod flow;
 mod frame;
@@ -34,6 +35,7 @@ glib::wrapper! {
 /// Registers the element with the plugin.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     use crate::engine::{Optimization, Precision, Provider};
+    use crate::graph::{Colour, Upscale};
     for enumeration in [
         Provider::static_type(),
         Precision::static_type(),
@@ -43,6 +45,8 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         Order::static_type(),
         WhileLoading::static_type(),
         OnError::static_type(),
+        Upscale::static_type(),
+        Colour::static_type(),
     ] {
         enumeration.mark_as_plugin_api(gst::PluginAPIFlags::empty());
     }

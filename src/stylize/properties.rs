@@ -32,6 +32,37 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .controllable()
             .mutable_playing()
             .build(),
+        glib::ParamSpecUInt::builder("inference-height")
+            .nick("Inference height")
+            .blurb("Height of the picture shown to the generator, pixels, with the frame's aspect ratio: less means broader strokes for less work (0, or more than the frame's = the frame's; at least 16; a generator of fixed size has its own)")
+            .maximum(8192)
+            .default_value(settings.inference_height)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("upscale", settings.upscale)
+            .nick("Upscale")
+            .blurb("How a painting that is smaller than the frame is brought to its size")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("color", settings.colour)
+            .nick("Color")
+            .blurb("Whose colours the painting has")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecDouble::builder("split")
+            .nick("Split")
+            .blurb("Share of the width, from the left, that shows the source frame for comparison (0 = none, 1 = all)")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(settings.split)
+            .controllable()
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("dump-graph")
+            .nick("Dump graph")
+            .blurb("File to which each graph is written when it is compiled, as ONNX, for viewers such as Netron; a file that cannot be written is a warning (NULL = none)")
+            .mutable_playing()
+            .build(),
         glib::ParamSpecDouble::builder("stability")
             .nick("Stability")
             .blurb("How much of the painting before stays where the source did not move: 0 = none, 1 = all of it")
@@ -221,7 +252,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
 });
 
 /// Properties for which the generator is loaded anew, in the background while playing.
-const RELOADS: [&str; 15] = [
+const RELOADS: [&str; 19] = [
     "mask",
     "model-file",
     "quality",
@@ -237,6 +268,10 @@ const RELOADS: [&str; 15] = [
     "input-range",
     "output-range",
     "channel-order",
+    "inference-height",
+    "upscale",
+    "color",
+    "dump-graph",
 ];
 
 /// An empty string means "not set", as `gst-launch-1.0` has no other way to say it.
@@ -272,6 +307,13 @@ impl Settings {
             "mask-file" => self.mask.file = text(value).map(PathBuf::from),
             "mask-invert" => self.mask.invert = value.get().unwrap_or(self.mask.invert),
             "mask-feather" => self.mask.feather = value.get().unwrap_or(self.mask.feather),
+            "split" => self.split = value.get().unwrap_or(self.split),
+            "inference-height" => {
+                self.inference_height = value.get().unwrap_or(self.inference_height);
+            }
+            "upscale" => self.upscale = value.get().unwrap_or(self.upscale),
+            "color" => self.colour = value.get().unwrap_or(self.colour),
+            "dump-graph" => self.dump_graph = text(value).map(PathBuf::from),
             "execution-provider" => {
                 self.provider = value.get::<Provider>().unwrap_or(self.provider);
             }
@@ -327,6 +369,11 @@ impl Settings {
             "mask-file" => path(&self.mask.file),
             "mask-invert" => self.mask.invert.to_value(),
             "mask-feather" => self.mask.feather.to_value(),
+            "split" => self.split.to_value(),
+            "inference-height" => self.inference_height.to_value(),
+            "upscale" => self.upscale.to_value(),
+            "color" => self.colour.to_value(),
+            "dump-graph" => path(&self.dump_graph),
             "execution-provider" => self.provider.to_value(),
             "precision" => self.precision.to_value(),
             "threads" => self.threads.to_value(),

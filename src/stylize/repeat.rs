@@ -12,6 +12,7 @@ struct Painted {
     source: gst::Buffer,
     session: Lease,
     strength: f32,
+    split: f64,
     seed: u64,
     style: Values,
     rest: Option<Values>,
@@ -36,7 +37,9 @@ impl Repeats {
         reuse: bool,
     ) -> bool {
         if let Some(painted) = &self.painted {
-            let skipped = self.since + 1 < interval;
+            // Beside a split there is the source itself, of every frame.
+            let split = painted.split > 0.0 || task.split > 0.0;
+            let skipped = self.since + 1 < interval && !split;
             if skipped || (reuse && painted.is(task, source)) {
                 self.since = self.since.saturating_add(1);
                 return true;
@@ -47,6 +50,7 @@ impl Repeats {
             source: source.clone(),
             session: task.session.clone(),
             strength: task.strength,
+            split: task.split,
             seed: task.seed,
             style: task.style.clone(),
             rest: task.rest.clone(),
@@ -62,6 +66,7 @@ impl Painted {
         let controls = self.session.is(&task.session)
             && !task.remembers()
             && self.strength == task.strength
+            && self.split == task.split
             && self.seed == task.seed
             && self.style == task.style
             && self.rest == task.rest

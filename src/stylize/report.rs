@@ -76,6 +76,10 @@ pub(super) enum Error {
     Mask { file: String, reason: String },
     #[error("A frame's memory cannot be used: {0}.")]
     Memory(String),
+    #[error(
+        "The compiled graph cannot be written to \"{file}\": {reason}. Set dump-graph to a file in a folder that exists and can be written."
+    )]
+    Dump { file: String, reason: String },
     #[error("No thread can be started: {0}. Stop other programs, or lower frames-in-flight.")]
     Threads(String),
     /// A bug in an application or in this element: frames came before caps, or after stop.
@@ -182,6 +186,7 @@ impl Error {
                 message!(StreamError::Format)
             }
             Self::Memory(_) => message!(StreamError::Failed),
+            Self::Dump { .. } => message!(ResourceError::Write),
             Self::Threads(_) => message!(ResourceError::NoSpaceLeft),
             Self::NotNegotiated => message!(CoreError::Negotiation),
         }

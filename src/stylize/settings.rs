@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use gst::glib;
 
 use crate::engine::{Optimization, Options, Precision, Provider};
-use crate::graph::Effects;
+use crate::graph::{Colour, Effects, Upscale};
 use crate::model::{ChannelOrder, Facts, Range};
 
 /** GstStylizeChannelOrder:
@@ -197,6 +197,13 @@ pub struct Settings {
     /// 0..1.
     pub strength: f64,
     /// 0..1.
+    pub split: f64,
+    /// Pixels; 0 = the frame's.
+    pub inference_height: u32,
+    pub upscale: Upscale,
+    pub colour: Colour,
+    /// Where compiled graphs are written.
+    pub dump_graph: Option<PathBuf>,
     pub stability: f64,
     /// Whether it has been above 0 since the start: then the graph can do it, and stays so.
     pub stable: bool,
@@ -238,6 +245,11 @@ impl Default for Settings {
             model_file: None,
             quality: Quality::default(),
             strength: 1.0,
+            split: 0.0,
+            inference_height: 0,
+            upscale: Upscale::default(),
+            colour: Colour::default(),
+            dump_graph: None,
             stability: 0.0,
             stable: false,
             provider: Provider::Auto,
@@ -287,9 +299,12 @@ impl Settings {
         (self.changes, self.style.changes)
     }
 
-    /// The stages that the graph must have.
+    /// What is compiled into the graph.
     pub fn effects(&self) -> Effects {
         Effects {
+            inference_height: self.inference_height as usize,
+            upscale: self.upscale,
+            colour: self.colour,
             stability: self.stable,
             mask: self.mask.kind != MaskKind::None,
         }

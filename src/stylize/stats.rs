@@ -74,8 +74,12 @@ pub(super) struct Facts {
     pub signature: String,
     /// Frame size, pixels.
     pub frame: (u32, u32),
-    /// Size of the picture that the generator is given, pixels.
+    /// Size of what is shown of it to the generator, pixels.
+    pub inference: (u32, u32),
+    /// Size of the picture that the generator is given, pixels: with padding.
     pub picture: (u32, u32),
+    pub upscale: String,
+    pub color: String,
 }
 
 impl Stats {
@@ -127,8 +131,12 @@ impl Stats {
             .field("signature", &facts.signature)
             .field("frame-width", facts.frame.0)
             .field("frame-height", facts.frame.1)
+            .field("inference-width", facts.inference.0)
+            .field("inference-height", facts.inference.1)
             .field("picture-width", facts.picture.0)
             .field("picture-height", facts.picture.1)
+            .field("upscale", &facts.upscale)
+            .field("color", &facts.color)
             .build()
     }
 }

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Effects on frames of planes and of shared chroma.
+
+mod common;
+
+use common::generators;
+use gst::prelude::*;
+use gst_check::Harness;
+use gst_video::prelude::*;
+use gst_video::{VideoFormat, VideoInfo};
+
+const FORMATS: [VideoFormat; 7] = [
+    VideoFormat::Nv12,
+    VideoFormat::I420,
+    VideoFormat::Y42b,
+    VideoFormat::Y444,
+    VideoFormat::Yuy2,
+    VideoFormat::Gbr,
+    VideoFormat::Gray8,
+];
+const SIZE: (u32, u32) = (35, 22);
+
+/// Width of each component's plane, and its bytes row by row.
+type Components = Vec<(usize, Vec<u8>)>;
+
+fn info(format: VideoFormat) -> VideoInfo {
+    common::init();
+    let info = VideoInfo::builder(format, SIZE.0, SIZE.1);
+    info.build().expect("video info")
+}
+
+fn read(buffer: &gst::Buffer, info: &VideoInfo) -> Components {
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info).expect("mapped");
+    let component = |c: u32| {
+        let (w, h) = (frame.comp_width(c) as usize, frame.comp_height(c) as usize);
+        let (stride, step) = (
+            frame.comp_stride(c) as usize,
+            frame.comp_pstride(c) as usize,
+        );
+        let data = frame.comp_data(c).expect("a component");
+        let bytes = (0..w * h).map(|i| data[i / w * stride + i % w * step]);
+        (w, bytes.collect())
+    };
+    (0..info.n_components()).map(component).collect()
+}
+
+/// Bytes as of a picture: slopes and some noise, mid-range so that no colour is out of gamut.
+fn buffer(info: &VideoInfo) -> gst::Buffer {
+    let byte = |i: usize| (90 + i / 9 % 60 + (i * 37) % 13) as u8;
+    gst::Buffer::from_mut_slice((0..info.size()).map(byte).collect::<Vec<_>>())
+}
+
+fn play(element: &gst::Element, info: &VideoInfo) -> Components {
+    let mut harness = Harness::with_element(element, Some("sink"), Some("src"));
+    harness.set_src_caps(info.to_caps().expect("caps"));
+    let out = harness.push_and_pull(buffer(info)).expect("a frame");
+    read(&out, info)
+}
+
+#[test]
+fn chroma_of_the_source_is_kept_to_the_byte() {
+    for provider in common::PROVIDERS {
+        for format in FORMATS {
+            let info = info(format);
+            let (_dir, element) = common::element_on(provider, &generators::negative(13).bytes());
+            let source = read(&buffer(&info), &info);
+            let painted = play(&element, &info);
+            element.set_property_from_str("color", "source");
+            element.set_state(gst::State::Null).expect("stopped");
+            let got = play(&element, &info);
+            if format == VideoFormat::Gbr {
+                // The source, moved by the same for all three.
+                let moved = |c: usize, i: usize| i16::from(got[c].1[i]) - i16::from(source[c].1[i]);
+                for i in 0..got[0].1.len() {
+                    let [a, b, c] = [0, 1, 2].map(|c| moved(c, i));
+                    assert!(a.abs_diff(b) <= 1 && a.abs_diff(c) <= 1, "{a} {b} {c}");
+                }
+                continue;
+            }
+            let near = |(a, b): (&u8, &u8)| a.abs_diff(*b) <= 1;
+            assert!(
+                got[0].1.iter().zip(&painted[0].1).all(near),
+                "{provider} {format}"
+            );
+            assert_eq!(got[1..], source[1..], "{provider} {format}");
+        }
+    }
+}
+
+#[test]
+fn left_of_the_split_every_component_is_the_source() {
+    for provider in common::PROVIDERS {
+        for format in FORMATS {
+            let info = info(format);
+            let (_dir, element) = common::element_on(provider, &generators::negative(13).bytes());
+            let source = read(&buffer(&info), &info);
+            let painted = play(&element, &info);
+            for (split, columns) in [(0.0, 0), (0.25, 9), (0.6, 21), (1.0, 35)] {
+                element.set_property("split", split);
+                let got = play(&element, &info);
+                for (c, (width, bytes)) in got.iter().enumerate() {
+                    let step = (SIZE.0 as usize).div_ceil(*width);
+                    for (i, byte) in bytes.iter().enumerate() {
+                        let left = i % width * step < columns;
+                        let (wanted, bound) = match left {
+                            true => (source[c].1[i], 0),
+                            false => (painted[c].1[i], 1),
+                        };
+                        let place = format!("{provider} {format} {split} {c} {i}");
+                        assert!(
+                            byte.abs_diff(wanted) <= bound,
+                            "{place}: {byte}, not {wanted}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn planes_are_shown_small_like_pixels() {
+    for upscale in ["bilinear", "guided"] {
+        let (_dir, element) = common::element(&generators::negative(13).bytes());
+        element.set_property("inference-height", 16_u32);
+        element.set_property_from_str("upscale", upscale);
+        let planar = info(VideoFormat::Gbr);
+        let planes = play(&element, &planar);
+        let packed = info(VideoFormat::Rgb);
+        let mut pixels = gst::Buffer::with_size(packed.size()).expect("memory");
+        {
+            let source = read(&buffer(&planar), &planar);
+            let pixels = pixels.get_mut().expect("fresh");
+            let mut frame =
+                gst_video::VideoFrameRef::from_buffer_ref_writable(pixels, &packed).expect("map");
+            let stride = frame.plane_stride()[0] as usize;
+            let data = frame.plane_data_mut(0).expect("a plane");
+            for (c, (width, bytes)) in source.iter().enumerate() {
+                for (i, byte) in bytes.iter().enumerate() {
+                    data[i / width * stride + i % width * 3 + c] = *byte;
+                }
+            }
+        }
+        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        harness.set_src_caps(packed.to_caps().expect("caps"));
+        let out = harness.push_and_pull(pixels).expect("a frame");
+        drop(harness);
+        assert_eq!(read(&out, &packed), planes, "{upscale}");
+        // Luma alone, and with chroma: what was flat enough stays as it would be in full.
+        for format in [VideoFormat::Gray8, VideoFormat::Nv12] {
+            let info = info(format);
+            let mean = |planes: &Components| {
+                let (_, luma) = &planes[0];
+                luma.iter().map(|v| f64::from(*v)).sum::<f64>() / luma.len() as f64
+            };
+            let small = mean(&play(&element, &info));
+            let (_dir, whole) = common::element(&generators::negative(13).bytes());
+            assert!((small - mean(&play(&whole, &info))).abs() < 1.0, "{format}");
+        }
+    }
+}
