@@ -68,10 +68,12 @@ impl Plan {
         };
         let (stylize, encoder) = (&self.stylize, &self.encoder);
         // A short queue, so that Ctrl-C need not wait for much. RGB, because left alone videoconvert
-        // takes a format with a fourth byte, which costs a tenth of the whole. Turned upright,
+        // takes a format with a fourth byte, which costs a tenth of the whole. Progressive frames pass
+        // `deinterlace` as they are, of others one field is kept, at the same rate. Turned upright,
         // because the muxers do not write the tag that says how to turn it.
         format!(
-            "queue max-size-buffers=8 ! decodebin ! videoconvert ! video/x-raw,format=RGB \
+            "queue max-size-buffers=8 ! decodebin ! deinterlace fields=top ! videoconvert \
+             ! video/x-raw,format=RGB \
              ! queue max-size-buffers=4 ! {stylize}{crop} ! queue max-size-buffers=4 ! videoconvert \
              ! videoflip video-direction=auto ! {encoder} ! queue"
         )
