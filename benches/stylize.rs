@@ -31,11 +31,24 @@ impl Element {
     }
 
     fn sized(provider: &str, precision: &str, width: usize, height: usize) -> Self {
+        Self::with(provider, precision, width, height, &[])
+    }
+
+    fn with(
+        provider: &str,
+        precision: &str,
+        width: usize,
+        height: usize,
+        properties: &[(&str, &str)],
+    ) -> Self {
         let stylize = gst::ElementFactory::make("stylize")
             .property_from_str("execution-provider", provider)
             .property_from_str("precision", precision)
             .build()
             .expect("stylize");
+        for (name, value) in properties {
+            stylize.set_property_from_str(name, value);
+        }
         let sink = gst::ElementFactory::make("fakesink")
             .property("sync", false)
             .property("async", false)
@@ -58,11 +71,20 @@ impl Element {
         pad.push_event(gst::event::Caps::new(&info.to_caps().expect("caps")));
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
         pad.push_event(gst::event::Segment::new(&segment));
+        let mut frame = gst::Buffer::from_slice(bytes(width, height));
+        let region = (
+            width as u32 / 4,
+            height as u32 / 4,
+            width as u32 / 2,
+            height as u32 / 2,
+        );
+        let fresh = frame.get_mut().expect("fresh");
+        gst_video::VideoRegionOfInterestMeta::add(fresh, "face", region);
         Self {
             pipeline,
             stylize,
             pad,
-            frame: gst::Buffer::from_slice(bytes(width, height)),
+            frame,
         }
     }
 
@@ -286,6 +308,58 @@ fn race(elements: &[Element], time: Duration) -> Vec<u32> {
     })
 }
 
+/// What each control costs, as a share of the time without any.
+fn stages(provider: &str, precision: &str, (width, height): (usize, usize)) {
+    const TURNS: usize = 15;
+    let half = (height / 2).to_string();
+    let controls: [(&str, &[(&str, &str)]); 10] = [
+        ("strength=0.5", &[("strength", "0.5")]),
+        ("stability=0.8", &[("stability", "0.8")]),
+        ("mask=roi", &[("mask", "roi")]),
+        ("color=source", &[("color", "source")]),
+        ("color=match", &[("color", "match")]),
+        ("split=0.5", &[("split", "0.5")]),
+        (
+            "all of these",
+            &[
+                ("strength", "0.5"),
+                ("stability", "0.8"),
+                ("mask", "roi"),
+                ("color", "match"),
+                ("split", "0.5"),
+            ],
+        ),
+        (
+            "half the height, bilinear",
+            &[("inference-height", &half), ("upscale", "bilinear")],
+        ),
+        (
+            "half the height, guided",
+            &[("inference-height", &half), ("upscale", "guided")],
+        ),
+        ("the same once more", &[]),
+    ];
+    let plain = Element::sized(provider, precision, width, height);
+    for (label, properties) in controls {
+        let element = Element::with(provider, precision, width, height, properties);
+        for _ in 0..2 {
+            plain.run();
+            element.run();
+        }
+        let mut ratios: Vec<f64> = (0..TURNS)
+            .map(|_| {
+                let (without, with) = (plain.run(), element.run());
+                with.as_secs_f64() / without.as_secs_f64()
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        println!(
+            "{label}, {provider} {precision}, {width}x{height}: {:.0} % of the time without (median of {TURNS} pairs)",
+            100.0 * ratios[TURNS / 2]
+        );
+    }
+}
+
 /// Many pipelines in one process against one of them.
 fn sharing(provider: &str, precision: &str) {
     const MANY: usize = 16;
@@ -342,6 +416,12 @@ fn main() {
     if wanted("cancelling") {
         cancelling("cpu", "fp32");
         cancelling("openvino", "bf16");
+    }
+    if wanted("stages") {
+        for size in [(1280, 720), (1920, 1080)] {
+            stages("cpu", "fp32", size);
+            stages("openvino", "bf16", size);
+        }
     }
     if wanted("overhead") {
         overhead(("cpu", Provider::Cpu), ("fp32", Precision::Fp32));

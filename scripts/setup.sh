@@ -11,7 +11,8 @@ packages=(
     build-essential pkg-config ca-certificates python3 python3-pip python3-venv
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
-    gstreamer1.0-plugins-ugly gstreamer1.0-libav
+    gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-x
+    libgstrtspserver-1.0-dev
 )
 
 system_packages() {

@@ -68,12 +68,13 @@ fn paint(graph: &[u8]) -> Vec<u8> {
         .flat_map(|p| p[..3].to_vec())
         .collect();
     let tensor = |bytes: &[u8]| Tensor::from_array((shape, bytes.to_vec())).expect("a tensor");
-    let strength = Tensor::from_array(([1_usize], vec![1.0_f32])).expect("a tensor");
+    let number = |value: f32| Tensor::from_array(([1_usize], vec![value])).expect("a tensor");
     let outputs = session
         .run(ort::inputs![
             graph::FRAME => tensor(&bytes),
             graph::SOURCE => tensor(&bytes),
-            graph::STRENGTH => strength,
+            graph::STRENGTH => number(1.0),
+            graph::SPLIT => number(0.0),
         ])
         .expect("a run");
     let (_, bytes) = outputs[0].try_extract_tensor::<u8>().expect("bytes");

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The example `rtsp-server` with real clients on loopback.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use gst::prelude::*;
+
+struct Server {
+    child: Child,
+    base: String,
+}
+
+impl Server {
+    fn new(arguments: &[&str]) -> Self {
+        // Cargo builds examples beside the tests.
+        let test = std::env::current_exe().expect("this test");
+        let folder = test.parent().and_then(|deps| deps.parent());
+        let program = folder.expect("a folder").join("examples/rtsp-server");
+        let mut child = Command::new(program)
+            .args(["--port", "0", "--quality", "lite"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server");
+        let output = child.stdout.take().expect("its output");
+        let mut lines = BufReader::new(output).lines();
+        let line = lines.next().expect("a line").expect("text");
+        let (base, _) = line.split_once("/live").expect("an address");
+        Self {
+            base: base.to_string(),
+            child,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client that decodes; ends after so many frames.
+fn client(address: &str, frames: u32) -> gst::Pipeline {
+    let line = format!(
+        "rtspsrc location=\"{address}\" protocols=tcp latency=100 name=r \
+         r. ! application/x-rtp,media=video ! rtph264depay ! h264parse ! avdec_h264 \
+         ! identity eos-after={frames} name=count ! videoconvert ! video/x-raw,format=RGB \
+         ! fakesink name=sink enable-last-sample=true sync=false"
+    );
+    let pipeline = gst::parse::launch(&line).expect("a pipeline");
+    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    pipeline
+}
+
+/// How it ended; the mean colour of the last frame, or what went wrong.
+fn outcome(pipeline: &gst::Pipeline) -> Result<[f64; 3], String> {
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let bus = pipeline.bus().expect("a bus");
+    let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(120), &ends);
+    let result = match message.as_ref().map(|message| message.view()) {
+        Some(gst::MessageView::Eos(_)) => {
+            let sink = pipeline.by_name("sink").expect("a sink");
+            let sample = sink.property::<gst::Sample>("last-sample");
+            let buffer = sample.buffer().expect("a frame").to_owned();
+            let bytes = buffer.map_readable().expect("bytes");
+            let mean = |c: usize| {
+                let values = bytes.iter().skip(c).step_by(3).map(|v| f64::from(*v));
+                values.sum::<f64>() / (bytes.len() / 3) as f64
+            };
+            Ok([0, 1, 2].map(mean))
+        }
+        Some(gst::MessageView::Error(error)) => Err(error.error().message().to_string()),
+        _ => Err("nothing came in two minutes".into()),
+    };
+    pipeline.set_state(gst::State::Null).expect("stopped");
+    result
+}
+
+#[test]
+fn clients_of_a_mount_see_its_style_and_others_another() {
+    common::init();
+    let server = Server::new(&["--height", "96"]);
+    let addresses = [
+        "scream",
+        "scream",
+        "live?style=great-wave",
+        "live?style=great-wave:0.5,scream:0.5",
+    ];
+    let clients = addresses.map(|path| client(&format!("{}/{path}", server.base), 30));
+    let [one, other, wave, mixed] = clients.map(|client| outcome(&client).expect("it plays"));
+    let apart = |a: [f64; 3], b: [f64; 3]| {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    assert!(apart(one, other) < 12.0, "{one:?} {other:?}");
+    assert!(apart(one, wave) > 20.0, "{one:?} {wave:?}");
+    assert!(
+        apart(one, mixed) > 5.0 && apart(wave, mixed) > 5.0,
+        "{mixed:?}"
+    );
+}
+
+#[test]
+fn a_style_that_is_not_there_is_refused_and_the_server_goes_on() {
+    common::init();
+    let server = Server::new(&["--height", "96"]);
+    for path in ["live?style=nope", "nope"] {
+        let refused = outcome(&client(&format!("{}/{path}", server.base), 5));
+        assert!(refused.is_err(), "{path}: {refused:?}");
+    }
+    let served = outcome(&client(&format!("{}/udnie", server.base), 5));
+    assert!(served.is_ok(), "{served:?}");
+}
