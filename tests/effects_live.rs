@@ -231,3 +231,27 @@ fn effects_that_are_off_leave_nothing_in_the_graph() {
     );
     assert_eq!(operators(&small, Blend::Branch), words(&branch));
 }
+
+#[test]
+fn effects_go_together() {
+    // All at once: left of the split is the source all the same, and frame after frame.
+    let mut stream = Stream::new(&[
+        ("inference-height", "24"),
+        ("upscale", "guided"),
+        ("color", "match"),
+        ("stability", "0.8"),
+        ("split", "0.5"),
+    ]);
+    for _ in 0..3 {
+        assert_eq!(stream.frame(), [SOURCE, SOURCE]);
+    }
+    stream.element.set_property_from_str("color", "style");
+    stream.until("color", "style", &[SOURCE]);
+    assert_eq!(stream.frame(), [SOURCE, NEGATIVE]);
+    // Frames that repeat a painting must not repeat a source that is gone.
+    let mut stream = Stream::new(&[("interval", "3"), ("split", "0.5")]);
+    for _ in 0..3 {
+        assert_eq!(stream.frame(), [SOURCE, NEGATIVE]);
+    }
+    assert_eq!(stream.stats().get::<u64>("frames"), Ok(3));
+}
