@@ -110,8 +110,8 @@ mod tests {
     fn the_matrices_are_inverse() {
         let (forward, inverse) = matrices(&[0.2126, 0.7152, 0.0722]);
         for (i, row) in inverse.iter().enumerate() {
-            for j in 0..3 {
-                let sum: f32 = (0..3).map(|k| row[k] * forward[k][j]).sum();
+            for j in [0, 1, 2] {
+                let sum: f32 = row.iter().zip(&forward).map(|(a, b)| a * b[j]).sum();
                 let one = f32::from(u8::from(i == j));
                 assert!((sum - one).abs() < 1e-6, "{i} {j}: {sum}");
             }
