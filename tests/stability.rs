@@ -114,6 +114,15 @@ fn deviation(frames: &[Picture]) -> f64 {
     all.sum::<f64>() / (samples * 3) as f64
 }
 
+/// Mean absolute difference of the colours, in codes.
+fn mean_difference(a: &Picture, b: &Picture) -> f64 {
+    let pairs = a.pixels.iter().zip(&b.pixels);
+    let sum: f64 = pairs
+        .flat_map(|(a, b)| (0..3).map(|c| f64::from(a[c].abs_diff(b[c]))))
+        .sum();
+    sum / (a.pixels.len() * 3) as f64
+}
+
 #[test]
 fn noise_on_a_still_scene_is_at_least_three_times_less() {
     for provider in common::PROVIDERS {
@@ -134,6 +143,33 @@ fn noise_on_a_still_scene_is_at_least_three_times_less() {
                 "{provider} {size:?}: {with} {without}"
             );
         }
+    }
+}
+
+/// In whatever precision is fastest here: bfloat16 has eight digits, and the kept painting has to do
+/// with them.
+#[test]
+fn what_is_kept_in_few_digits_is_kept_as_well() {
+    for provider in common::PROVIDERS {
+        let [with, without] = [0.8, 0.0].map(|stability| {
+            let mut random = Random(7);
+            let mut stream = Stream::new(provider, &identity(13), stability, SIZE);
+            stream.element.set_property_from_str("precision", "auto");
+            let scene = scene(SIZE, 0);
+            let frames: Vec<Picture> = (0..200)
+                .map(|_| stream.play(&noisy(&scene, 4.0, &mut random)))
+                .collect();
+            let off = frames[180..]
+                .iter()
+                .map(|frame| mean_difference(frame, &scene));
+            let off = off.fold(0.0, f64::max);
+            assert!(off < 4.0, "{provider} at {stability}: {off} from the scene");
+            let other = scene.map(|[r, g, b]| [255 - r, 255 - g, b]);
+            let cut = stream.play(&other).max_difference(&other);
+            assert!(cut <= 1, "{provider}: {cut} after a cut");
+            deviation(&frames[180..])
+        });
+        assert!(with < without / 3.0, "{provider}: {with} {without}");
     }
 }
 
