@@ -38,7 +38,7 @@ gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg I
 	@scripts/gallery.sh "$(PHOTO)" "$(IN)" "$(OUT)" "$(QUALITY)"
 
 test: setup ## Run every test of the plugin
-	@scripts/setup.sh $(TEST_PROVIDERS)
+	@scripts/setup.sh browser $(TEST_PROVIDERS)
 	@scripts/fetch-clip.sh >/dev/null
 	cargo test
 

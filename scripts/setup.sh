@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: MPL-2.0
 # Installs what is missing on Debian 12, Ubuntu or newer: system packages with apt, ONNX Runtime as a
 # PyPI wheel into .deps/onnxruntime, and what the execution providers named as arguments need
-# (providers.sh). Does nothing, and needs no network, when all is there.
+# (providers.sh); with `browser` before them, Chromium for the tests. Does nothing, and needs no
+# network, when all is there.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 cd "$root"
 
 packages=(
     build-essential pkg-config ca-certificates python3 python3-pip python3-venv
-    libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools
+    libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev
+    gstreamer1.0-tools gstreamer1.0-nice
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-x
     libgstrtspserver-1.0-dev
@@ -18,10 +20,24 @@ packages=(
 system_packages() {
     if ! command -v apt-get >/dev/null; then
         pkg-config --exists gstreamer-1.0 gstreamer-video-1.0 gstreamer-check-1.0 2>/dev/null ||
-            echo "setup: no apt here; install GStreamer 1.22 or newer with its development files and its base, good, bad, ugly and libav plugins." >&2
+            echo "setup: no apt here; install GStreamer 1.22 or newer with its development files and its base, good, bad, ugly, libav and libnice plugins." >&2
         return
     fi
     apt_install "${packages[@]}"
+}
+
+# Tests say that they skip what has no browser. Ubuntu's package is a snap, which cannot be installed
+# everywhere; there, whoever wants it tested has Chrome.
+browser() {
+    local program
+    for program in chromium chromium-browser google-chrome; do
+        command -v "$program" >/dev/null && return
+    done
+    if grep -qx 'ID=debian' /etc/os-release 2>/dev/null; then
+        apt_install chromium
+    else
+        echo "setup: no Chromium here; the test of live playback will be skipped."
+    fi
 }
 
 rust() {
@@ -55,4 +71,8 @@ onnx_runtime() {
 system_packages
 rust
 onnx_runtime
+if [ "${1:-}" = browser ]; then
+    browser
+    shift
+fi
 (($# == 0)) || scripts/providers.sh "$@"

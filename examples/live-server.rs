@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A painted live picture for every browser: a page with the gallery, WebRTC, and a JSON API.
+//!
+//! ```sh
+//! cargo run --release --example live-server -- --source film.mp4
+//! ```
+//!
+//! Three kinds of pipelines, so that what happens to one does not happen to the others: the *source*,
+//! which may fail and is built anew; the *output*, which never stops: it paints and encodes once;
+//! and one for each *viewer*, from the encoder's frames to that browser. docs/live.md has the rest.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use tokio::sync::watch;
+
+#[path = "live-server/api.rs"]
+mod api;
+#[path = "live-server/controls.rs"]
+mod controls;
+#[path = "live-server/error.rs"]
+mod error;
+#[path = "live-server/events.rs"]
+mod events;
+#[path = "live-server/feed.rs"]
+mod feed;
+#[path = "live-server/guard.rs"]
+mod guard;
+#[path = "live-server/meter.rs"]
+mod meter;
+#[path = "live-server/mjpeg.rs"]
+mod mjpeg;
+#[path = "live-server/offer.rs"]
+mod offer;
+#[path = "live-server/output.rs"]
+mod output;
+#[path = "live-server/source.rs"]
+mod source;
+#[path = "live-server/tiles.rs"]
+mod tiles;
+#[path = "live-server/viewers.rs"]
+mod viewers;
+
+use guard::Guard;
+use mjpeg::Mjpeg;
+use output::Output;
+use source::Source;
+use tiles::Tiles;
+use viewers::Viewers;
+
+/// Paint a live picture and serve it to browsers.
+#[derive(Parser, Clone)]
+struct Args {
+    /// Address and port to listen on; beyond this machine, a token is required
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// test, v4l2, v4l2:/dev/video1, a file (repeated), or a URI: rtmp:// rtsp:// http:// …
+    #[arg(long, default_value = "test")]
+    source: String,
+    /// Secret of the API (default: none on this machine, else a random one)
+    #[arg(long)]
+    token: Option<String>,
+    /// Width of the picture, pixels, even
+    #[arg(long, default_value_t = 1280, value_parser = clap::value_parser!(u32).range(16..=8192))]
+    width: u32,
+    /// Height of the picture, pixels, even
+    #[arg(long, default_value_t = 720, value_parser = clap::value_parser!(u32).range(16..=8192))]
+    height: u32,
+    /// Frames a second
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=120))]
+    framerate: u32,
+    /// Bitrate for each viewer, kbit/s
+    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    bitrate: u32,
+    /// Most viewers at once; those by MJPEG count too
+    #[arg(long, default_value_t = 32)]
+    max_viewers: usize,
+    /// Helps browsers behind a router to find this server: stun://host:port
+    #[arg(long)]
+    stun_server: Option<String>,
+    /// The style to begin with
+    #[arg(long)]
+    style: Option<String>,
+    /// Which built-in generator: auto, lite, full
+    #[arg(long, default_value = "auto")]
+    quality: String,
+    /// auto, cpu, openvino, cuda, tensorrt, webgpu …
+    #[arg(long, default_value = "auto")]
+    execution_provider: String,
+    /// auto, fp32, fp16, bf16, int8
+    #[arg(long, default_value = "auto")]
+    precision: String,
+    /// Threads of a CPU provider (0 = all)
+    #[arg(long, default_value_t = 0)]
+    threads: u32,
+}
+
+/// What every request may need.
+struct App {
+    max_viewers: usize,
+    output: Arc<Output>,
+    source: Source,
+    viewers: Viewers,
+    mjpeg: Mjpeg,
+    tiles: Tiles,
+    guard: Guard,
+    /// Told after every change, so that events go out at once.
+    changed: watch::Sender<()>,
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let result = run(Args::parse()).await;
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<()> {
+    if args.width % 2 == 1 || args.height % 2 == 1 {
+        bail!(
+            "{}x{} cannot be encoded as H.264: give an even --width and --height",
+            args.width,
+            args.height
+        );
+    }
+    gst::init()?;
+    gststylize::plugin_register_static()?;
+    let kind = args.source.parse::<source::Kind>()?;
+    let (guard, token) = Guard::new(&args)?;
+    // Before anything is loaded: a port that is taken is the likelier mistake.
+    let listener = tokio::net::TcpListener::bind(args.listen)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {}; give another --listen ADDRESS:PORT",
+                args.listen
+            )
+        })?;
+    let address = listener.local_addr()?;
+
+    let (changed, _) = watch::channel(());
+    let (output, mjpeg, failed) = output::start(&args)?;
+    let source = source::start(kind, &args, output.clone(), changed.clone())?;
+    let tiles = tiles::start(&args, output.clone(), changed.clone())?;
+    let app = Arc::new(App {
+        max_viewers: args.max_viewers,
+        viewers: Viewers::new(args.stun_server.clone()),
+        output,
+        source,
+        mjpeg,
+        tiles,
+        guard,
+        changed,
+    });
+
+    println!("listening on http://{address}/");
+    if let Some(token) = token {
+        // Behind the #, where browsers do not send it to anybody.
+        println!("open http://{address}/#token={token}");
+    }
+    let sweeper = app.clone();
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            sweeper.viewers.sweep();
+        }
+    });
+    let result = tokio::select! {
+        result = axum::serve(listener, api::router(app.clone())) => result.map_err(Into::into),
+        Ok(reason) = failed => Err(anyhow::anyhow!(reason)),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    app.source.stop();
+    app.viewers.clear();
+    app.output.stop();
+    result
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The addresses of the server, and what each answers.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, http};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::App;
+use super::controls::{self, Change, StyleChange, Values};
+use super::error::ApiError;
+use super::events::events;
+use super::guard::guard;
+
+/// Offers of browsers have some kilobytes.
+const LARGEST_BODY: usize = 64 * 1024;
+
+const HTML: &str = include_str!("page/index.html");
+const CSS: &str = include_str!("page/style.css");
+const SCRIPT: &str = include_str!("page/app.js");
+const OPENAPI: &str = include_str!("page/openapi.json");
+
+/// Nothing from elsewhere, whatever a bug in the page may ask for.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+type Answer<T> = Result<T, ApiError>;
+type Server = State<Arc<App>>;
+
+pub fn router(app: Arc<App>) -> Router {
+    let guarded = Router::new()
+        .route("/api/styles", get(styles))
+        .route("/api/styles/{file}", get(tile))
+        .route("/api/style", post(set_style))
+        .route("/api/controls", get(controls).post(set_controls))
+        .route("/api/stats", get(stats))
+        .route("/api/openapi.json", get(openapi))
+        .route("/api/events", get(events))
+        .route("/whep", post(whep))
+        .route("/whep/{id}", any(session))
+        .route("/stream.mjpeg", get(mjpeg))
+        .route_layer(from_fn_with_state(app.clone(), guard));
+    Router::new()
+        .route("/", get(page))
+        .route("/style.css", get(async || file("text/css", CSS)))
+        .route("/app.js", get(async || file("text/javascript", SCRIPT)))
+        .merge(guarded)
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(app)
+}
+
+async fn page() -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, file("text/html; charset=utf-8", HTML)).into_response()
+}
+
+/// A part of the page. Another build may have another one, so it is asked for each time.
+fn file(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, text).into_response()
+}
+
+async fn nothing(uri: http::Uri) -> ApiError {
+    let text = format!(
+        "there is no {}; /api/openapi.json lists what there is",
+        uri.path()
+    );
+    ApiError::new(StatusCode::NOT_FOUND, text)
+}
+
+async fn wrong_method(method: http::Method, uri: http::Uri) -> ApiError {
+    let text = format!(
+        "{} does not take {method}; /api/openapi.json lists what it takes",
+        uri.path()
+    );
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, text)
+}
+
+/// Our own way from a body to a value, because its refusals are JSON.
+fn parse<T: DeserializeOwned>(body: Result<Bytes, impl std::fmt::Display>) -> Answer<T> {
+    let body = body.map_err(too_large)?;
+    serde_json::from_slice(&body).map_err(|err| match err.classify() {
+        serde_json::error::Category::Data => ApiError::value(err.to_string()),
+        _ => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            format!("the body is not JSON: {err}; /api/openapi.json shows what to send"),
+        ),
+    })
+}
+
+fn too_large(err: impl std::fmt::Display) -> ApiError {
+    let text = format!("{err}; send at most {LARGEST_BODY} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+type Body = Result<Bytes, axum::extract::rejection::BytesRejection>;
+
+async fn styles(State(app): Server) -> Json<Vec<String>> {
+    Json(app.styles())
+}
+
+async fn tile(State(app): Server, Path(file): Path<String>) -> Answer<Response> {
+    let style = file.strip_suffix(".jpg").unwrap_or(&file);
+    if let Some(jpeg) = app.tiles.get(style) {
+        let headers = [
+            (header::CONTENT_TYPE, "image/jpeg"),
+            // Painted from what the source showed when the server started.
+            (header::CACHE_CONTROL, "no-cache"),
+        ];
+        return Ok((headers, jpeg).into_response());
+    }
+    if app.styles().iter().any(|name| name == style) {
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{style} is not painted yet; ask again in a moment"),
+        ));
+    }
+    let text = format!("there is no style \"{style}\"; /api/styles lists them");
+    Err(ApiError::new(StatusCode::NOT_FOUND, text))
+}
+
+async fn set_style(State(app): Server, body: Body) -> Answer<Json<controls::State>> {
+    app.change_style(parse::<StyleChange>(body)?).await?;
+    Ok(Json(app.state()))
+}
+
+async fn controls(State(app): Server) -> Json<Values> {
+    Json(app.values())
+}
+
+async fn set_controls(State(app): Server, body: Body) -> Answer<Json<controls::State>> {
+    app.change_controls(parse::<Change>(body)?)?;
+    Ok(Json(app.state()))
+}
+
+async fn stats(State(app): Server) -> Json<Value> {
+    Json(app.stats())
+}
+
+async fn openapi() -> Response {
+    file("application/json", OPENAPI)
+}
+
+/// A new viewer: an offer in SDP, and 201 with the answer and the place to end it.
+async fn whep(State(app): Server, headers: HeaderMap, body: Body) -> Answer<Response> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with("application/sdp") {
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("Content-Type is \"{kind}\"; send an offer as application/sdp"),
+        ));
+    }
+    let offer = body.map_err(too_large)?;
+    let offer = str::from_utf8(&offer).map_err(|_| ApiError::value("the offer is not UTF-8"))?;
+    room(&app)?;
+    let (id, answer) = app.viewers.add(&app.output, offer).await?;
+    app.changed.send_replace(());
+    let headers = [
+        (header::CONTENT_TYPE, "application/sdp".to_owned()),
+        (header::LOCATION, format!("/whep/{id}")),
+    ];
+    Ok((StatusCode::CREATED, headers, answer).into_response())
+}
+
+/// Whether one more may watch.
+fn room(app: &App) -> Answer<()> {
+    let most = app.max_viewers;
+    if app.viewers.count() + app.mjpeg.viewers() < most {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("{most} are watching already; start the server with a larger --max-viewers"),
+    ))
+}
+
+async fn session(
+    State(app): Server,
+    method: http::Method,
+    Path(id): Path<String>,
+) -> Answer<StatusCode> {
+    if method != http::Method::DELETE {
+        // Also what WHEP answers to PATCH where candidates do not come one by one.
+        let text = "a session takes DELETE only";
+        return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    if !app.viewers.remove(&id) {
+        let text = "this session has ended, or there was none";
+        return Err(ApiError::new(StatusCode::NOT_FOUND, text));
+    }
+    app.changed.send_replace(());
+    Ok(StatusCode::OK)
+}
+
+async fn mjpeg(State(app): Server) -> Answer<Response> {
+    room(&app)?;
+    Ok(app.mjpeg.stream())
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The way into the output: frames of the source as they come, and the last one again while none do.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+/// Takes frames from whoever has one, and gives them the time at which they came.
+pub struct Feed {
+    input: gst_app::AppSrc,
+    frame_time: Duration,
+    last: Mutex<Last>,
+}
+
+struct Last {
+    picture: gst::Buffer,
+    /// Whether a source has made it.
+    real: bool,
+    repeating: bool,
+    pushed: Instant,
+}
+
+impl Feed {
+    /// Until there is a source, the picture is `blank`.
+    pub fn new(input: gst_app::AppSrc, blank: gst::Buffer, frame_time: Duration) -> Self {
+        let last = Last {
+            picture: blank,
+            real: false,
+            repeating: false,
+            pushed: Instant::now(),
+        };
+        Self {
+            input,
+            frame_time,
+            last: Mutex::new(last),
+        }
+    }
+
+    /// The next picture of the source.
+    pub fn push(&self, picture: gst::Buffer) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.picture = picture;
+        last.real = true;
+        last.repeating = false;
+        self.send(&mut last);
+    }
+
+    /// Repeats the last picture if none has come for three frames or so. To be called once a frame.
+    pub fn keep_alive(&self) {
+        let patience = (3 * self.frame_time).max(Duration::from_millis(150));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once it has begun to repeat, at the full rate, so that a style glides as ever.
+        if last.repeating || last.pushed.elapsed() > patience {
+            last.repeating = true;
+            self.send(&mut last);
+        }
+    }
+
+    /// A picture that a source has made, if there has been one.
+    pub fn picture(&self) -> Option<gst::Buffer> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.real.then(|| last.picture.clone())
+    }
+
+    /// With the lock held, so that times only grow.
+    fn send(&self, last: &mut Last) {
+        last.pushed = Instant::now();
+        // The same memory; only the description of the frame is new.
+        let mut frame = last.picture.copy();
+        if let Some(frame) = frame.get_mut() {
+            frame.unset_flags(gst::BufferFlags::all());
+            frame.set_pts(self.input.current_running_time());
+            frame.set_dts(None);
+            frame.set_duration(None);
+        }
+        // Fails only while the server stops.
+        let _ = self.input.push_buffer(frame);
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Who may use the API.
+//!
+//! With a token, whoever has it. Without one, which only a loopback address allows, the programs and
+//! browsers of this machine; but a browser also shows pages from elsewhere, which must not reach the
+//! API under a name of their own (DNS rebinding) or from their own page (cross-site requests). So the
+//! names in `Host` and `Origin` are looked at.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use axum::extract::{Query, Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+use super::{App, Args};
+
+const SHORTEST: usize = 8;
+
+pub struct Guard {
+    /// Only its checksum is compared, so that the time this takes tells nothing about it.
+    token: Option<[u8; 32]>,
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    token: Option<String>,
+}
+
+impl Guard {
+    /// Also returns the token if it was made here: somebody must be told.
+    pub fn new(args: &Args) -> Result<(Self, Option<String>)> {
+        let made = match &args.token {
+            Some(token) if token.len() < SHORTEST => {
+                bail!(
+                    "--token has {} characters; give at least {SHORTEST}",
+                    token.len()
+                )
+            }
+            None if !args.listen.ip().is_loopback() => Some(random()?),
+            _ => None,
+        };
+        let token = args.token.as_ref().or(made.as_ref());
+        let guard = Self {
+            token: token.map(|token| checksum(token)),
+        };
+        Ok((guard, made))
+    }
+
+    fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), ApiError> {
+        let Some(token) = &self.token else {
+            return local(headers);
+        };
+        let bearer = text(headers, header::AUTHORIZATION)
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .map(str::to_owned);
+        match bearer.or_else(|| query.map(str::to_owned)) {
+            Some(given) if checksum(&given) == *token => Ok(()),
+            Some(_) => Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "the token is wrong; the server printed the right one when it started",
+            )),
+            None => Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "a token is needed: send the header \"Authorization: Bearer TOKEN\" or ?token=TOKEN",
+            )),
+        }
+    }
+}
+
+/// 128 random bits, in hexadecimal.
+pub fn random() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn checksum(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn local(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refuse = |what: &str, value: &str| {
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            format!(
+                "{what} is \"{value}\", but without a token this server answers to localhost only; start it with --token to use another name"
+            ),
+        ))
+    };
+    let host = text(headers, header::HOST).unwrap_or_default();
+    if !is_local(host) {
+        return refuse("Host", host);
+    }
+    match headers.get(header::ORIGIN) {
+        None => Ok(()),
+        Some(origin) => match origin.to_str().unwrap_or_default().split_once("://") {
+            Some((_, origin)) if origin == host => Ok(()),
+            _ => refuse("Origin", &String::from_utf8_lossy(origin.as_bytes())),
+        },
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Stands before everything but the page itself.
+pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let query = Query::<Secret>::try_from_uri(request.uri()).ok();
+    let token = query.and_then(|Query(secret)| secret.token);
+    match app.guard.check(request.headers(), token.as_deref()) {
+        Ok(()) => next.run(request).await,
+        Err(err) => err.into_response(),
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MPL-2.0
+//! How many frames a second leave, and how old they are.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use serde::Serialize;
+
+/// This many latest frames are looked at.
+const WINDOW: usize = 512;
+/// The rate is that of the frames of this time.
+const RATE_OVER: Duration = Duration::from_secs(2);
+
+/// Watches the buffers that pass a pad.
+#[derive(Clone, Default)]
+pub struct Meter(Arc<Mutex<VecDeque<Frame>>>);
+
+struct Frame {
+    left: Instant,
+    age: Duration,
+}
+
+/// Milliseconds.
+#[derive(Serialize, Default, Clone, Copy)]
+pub struct Times {
+    pub median: f64,
+    pub p95: f64,
+}
+
+/// What a meter has seen.
+#[derive(Default)]
+pub struct Reading {
+    pub fps: f64,
+    pub age_ms: Times,
+    pub longest_gap_ms: f64,
+}
+
+impl Meter {
+    /// Begins to watch. A frame's time is the running time at which it came in, so that its age is
+    /// the running time now less that.
+    pub fn watch(&self, pad: &gst::Pad) {
+        let meter = self.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            let now = pad
+                .parent_element()
+                .and_then(|el| el.current_running_time());
+            let pts = info.buffer().and_then(|buffer| buffer.pts());
+            // The encoder begins its segment at a thousand hours, not at zero.
+            let came = pad
+                .sticky_event::<gst::event::Segment>(0)
+                .and_then(|event| {
+                    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+                    segment.to_running_time(pts)
+                });
+            if let (Some(now), Some(came)) = (now, came) {
+                meter.add(Duration::from_nanos(now.saturating_sub(came).nseconds()));
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    fn add(&self, age: Duration) {
+        let mut frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if frames.len() == WINDOW {
+            frames.pop_front();
+        }
+        frames.push_back(Frame {
+            left: Instant::now(),
+            age,
+        });
+    }
+
+    pub fn read(&self) -> Reading {
+        let frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = frames.iter().filter(|f| f.left.elapsed() < RATE_OVER);
+        let mut ages: Vec<f64> = frames.iter().map(|f| milliseconds(f.age)).collect();
+        ages.sort_unstable_by(f64::total_cmp);
+        let share = |percent: usize| {
+            let index = (ages.len() * percent / 100).min(ages.len().saturating_sub(1));
+            ages.get(index).copied().unwrap_or_default()
+        };
+        let gaps = frames.iter().zip(frames.iter().skip(1));
+        Reading {
+            fps: recent.count() as f64 / RATE_OVER.as_secs_f64(),
+            age_ms: Times {
+                median: share(50),
+                p95: share(95),
+            },
+            longest_gap_ms: gaps
+                .map(|(a, b)| milliseconds(b.left - a.left))
+                .fold(0.0, f64::max),
+        }
+    }
+}
+
+/// To a tenth: more would only be noise.
+pub fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The pipeline that never stops: paints every frame once, and encodes it once.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use gst::prelude::*;
+use gst_utils::StreamProducer;
+use gst_utils::streamproducer::ProducerSettings;
+use tokio::sync::oneshot;
+
+use super::Args;
+use super::feed::Feed;
+use super::meter::Meter;
+use super::mjpeg::Mjpeg;
+
+/// A viewer who keeps asking for key frames gets one so often at most: each is many times as large as
+/// another frame, for all viewers.
+const KEY_FRAME_EVERY: Duration = Duration::from_millis(500);
+
+pub struct Output {
+    pub pipeline: gst::Pipeline,
+    pub stylize: gst::Element,
+    pub feed: Feed,
+    /// The encoder's frames, for viewers.
+    pub encoded: StreamProducer,
+    /// Frames as they leave `stylize`, and as they leave the encoder.
+    pub painted: Meter,
+    pub ready: Meter,
+    /// Writes over the picture; Debian has it in a package of its own, so it may be missing.
+    notice: Option<gst::Element>,
+}
+
+/// The generator's settings, in the words of a launch description.
+pub fn generator(args: &Args) -> String {
+    format!(
+        "quality={} execution-provider={} precision={} threads={}",
+        args.quality, args.execution_provider, args.precision, args.threads
+    )
+}
+
+/// The frames between source and output: RGB, which costs least before `stylize` on a CPU.
+pub fn caps(args: &Args) -> String {
+    format!(
+        "video/x-raw,format=RGB,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
+        args.width, args.height, args.framerate
+    )
+}
+
+/// Starts it, and returns what tells why it has ended, should it ever.
+pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<String>)> {
+    let overlay = gst::ElementFactory::find("textoverlay").is_some();
+    let notice = if overlay {
+        "textoverlay name=notice silent=true font-desc=\"Sans 18\" valignment=top shaded-background=true !"
+    } else {
+        ""
+    };
+    let queue = "queue leaky=downstream max-size-buffers=2 max-size-bytes=0 max-size-time=0";
+    // A key frame every ten seconds, for whoever does not ask; browsers ask when they need one.
+    let line = format!(
+        "appsrc name=in is-live=true format=time leaky-type=downstream max-buffers=1 max-bytes=0 caps={} \
+         ! stylize name=stylize on-error=hold reuse=true qos=false {} ! {notice} tee name=raw \
+         raw. ! {queue} ! videoconvert ! video/x-raw,format=I420 \
+         ! x264enc name=encoder tune=zerolatency speed-preset=ultrafast bitrate={} key-int-max={} \
+         ! video/x-h264,profile=constrained-baseline,stream-format=byte-stream \
+         ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au \
+         ! appsink name=encoded async=false \
+         raw. ! valve name=valve drop=true ! {queue} ! videoconvert ! jpegenc quality=75 \
+         ! appsink name=jpeg sync=false async=false max-buffers=1 drop=true",
+        caps(args),
+        generator(args),
+        args.bitrate,
+        10 * args.framerate,
+    );
+    let pipeline = gst::parse::launch(&line)
+        .context("the output cannot be built; scripts/setup.sh installs the elements it needs")?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| anyhow!("not a pipeline: {line}"))?;
+    let part = |name: &str| pipeline.by_name(name).with_context(|| name.to_owned());
+    let input = cast::<gst_app::AppSrc>(part("in")?)?;
+    let encoded = cast::<gst_app::AppSink>(part("encoded")?)?;
+    let stylize = part("stylize")?;
+    if let Some(style) = &args.style {
+        stylize.set_property("style", style);
+    }
+    let pad = |element: &gst::Element, name| element.static_pad(name).context("a pad");
+    let (painted, ready) = (Meter::default(), Meter::default());
+    painted.watch(&pad(&stylize, "src")?);
+    ready.watch(&pad(encoded.upcast_ref(), "sink")?);
+    limit_key_frames(&pad(&part("encoder")?, "src")?);
+    let mjpeg = Mjpeg::new(part("valve")?, &cast(part("jpeg")?)?);
+
+    let size = args.width as usize * args.height as usize * 3;
+    let blank = gst::Buffer::from_slice(vec![40_u8; padded_rows(args, size)]);
+    let frame_time = Duration::from_secs(1) / args.framerate;
+    let output = Arc::new(Output {
+        feed: Feed::new(input, blank, frame_time),
+        encoded: StreamProducer::with(&encoded, ProducerSettings { sync: false }),
+        stylize,
+        painted,
+        ready,
+        notice: pipeline.by_name("notice"),
+        pipeline,
+    });
+    let (failed, reason) = oneshot::channel();
+    watch_bus(&output.pipeline, failed)?;
+    if output.pipeline.set_state(gst::State::Playing).is_err() {
+        // What is wrong is on the bus, and says more.
+        return Err(match reason.blocking_recv_soon() {
+            Some(reason) => anyhow!(reason),
+            None => anyhow!("the output does not start: {line}"),
+        });
+    }
+    keep_alive(&output, frame_time)?;
+    Ok((output, mjpeg, reason))
+}
+
+/// GStreamer pads rows of RGB to four bytes.
+fn padded_rows(args: &Args, packed: usize) -> usize {
+    let row = args.width as usize * 3;
+    packed / row * row.next_multiple_of(4)
+}
+
+fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
+    let name = element.name();
+    element
+        .downcast()
+        .map_err(|_| anyhow!("{name} is another element"))
+}
+
+fn limit_key_frames(pad: &gst::Pad) {
+    let last = Mutex::new(None::<Instant>);
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        let asks = info
+            .event()
+            .is_some_and(|event| gst_video::ForceKeyUnitEvent::is(event));
+        let Ok(mut last) = last.lock() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        if asks && last.is_some_and(|last| last.elapsed() < KEY_FRAME_EVERY) {
+            return gst::PadProbeReturn::Drop;
+        }
+        if asks {
+            *last = Some(Instant::now());
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Warnings are printed; an error is the end.
+fn watch_bus(pipeline: &gst::Pipeline, failed: oneshot::Sender<String>) -> Result<()> {
+    let bus = pipeline.bus().context("a pipeline without a bus")?;
+    let watch = move || {
+        for message in bus.iter_timed(gst::ClockTime::NONE) {
+            match message.view() {
+                gst::MessageView::Error(error) => {
+                    let _ = failed.send(error.error().message().to_string());
+                    return;
+                }
+                gst::MessageView::Warning(warning) => {
+                    eprintln!("warning: {}", warning.error().message());
+                }
+                _ => (),
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("output-bus".into())
+        .spawn(watch)?;
+    Ok(())
+}
+
+/// Repeats the last picture while the source gives none.
+fn keep_alive(output: &Arc<Output>, frame_time: Duration) -> Result<()> {
+    let weak = Arc::downgrade(output);
+    let keep = move || {
+        while let Some(output) = weak.upgrade() {
+            output.feed.keep_alive();
+            drop(output);
+            std::thread::sleep(frame_time);
+        }
+    };
+    std::thread::Builder::new()
+        .name("keep-alive".into())
+        .spawn(keep)?;
+    Ok(())
+}
+
+impl Output {
+    /// Writes a line over the picture, or takes it away.
+    pub fn notice(&self, text: Option<&str>) {
+        if let Some(overlay) = &self.notice {
+            overlay.set_property("text", text.unwrap_or_default());
+            overlay.set_property("silent", text.is_none());
+        }
+    }
+
+    pub fn stop(&self) {
+        // The process ends anyway.
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// Waits for the reason of a failed start, which the bus thread sends any moment.
+trait Soon {
+    fn blocking_recv_soon(self) -> Option<String>;
+}
+
+impl Soon for oneshot::Receiver<String> {
+    fn blocking_recv_soon(mut self) -> Option<String> {
+        (0..50).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            self.try_recv().ok()
+        })
+    }
+}
