@@ -3,11 +3,13 @@
 
 #[path = "live_server/chromium.rs"]
 mod chromium;
+#[path = "live_server/film.rs"]
+mod film;
 #[path = "live_server/server.rs"]
 mod server;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -278,43 +280,6 @@ fn events_tell_every_change_at_once() {
     assert!(begin.elapsed() < Duration::from_secs(8), "once a second");
 }
 
-/// Serves a film over HTTP: once for each request, from its beginning to its end.
-fn film_server(up: Arc<AtomicBool>) -> String {
-    let dir = tempfile::tempdir().expect("a folder");
-    let file = dir.path().join("film.ts");
-    let made = Command::new("gst-launch-1.0")
-        .args(["-q", "videotestsrc", "num-buffers=60", "!"])
-        .args([
-            "video/x-raw,format=I420,width=320,height=180,framerate=20/1",
-            "!",
-            "x264enc",
-        ])
-        .args(["!", "mpegtsmux", "!", "filesink"])
-        .arg(format!("location={}", file.display()))
-        .status();
-    assert!(made.is_ok_and(|status| status.success()));
-    let film = std::fs::read(file).expect("a film");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let (mut stream, film, up) = (stream, film.clone(), up.clone());
-            std::thread::spawn(move || {
-                let _ = stream.read(&mut [0; 4096]);
-                if up.load(Ordering::SeqCst) {
-                    let head =
-                        "HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n";
-                    let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n", film.len());
-                    let _ = stream.write_all(&film);
-                } else {
-                    let _ = stream.write_all(b"HTTP/1.1 503 Gone\r\nContent-Length: 0\r\n\r\n");
-                }
-            });
-        }
-    });
-    format!("http://{address}/film.ts")
-}
-
 #[test]
 fn a_source_that_dies_is_built_anew_while_the_output_goes_on() {
     if !ready() {
@@ -322,7 +287,7 @@ fn a_source_that_dies_is_built_anew_while_the_output_goes_on() {
     }
     let _alone = alone();
     let up = Arc::new(AtomicBool::new(true));
-    let server = Server::start(&["--source", &film_server(up.clone())]);
+    let server = Server::start(&["--source", &film::serve(up.clone())]);
     let playing = |stats: &Value| stats["source"]["state"] == "playing";
     let lost = |stats: &Value| stats["source"]["state"] == "lost";
     server.wait_for("the film", playing);
@@ -341,6 +306,23 @@ fn a_source_that_dies_is_built_anew_while_the_output_goes_on() {
     up.store(true, Ordering::SeqCst);
     let stats = server.wait_for("its return", playing);
     assert!(stats["source"]["restarts"].as_u64() > Some(0), "{stats}");
+}
+
+#[test]
+fn a_file_begins_again_at_its_end() {
+    if !ready() {
+        return;
+    }
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = film::make(dir.path());
+    let server = Server::start(&["--source", &file.display().to_string()]);
+    server.wait_for("the film", |stats| stats["source"]["state"] == "playing");
+    // It has three seconds.
+    std::thread::sleep(Duration::from_secs(7));
+    let stats = server.stats();
+    assert_eq!(stats["source"]["state"], "playing", "{stats}");
+    assert_eq!(stats["source"]["restarts"], 0, "{stats}");
 }
 
 /// Every frame's time is noted, and a point of the picture can be read.
@@ -453,6 +435,16 @@ fn what_has_no_webrtc_gets_jpegs() {
     assert_eq!(server.stats()["viewers"]["mjpeg"], 1);
     drop(stream);
     server.wait_for("the end", |stats| stats["viewers"]["mjpeg"] == 0);
+
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let mut page = browser.open("about:blank");
+    page.command("Page.enable", json!({}));
+    let without = json!({ "source": "delete window.RTCPeerConnection" });
+    page.command("Page.addScriptToEvaluateOnNewDocument", without);
+    page.command("Page.navigate", json!({ "url": server.url }));
+    page.wait_for("document.getElementById('fallback')?.naturalWidth == 320");
 }
 
 /// `cargo test --test live_server -- --ignored` makes the pictures of the manual anew.
