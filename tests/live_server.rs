@@ -457,7 +457,14 @@ fn screenshots() {
         .output()
         .expect("the clip");
     let clip = String::from_utf8_lossy(&clip.stdout).trim().to_owned();
-    let server = Server::with(&["--listen=127.0.0.1:0", "--source", &clip, "--framerate=15"]);
+    let server = Server::with(&[
+        "--listen=127.0.0.1:0",
+        "--source",
+        &clip,
+        "--width=640",
+        "--height=360",
+        "--framerate=10",
+    ]);
     let browser = Browser::start().expect("Chromium");
     let mut page = browser.open(&server.url);
     plays(&mut page);
