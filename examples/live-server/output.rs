@@ -108,7 +108,9 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     watch_bus(&output.pipeline, failed)?;
     if output.pipeline.set_state(gst::State::Playing).is_err() {
         // What is wrong is on the bus, and says more.
-        return Err(match reason.blocking_recv_soon() {
+        let reason = reason.blocking_recv_soon();
+        output.stop();
+        return Err(match reason {
             Some(reason) => anyhow!(reason),
             None => anyhow!("the output does not start: {line}"),
         });
