@@ -10,6 +10,7 @@
 //! Clients of one address share one pipeline, so the generator runs once for all of them, and all
 //! pipelines share one session of the generator.
 
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -138,6 +139,7 @@ impl Channel {
 }
 
 mod imp {
+    use std::io::Write;
     use std::sync::OnceLock;
 
     use gst::glib;
@@ -166,7 +168,7 @@ mod imp {
             let known = self.channel.get()?.style(&uri).is_some();
             if !known {
                 // The client is refused; who runs the server sees why.
-                eprintln!("{uri}: there is no such style");
+                let _ = writeln!(std::io::stderr(), "{uri}: there is no such style");
                 return None;
             }
             self.parent_construct(url)
@@ -177,7 +179,7 @@ mod imp {
             let uri = url.request_uri();
             let style = channel.style(&uri)?;
             gst::parse::launch(&channel.line(&style))
-                .inspect_err(|err| eprintln!("{uri}: {err}"))
+                .inspect_err(|err| drop(writeln!(std::io::stderr(), "{uri}: {err}")))
                 .ok()
         }
     }
@@ -246,13 +248,11 @@ fn main() -> Result<()> {
         glib::ControlFlow::Continue
     });
     let base = format!("rtsp://{}:{}", args.address, server.bound_port());
-    println!(
-        "{base}/live?style={}",
-        styles.first().map_or("", String::as_str)
-    );
-    for style in &styles {
-        println!("{base}/{style}");
-    }
+    let first = styles.first().map_or("", String::as_str);
+    let mut addresses = format!("{base}/live?style={first}\n");
+    addresses.extend(styles.iter().map(|style| format!("{base}/{style}\n")));
+    // Whoever started it may have closed the output; the server goes on.
+    let _ = std::io::stdout().write_all(addresses.as_bytes());
     let main_loop = glib::MainLoop::new(None, false);
     let ended = main_loop.clone();
     ctrlc::set_handler(move || ended.quit())?;

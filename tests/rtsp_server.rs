@@ -4,12 +4,14 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use gst::prelude::*;
 
 struct Server {
     child: Child,
+    /// Kept open, as whoever starts a server does.
+    _output: BufReader<ChildStdout>,
     base: String,
 }
 
@@ -25,12 +27,13 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server");
-        let output = child.stdout.take().expect("its output");
-        let mut lines = BufReader::new(output).lines();
-        let line = lines.next().expect("a line").expect("text");
+        let mut output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
         let (base, _) = line.split_once("/live").expect("an address");
         Self {
             base: base.to_string(),
+            _output: output,
             child,
         }
     }

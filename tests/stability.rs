@@ -230,7 +230,15 @@ fn after_a_cut_a_gap_or_a_flush_nothing_is_kept() {
 fn every_kind_of_format_has_a_past() {
     for provider in common::PROVIDERS {
         for format in [
-            "RGBA", "xBGR", "I420", "NV12", "Y42B", "YUY2", "GBR", "GRAY8",
+            "RGBA",
+            "xBGR",
+            "I420",
+            "NV12",
+            "Y42B",
+            "YUY2",
+            "GBR",
+            "GRAY8",
+            "P010_10LE",
         ] {
             let (width, height) = (51, 35);
             let (_dir, element) = common::element_on(provider, &identity(13).bytes());
