@@ -27,16 +27,10 @@ struct Stream {
 
 impl Stream {
     fn new(properties: &[(&str, &str)]) -> Self {
-        let (dir, element) = common::element(&negative(13).bytes());
-        for (name, value) in properties {
-            element.set_property_from_str(name, value);
-        }
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
-        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-        harness.set_src_caps_str(CAPS);
+        let (_dir, element, bus, harness) =
+            common::stream("cpu", &negative(13).bytes(), properties, CAPS);
         Self {
-            _dir: dir,
+            _dir,
             element,
             bus,
             harness,

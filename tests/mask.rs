@@ -21,16 +21,10 @@ struct Stream {
 
 impl Stream {
     fn new(provider: &str, net: &Net, format: &str, properties: &[(&str, &str)]) -> Self {
-        let (_dir, element) = common::element_on(provider, &net.bytes());
-        for (name, value) in properties {
-            element.set_property_from_str(name, value);
-        }
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
-        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-        harness.set_src_caps_str(&format!(
-            "video/x-raw,format={format},width={WIDTH},height={HEIGHT},framerate=25/1"
-        ));
+        let caps =
+            format!("video/x-raw,format={format},width={WIDTH},height={HEIGHT},framerate=25/1");
+        let (_dir, element, bus, harness) =
+            common::stream(provider, &net.bytes(), properties, &caps);
         Self {
             _dir,
             element,

@@ -20,14 +20,7 @@ struct Stream {
 
 impl Stream {
     fn new(model: &[u8], properties: &[(&str, &str)]) -> Self {
-        let (_dir, element) = common::element(model);
-        for (name, value) in properties {
-            element.set_property_from_str(name, value);
-        }
-        let bus = gst::Bus::new();
-        element.set_bus(Some(&bus));
-        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-        harness.set_src_caps_str(CAPS);
+        let (_dir, element, bus, harness) = common::stream("cpu", model, properties, CAPS);
         Self {
             _dir,
             element,

@@ -28,6 +28,7 @@ pub use assignment::Assignment;
 pub use choice::{Choice, Optimization, Options};
 pub use memory::StateTensor;
 pub use predictor::Predictor;
+pub(crate) use provider::nick;
 pub use provider::{Candidates, Precision, Provider};
 pub use runtime::Runtime;
 pub use shared::{Canceller, Lease};

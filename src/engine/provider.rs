@@ -207,7 +207,7 @@ impl Precision {
 }
 
 /// The nick of a registered enum's value.
-fn nick<E: glib::value::ToValue>(value: E) -> &'static str {
+pub(crate) fn nick<E: glib::value::ToValue>(value: E) -> &'static str {
     glib::EnumValue::from_value(&value.to_value()).map_or("", |(_, value)| {
         // Values of registered types live as long as the process.
         unsafe { std::mem::transmute::<&str, &'static str>(value.nick()) }

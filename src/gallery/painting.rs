@@ -25,14 +25,17 @@ pub fn read(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Paintin
         path: path.display().to_string(),
         reason,
     };
-    let reader = image::ImageReader::open(path).map_err(|err| error(err.to_string()))?;
-    let reader = reader
-        .with_guessed_format()
-        .map_err(|err| error(err.to_string()))?;
-    let picture = reader.decode().map_err(|err| error(err.to_string()))?;
+    let picture = decode(path).map_err(error)?;
     let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
     let scaled = picture.resize_to_fill(side(width), side(height), FilterType::CatmullRom);
     Ok(scaled.into_rgb8().into_raw())
+}
+
+/// A picture file as it is; its content decides its format, not its name. `Err` says why not.
+pub fn decode(path: &Path) -> Result<image::DynamicImage, String> {
+    let reader = image::ImageReader::open(path).and_then(|reader| reader.with_guessed_format());
+    let reader = reader.map_err(|err| err.to_string())?;
+    reader.decode().map_err(|err| err.to_string())
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gst::glib;
-use gst::prelude::*;
 use parking_lot::Mutex;
 
 use super::background::Background;
@@ -18,7 +16,7 @@ use super::style::Styling;
 use super::{dump, mask};
 use crate::engine::session::{Blueprint, Names, Rows};
 use crate::engine::{
-    Assignment, Candidates, Choice, EngineError, Lease, Provider, Runtime, StateTensor,
+    Assignment, Candidates, Choice, EngineError, Lease, Provider, Runtime, StateTensor, nick,
 };
 use crate::graph::{self, Blend, Effects, Forms, Frame, Scaling};
 use crate::model::StyleInput;
@@ -260,8 +258,8 @@ impl Generator {
             frame: (width, height),
             inference: (number(sizes.shown.1), number(sizes.shown.0)),
             picture: (number(sizes.picture.1), number(sizes.picture.0)),
-            upscale: nick(self.effects.upscale),
-            color: nick(self.effects.colour),
+            upscale: nick(self.effects.upscale).into(),
+            color: nick(self.effects.colour).into(),
         }
     }
 }
@@ -273,13 +271,6 @@ fn state(state: graph::State) -> StateTensor {
         output: state.output,
         shape: state.shape,
     }
-}
-
-/// What an enum's value is called in pipelines.
-fn nick(value: impl ToValue) -> String {
-    let value = value.to_value();
-    let value = glib::EnumValue::from_value(&value);
-    value.map_or(String::new(), |(_, value)| value.nick().into())
 }
 
 /// Measured for the CPU providers; see `docs/decisions.md`.

@@ -10,6 +10,7 @@ use image::imageops::FilterType;
 use super::background::Background;
 use super::report::Error;
 use super::settings::{MaskKind, MaskSettings};
+use crate::gallery::painting;
 
 /// Bytes of a mask, row by row.
 pub(super) type Mask = Arc<[u8]>;
@@ -135,12 +136,7 @@ impl Picture {
 }
 
 fn open(file: &Path) -> Result<image::DynamicImage, Error> {
-    let reader = image::ImageReader::open(file).and_then(|reader| reader.with_guessed_format());
-    let picture = match reader {
-        Ok(reader) => reader.decode().map_err(|err| err.to_string()),
-        Err(err) => Err(err.to_string()),
-    };
-    picture.map_err(|reason| Error::Mask {
+    painting::decode(file).map_err(|reason| Error::Mask {
         file: file.display().to_string(),
         reason,
     })

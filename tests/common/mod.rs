@@ -91,3 +91,26 @@ pub fn refused(element: &gst::Element) -> Report {
     assert_eq!(errors.len(), 1, "{errors:?}");
     errors.remove(0)
 }
+
+/// An element with these properties, its bus, and a harness around it that has these caps.
+pub fn stream(
+    provider: &str,
+    model: &[u8],
+    properties: &[(&str, &str)],
+    caps: &str,
+) -> (
+    tempfile::TempDir,
+    gst::Element,
+    gst::Bus,
+    gst_check::Harness,
+) {
+    let (dir, element) = element_on(provider, model);
+    for (name, value) in properties {
+        element.set_property_from_str(name, value);
+    }
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_src_caps_str(caps);
+    (dir, element, bus, harness)
+}
