@@ -31,14 +31,13 @@ impl Element {
     }
 
     fn sized(provider: &str, precision: &str, width: usize, height: usize) -> Self {
-        Self::with(provider, precision, width, height, &[])
+        Self::with((provider, precision), "RGB", (width, height), &[])
     }
 
     fn with(
-        provider: &str,
-        precision: &str,
-        width: usize,
-        height: usize,
+        (provider, precision): (&str, &str),
+        format: &str,
+        (width, height): (usize, usize),
         properties: &[(&str, &str)],
     ) -> Self {
         let stylize = gst::ElementFactory::make("stylize")
@@ -63,7 +62,7 @@ impl Element {
             .expect("linked");
         pipeline.set_state(gst::State::Playing).expect("playing");
         pad.push_event(gst::event::StreamStart::new("bench"));
-        let format = gst_video::VideoFormat::Rgb;
+        let format = format.parse().expect("a format");
         let info = gst_video::VideoInfo::builder(format, width as u32, height as u32)
             .fps(gst::Fraction::new(30, 1))
             .build()
@@ -71,7 +70,7 @@ impl Element {
         pad.push_event(gst::event::Caps::new(&info.to_caps().expect("caps")));
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
         pad.push_event(gst::event::Segment::new(&segment));
-        let mut frame = gst::Buffer::from_slice(bytes(width, height));
+        let mut frame = gst::Buffer::from_slice(bytes(width, info.size()));
         let region = (
             width as u32 / 4,
             height as u32 / 4,
@@ -110,14 +109,14 @@ impl Drop for Element {
     }
 }
 
-/// A frame of smooth and busy parts.
-fn bytes(width: usize, height: usize) -> Vec<u8> {
+/// So many bytes with smooth and busy parts.
+fn bytes(width: usize, size: usize) -> Vec<u8> {
     let value = |i: usize| {
         let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
         let wave = ((x as f32 / 37.0).sin() * (y as f32 / 23.0 + c as f32).cos() + 1.0) * 100.0;
         wave as u8 ^ ((x / 16 * y / 16) as u8 & 31)
     };
-    (0..width * height * 3).map(value).collect()
+    (0..size).map(value).collect()
 }
 
 /// The generator alone on float tensors: what an application would call without GStreamer.
@@ -142,7 +141,7 @@ impl Bare {
             ..Choice::cpu()
         };
         let session = load(&runtime, &graph, &choice).expect("a session");
-        let bytes = bytes(WIDTH, HEIGHT);
+        let bytes = bytes(WIDTH, 3 * WIDTH * HEIGHT);
         let plane = WIDTH * HEIGHT;
         let at = |i: usize| f32::from(bytes[i % plane * 3 + i / plane]) / 255.0;
         Self {
@@ -309,7 +308,7 @@ fn race(elements: &[Element], time: Duration) -> Vec<u32> {
 }
 
 /// What each control costs, as a share of the time without any.
-fn stages(provider: &str, precision: &str, (width, height): (usize, usize)) {
+fn stages(place: (&str, &str), format: &str, (width, height): (usize, usize)) {
     const TURNS: usize = 15;
     let half = (height / 2).to_string();
     let controls: [(&str, &[(&str, &str)]); 10] = [
@@ -339,9 +338,10 @@ fn stages(provider: &str, precision: &str, (width, height): (usize, usize)) {
         ),
         ("the same once more", &[]),
     ];
-    let plain = Element::sized(provider, precision, width, height);
+    let (provider, precision) = place;
+    let plain = Element::with(place, format, (width, height), &[]);
     for (label, properties) in controls {
-        let element = Element::with(provider, precision, width, height, properties);
+        let element = Element::with(place, format, (width, height), properties);
         for _ in 0..2 {
             plain.run();
             element.run();
@@ -354,7 +354,7 @@ fn stages(provider: &str, precision: &str, (width, height): (usize, usize)) {
             .collect();
         ratios.sort_by(f64::total_cmp);
         println!(
-            "{label}, {provider} {precision}, {width}x{height}: {:.0} % of the time without (median of {TURNS} pairs)",
+            "{label}, {provider} {precision}, {format} {width}x{height}: {:.0} % of the time without (median of {TURNS} pairs)",
             100.0 * ratios[TURNS / 2]
         );
     }
@@ -419,8 +419,10 @@ fn main() {
     }
     if wanted("stages") {
         for size in [(1280, 720), (1920, 1080)] {
-            stages("cpu", "fp32", size);
-            stages("openvino", "bf16", size);
+            for format in ["I420", "RGB"] {
+                stages(("cpu", "fp32"), format, size);
+                stages(("openvino", "bf16"), format, size);
+            }
         }
     }
     if wanted("overhead") {

@@ -377,39 +377,49 @@ fn colours_of_the_source_on_the_luma_of_the_painting() {
     }
 }
 
+/// A painting's colours matched to those of the source, with statistics from every `step`-th row.
+fn matched(source: &Picture, painted: impl Fn([f64; 3]) -> [f64; 3], step: usize) -> Picture {
+    // To luma and differences from it, as mean and deviation.
+    let opponent = |rgb: [f64; 3]| [luma(rgb), rgb[0] - luma(rgb), rgb[2] - luma(rgb)];
+    let rows = source.pixels.chunks(source.width).skip(step / 2);
+    let sample: Vec<_> = rows.step_by(step).flatten().collect();
+    let statistics = |f: &dyn Fn([f64; 3]) -> [f64; 3]| {
+        let pixels = sample.iter();
+        let values: Vec<[f64; 3]> = pixels
+            .map(|p| opponent(f([0, 1, 2].map(|c: usize| f64::from(p[c])))))
+            .collect();
+        [0, 1, 2].map(|c: usize| {
+            let n = values.len() as f64;
+            let mean = values.iter().map(|v| v[c]).sum::<f64>() / n;
+            let variance = values.iter().map(|v| (v[c] - mean).powi(2)).sum::<f64>() / n;
+            (mean, variance + 1.0)
+        })
+    };
+    let (from, to) = (statistics(&painted), statistics(&|rgb| rgb));
+    source.map(|rgb| {
+        let v = opponent(painted(rgb.map(f64::from)));
+        let [y, r, b] =
+            [0, 1, 2].map(|c: usize| (v[c] - from[c].0) * (to[c].1 / from[c].1).sqrt() + to[c].0);
+        let g = y - (WEIGHTS[0] * r + WEIGHTS[2] * b) / WEIGHTS[1];
+        [y + r, g, y + b].map(clamp)
+    })
+}
+
 #[test]
 fn matched_colours_have_the_statistics_of_the_source() {
     for provider in common::PROVIDERS {
         // Out of its 0..255 nowhere, so that nothing is clamped.
         let net = generators::negative(13);
         let (_dir, element) = element(provider, &net, &[("color", "match")]);
-        let source = scene(50, 38);
-        // To luma and differences from it, as mean and deviation.
-        let opponent = |rgb: [f64; 3]| [luma(rgb), rgb[0] - luma(rgb), rgb[2] - luma(rgb)];
-        let all = |f: &dyn Fn([f64; 3]) -> [f64; 3]| -> Vec<[f64; 3]> {
-            let pixels = source.pixels.iter();
-            pixels
-                .map(|p| opponent(f([0, 1, 2].map(|c: usize| f64::from(p[c])))))
-                .collect()
-        };
-        let statistics = |values: &[[f64; 3]]| {
-            [0, 1, 2].map(|c: usize| {
-                let n = values.len() as f64;
-                let mean = values.iter().map(|v| v[c]).sum::<f64>() / n;
-                let variance = values.iter().map(|v| (v[c] - mean).powi(2)).sum::<f64>() / n;
-                (mean, variance + 1.0)
-            })
-        };
-        let from = statistics(&all(&|rgb| rgb.map(|v| 255.0 - v)));
-        let to = statistics(&all(&|rgb| rgb));
-        let wanted = source.map(|rgb| {
-            let v = opponent(rgb.map(|v| 255.0 - f64::from(v)));
-            let [y, r, b] = [0, 1, 2]
-                .map(|c: usize| (v[c] - from[c].0) * (to[c].1 / from[c].1).sqrt() + to[c].0);
-            let g = y - (WEIGHTS[0] * r + WEIGHTS[2] * b) / WEIGHTS[1];
-            [y + r, g, y + b].map(clamp)
-        });
-        close(&rgb(&element, &source), &wanted, 1, provider);
+        // Numbers of pixels that divide by four and that do not; so many rows that some are enough.
+        for (size, step) in [((50, 38), 1), ((33, 17), 1), ((20, 300), 2)] {
+            let source = scene(size.0, size.1);
+            let wanted = matched(&source, |rgb| rgb.map(|v| 255.0 - v), step);
+            for (format, name) in [(VideoFormat::Rgb, "RGB"), (VideoFormat::Xbgr, "xBGR")] {
+                let got = play(&element, &source, format, name);
+                close(&got, &wanted, 1, &format!("{provider} {name} {size:?}"));
+            }
+        }
     }
 }
 

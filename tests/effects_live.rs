@@ -198,7 +198,7 @@ fn effects_that_are_off_leave_nothing_in_the_graph() {
     // The way in and the generator; the way out. All that the split adds works on one row of pixels
     // (Sub, Clip, Mul), or on one number (Sub).
     let always = "Reshape Transpose Cast Mul Reshape Identity \
-                  Transpose Mul Sub Clip Mul Reshape Cast Sub Mul Add Clip Round Cast Reshape";
+                  Transpose Mul Reshape Cast Sub Clip Mul Sub Mul Add Clip Round Cast Reshape";
     let branch = "Reshape Transpose Cast Mul Reshape Identity Sub Less If Reshape";
     let off = Effects::default();
     let words = |text: &str| {

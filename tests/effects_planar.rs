@@ -88,6 +88,37 @@ fn chroma_of_the_source_is_kept_to_the_byte() {
 }
 
 #[test]
+fn every_component_is_matched_to_the_source() {
+    let statistics = |bytes: &[u8]| {
+        let n = bytes.len() as f64;
+        let mean = bytes.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+        let square = |v: &u8| (f64::from(*v) - mean).powi(2);
+        (mean, (bytes.iter().map(square).sum::<f64>() / n).sqrt())
+    };
+    for provider in common::PROVIDERS {
+        for format in FORMATS {
+            let info = info(format);
+            let (_dir, element) = common::element_on(provider, &generators::negative(13).bytes());
+            let source = read(&buffer(&info), &info);
+            let painted = play(&element, &info);
+            element.set_property_from_str("color", "match");
+            element.set_state(gst::State::Null).expect("stopped");
+            let got = play(&element, &info);
+            let mut differ = false;
+            for (c, (_, bytes)) in got.iter().enumerate() {
+                let [got, wanted, before] =
+                    [bytes, &source[c].1, &painted[c].1].map(|bytes| statistics(bytes));
+                let place = format!("{provider} {format} {c}: {got:?}, not {wanted:?}");
+                assert!((got.0 - wanted.0).abs() < 0.6, "{place}");
+                assert!((got.1 - wanted.1).abs() < 0.1 * wanted.1, "{place}");
+                differ |= (before.0 - wanted.0).abs() > 1.0;
+            }
+            assert!(differ, "{provider} {format}: nothing was to be done");
+        }
+    }
+}
+
+#[test]
 fn left_of_the_split_every_component_is_the_source() {
     for provider in common::PROVIDERS {
         for format in FORMATS {

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Whose colours a painting has.
+//! Whose colours a painting has: told in the frame's own components, at its own size.
+//!
+//! `color=match` gives luma and both colour differences the mean and variance that they have in the
+//! source (Reinhard et al. 2001). Frames of luma and chroma have just these components; those of red,
+//! green and blue are brought there and back by matrices.
 
 use super::builder::{Builder, Name};
-use super::format::{Components, Format, Frame, Matrix};
-use crate::model::ChannelOrder;
+use super::effects::Colour;
+use super::format::{Components, Format, Frame, Matrix, Packed, Planar};
+use super::planes::{self, Samples};
+use crate::model::{ChannelOrder, ElementType};
 
-/// Pixels from which statistics are taken, at least, where there are as many.
-const SAMPLES: usize = 1 << 16;
-/// Added to variances (0..255 squared): one code, so that a flat channel stays flat.
+/// Rows from which statistics are taken, at least, where there are as many.
+const ROWS: usize = 128;
+/// Added to variances (0..255 squared): one code, so that a flat component stays flat.
 const EPSILON: f32 = 1.0;
+/// Pixels that are multiplied with a matrix together: a product with fewer columns is no quicker.
+const TOGETHER: usize = 4;
 
-/// Weights of luma in a frame's own matrix, for channels in this order; BT.709 where the frame is
-/// RGB.
-pub(super) fn luma(frame: &Frame, order: ChannelOrder) -> [f32; 3] {
+/// Weights of luma in a frame's own matrix for red, green and blue; BT.709 where the frame is RGB.
+fn weights(frame: &Frame) -> [f32; 3] {
     let matrix = match &frame.format {
         Format::Packed(_) => Matrix::Bt709,
         Format::Planar(planar) => match planar.components {
@@ -21,69 +28,230 @@ pub(super) fn luma(frame: &Frame, order: ChannelOrder) -> [f32; 3] {
         },
     };
     let (red, blue) = matrix.weights();
-    let weights = [red, 1.0 - red - blue, blue].map(|weight| weight as f32);
+    [red, 1.0 - red - blue, blue].map(|weight| weight as f32)
+}
+
+/// The same for channels in this order.
+pub(super) fn luma(frame: &Frame, order: ChannelOrder) -> [f32; 3] {
+    let [red, green, blue] = weights(frame);
     match order {
-        ChannelOrder::Rgb => weights,
-        ChannelOrder::Bgr => [weights[2], weights[1], weights[0]],
+        ChannelOrder::Rgb => [red, green, blue],
+        ChannelOrder::Bgr => [blue, green, red],
     }
 }
 
-/// The luma of a painting with the colour differences of the source, both `[1, 3, H, W]` floats of
-/// 0..255: the source, with its luma moved.
-pub(super) fn with_chroma_of(
+/// A painting's pixels, interleaved floats `[1, H, W, bytes]`, with the colours of `source`, which is
+/// the same of the frame; `bytes` are the frame's own.
+pub(super) fn of_pixels(
     b: &mut Builder,
-    painting: &str,
-    source: &str,
-    luma: &[f32; 3],
-    size: (usize, usize),
+    frame: &Frame,
+    packed: &Packed,
+    colour: Colour,
+    painted: &str,
+    (source, bytes): (&str, &str),
 ) -> Name {
-    let difference = b.sub(painting, source);
-    let light = b.weighted(&difference, &[*luma], size);
-    b.add(source, &light)
+    let luma = weights(frame);
+    let pixels = Pixels { frame, packed };
+    match colour {
+        Colour::Style => painted.into(),
+        Colour::Source => {
+            // The source, with its luma moved. Their difference would be one pass more.
+            let matrix = b.floats(&[packed.bytes as i64; 2], &pixels.spread([luma; 3]));
+            let [painted, dark] = [painted, source].map(|x| pixels.times(b, x, &matrix));
+            let light = b.sub(&painted, &dark);
+            b.add(source, &light)
+        }
+        Colour::Match => {
+            let (forward, inverse) = matrices(&luma);
+            let forward = pixels.columns(forward);
+            let forward = b.floats(&[packed.bytes as i64, 3], &forward);
+            let inverse = pixels.rows(inverse);
+            let inverse = b.floats(&[3, packed.bytes as i64], &inverse);
+            let [sample, wanted] = [painted, bytes].map(|x| pixels.sample(b, x, &forward));
+            let (gain, offset) = line(b, &sample, &wanted, EPSILON);
+            let [gain, offset] = [gain, offset].map(|x| b.reshape(&x, &[1, 3]));
+            // To luma and differences, gain, offset, and back: one matrix and one colour for all.
+            let matrix = b.mul(&forward, &gain);
+            let matrix = b.matmul(&matrix, &inverse);
+            let offset = b.matmul(&offset, &inverse);
+            let scaled = pixels.times(b, painted, &matrix);
+            b.add(&scaled, &offset)
+        }
+    }
 }
 
-/// A painting with the mean and variance of the source in luma and in both colour differences
-/// (Reinhard et al. 2001). Both are floats of 0..255 of the size `height`, `width`.
-pub(super) fn matched(
-    b: &mut Builder,
-    painting: &str,
-    source: &str,
-    luma: &[f32; 3],
-    (height, width): (usize, usize),
-) -> Name {
-    let (forward, inverse) = matrices(luma);
-    let step = (height * width / SAMPLES).isqrt().max(1);
-    let statistics = |b: &mut Builder, x: &str| {
-        let mut x = x.to_string();
-        if step > 1 {
-            x = b.average(&x, [1, 1], [step as i64; 2]);
+/// Interleaved pixels and matrices for them.
+struct Pixels<'a> {
+    frame: &'a Frame,
+    packed: &'a Packed,
+}
+
+impl Pixels<'_> {
+    /// `[bytes, 3]`: what each byte gives to three sums of red, green and blue.
+    fn columns(&self, rows: [[f32; 3]; 3]) -> Vec<f32> {
+        let byte = |byte: usize| {
+            let colour = self.packed.rgb.iter().position(|at| *at == byte);
+            rows.map(|row| colour.map_or(0.0, |colour| row[colour]))
+        };
+        (0..self.packed.bytes).flat_map(byte).collect()
+    }
+
+    /// `[3, bytes]`: what three values give to each byte, by rows for red, green and blue.
+    fn rows(&self, rows: [[f32; 3]; 3]) -> Vec<f32> {
+        let value = |value: usize| {
+            (0..self.packed.bytes).map(move |byte| {
+                let colour = self.packed.rgb.iter().position(|at| *at == byte);
+                colour.map_or(0.0, |colour| rows[colour][value])
+            })
+        };
+        (0..3).flat_map(value).collect()
+    }
+
+    /// `[bytes, bytes]`: what each byte gives to red, green and blue, by rows for these.
+    fn spread(&self, rows: [[f32; 3]; 3]) -> Vec<f32> {
+        let at = |byte: usize| self.packed.rgb.iter().position(|at| *at == byte);
+        let all = 0..self.packed.bytes;
+        let one = |from: usize, to: usize| match (at(from), at(to)) {
+            (Some(from), Some(to)) => rows[to][from],
+            _ => 0.0,
+        };
+        all.clone()
+            .flat_map(|from| all.clone().map(move |to| one(from, to)))
+            .collect()
+    }
+
+    /// Three sums of some rows' pixels, floats or bytes: `[1, 3, rows, W]`.
+    fn sample(&self, b: &mut Builder, pixels: &str, forward: &str) -> Name {
+        let rows = rows(self.frame.height);
+        let pixels = b.gather(pixels, 1, &rows);
+        let pixels = b.cast(&pixels, ElementType::F32);
+        let (rows, width) = (rows.len() as i64, self.frame.width as i64);
+        let pixels = b.reshape(&pixels, &[rows * width, self.packed.bytes as i64]);
+        let sums = b.matmul(&pixels, forward);
+        let sums = b.transpose(&sums, &[1, 0]);
+        b.reshape(&sums, &[1, 3, rows, width])
+    }
+
+    /// Every pixel times a matrix `[bytes, bytes]`, several pixels at once.
+    fn times(&self, b: &mut Builder, pixels: &str, matrix: &str) -> Name {
+        let (height, width) = (self.frame.height, self.frame.width);
+        let bytes = self.packed.bytes;
+        let all = height * width;
+        let together = if all.is_multiple_of(TOGETHER) {
+            TOGETHER
+        } else {
+            1
+        };
+        let row = (together * bytes) as i64;
+        let mut matrix = matrix.to_string();
+        if together > 1 {
+            // The matrix in every place, and then in the diagonal only.
+            let identity = |i: usize, j: usize| if i == j { 1.0 } else { 0.0 };
+            let of = |rows: usize, columns: usize, value: &dyn Fn(usize, usize) -> f32| {
+                let row = |i| (0..columns).map(move |j| value(i, j));
+                (0..rows).flat_map(row).collect::<Vec<f32>>()
+            };
+            let side = together * bytes;
+            let down = of(side, bytes, &|i, j| identity(i % bytes, j));
+            let across = of(bytes, side, &|i, j| identity(i, j % bytes));
+            let diagonal = of(side, side, &|i, j| identity(i / bytes, j / bytes));
+            let down = b.floats(&[row, bytes as i64], &down);
+            let across = b.floats(&[bytes as i64, row], &across);
+            let diagonal = b.floats(&[row, row], &diagonal);
+            matrix = b.matmul(&down, &matrix);
+            matrix = b.matmul(&matrix, &across);
+            matrix = b.mul(&matrix, &diagonal);
         }
-        let size = (height.div_ceil(step), width.div_ceil(step));
-        let x = b.weighted(&x, &forward, size);
-        let mean = b.mean_of_picture(&x);
-        let deviation = b.sub(&x, &mean);
+        let pixels = b.reshape(pixels, &[(all / together) as i64, row]);
+        let product = b.matmul(&pixels, &matrix);
+        b.reshape(&product, &[1, height as i64, width as i64, bytes as i64])
+    }
+}
+
+/// A painting's components in codes with the colours of the source, of which these are the same. Of
+/// frames of luma and chroma the chroma itself is kept for `color=source`, not here.
+pub(super) fn of_planes(
+    b: &mut Builder,
+    frame: &Frame,
+    planar: &Planar,
+    colour: Colour,
+    (first, others): (Name, Option<Name>),
+    source: &Samples,
+) -> (Name, Option<Name>) {
+    let epsilon = EPSILON * (planar.depth.most() / 255.0).powi(2) as f32;
+    let size = (frame.height, frame.width);
+    let (of_first, of_others) = source.names();
+    if let (Components::Rgb, Some(others), Some(of_others)) =
+        (planar.components, &others, of_others)
+    {
+        let weights = weights(frame);
+        let [one, two] = planes::order_of(planar);
+        let luma = [weights[0], weights[one], weights[two]];
+        let painted = b.concat(1, &[&first, others]);
+        let source = b.concat(1, &[of_first, of_others]);
+        let all = match colour {
+            Colour::Style => painted,
+            Colour::Source => {
+                let difference = b.sub(&painted, &source);
+                let light = b.weighted(&difference, &[luma], size);
+                b.add(&source, &light)
+            }
+            Colour::Match => {
+                let (forward, inverse) = matrices(&luma);
+                let [painted, source] =
+                    [painted, source].map(|planes| b.weighted(&planes, &forward, size));
+                let matched = matched(b, &painted, &source, size.0, epsilon);
+                b.weighted(&matched, &inverse, size)
+            }
+        };
+        return (b.slice(&all, 1, 0, 1), Some(b.slice(&all, 1, 1, 3)));
+    }
+    if colour != Colour::Match {
+        return (first, others);
+    }
+    let (_, rows) = frame.chroma(planar.subsampling);
+    let first = matched(b, &first, of_first, frame.height, epsilon);
+    let others = others.zip(of_others);
+    let others = others.map(|(others, of_others)| matched(b, &others, of_others, rows, epsilon));
+    (first, others)
+}
+
+/// Each of some planes with the mean and variance of the same plane of the source, floats
+/// `[1, C, height, W]`.
+fn matched(b: &mut Builder, painted: &str, source: &str, height: usize, epsilon: f32) -> Name {
+    let rows = rows(height);
+    let [sample, wanted] = [painted, source].map(|x| match rows.len() < height {
+        true => b.gather(x, 2, &rows),
+        false => x.into(),
+    });
+    let (gain, offset) = line(b, &sample, &wanted, epsilon);
+    let scaled = b.mul(painted, &gain);
+    b.add(&scaled, &offset)
+}
+
+/// Every so-manieth row.
+fn rows(height: usize) -> Vec<i64> {
+    let step = (height / ROWS).max(1);
+    let rows = (step / 2..height).step_by(step);
+    rows.map(|row| row as i64).collect()
+}
+
+/// Gain and offset, `[1, C, 1, 1]`, that give planes the mean and variance of `wanted`.
+fn line(b: &mut Builder, planes: &str, wanted: &str, epsilon: f32) -> (Name, Name) {
+    let statistics = |b: &mut Builder, x: &str| {
+        let mean = b.mean_of_picture(x);
+        let deviation = b.sub(x, &mean);
         let square = b.mul(&deviation, &deviation);
         let variance = b.mean_of_picture(&square);
-        let epsilon = b.floats(&[], &[EPSILON]);
+        let epsilon = b.floats(&[], &[epsilon]);
         (mean, b.add(&variance, &epsilon))
     };
-    let (mean, variance) = statistics(b, painting);
-    let (wanted_mean, wanted_variance) = statistics(b, source);
+    let (mean, variance) = statistics(b, planes);
+    let (wanted_mean, wanted_variance) = statistics(b, wanted);
     let ratio = b.div(&wanted_variance, &variance);
     let gain = b.sqrt(&ratio);
     let scaled = b.mul(&gain, &mean);
-    let offset = b.sub(&wanted_mean, &scaled);
-    // To luma and differences, gain, offset, and back: one matrix and one colour for all pixels.
-    let [gain, offset] = [gain, offset].map(|x| b.reshape(&x, &[3, 1]));
-    let forward = b.floats(&[3, 3], &forward.concat());
-    let inverse = b.floats(&[3, 3], &inverse.concat());
-    let matrix = b.mul(&gain, &forward);
-    let matrix = b.matmul(&inverse, &matrix);
-    let offset = b.matmul(&inverse, &offset);
-    let pixels = b.reshape(painting, &[3, (height * width) as i64]);
-    let pixels = b.matmul(&matrix, &pixels);
-    let pixels = b.add(&pixels, &offset);
-    b.reshape(&pixels, &[1, 3, height as i64, width as i64])
+    (gain, b.sub(&wanted_mean, &scaled))
 }
 
 /// Colours to luma and the differences of the outer channels from it, and back.

@@ -89,7 +89,7 @@ impl Effects {
     /// What goes from one frame of this layout to the next.
     pub fn states(&self, frame: &Frame) -> Vec<State> {
         match self.stability {
-            true => stability::states(frame).to_vec(),
+            true => stability::states(frame),
             false => Vec::new(),
         }
     }
@@ -117,11 +117,6 @@ impl Effects {
         }
         let across = (width * wanted + height / 2) / height;
         (wanted, across.clamp(SMALLEST.min(width), width))
-    }
-
-    /// Whether the way out needs the source frame as the generator sees it.
-    pub(super) fn need_source(&self, sizes: &Sizes) -> bool {
-        self.colour != Colour::Style || self.is_guided(sizes)
     }
 
     /// Whether a painting is enlarged with a guide. One of the frame's size or more needs none.

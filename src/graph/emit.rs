@@ -13,7 +13,8 @@ use super::format::{Components, Frame, Packed, Planar};
 use super::ingest::{self, Ingested, Seen, per_channel};
 use super::resample::resample;
 use super::scale::enlarge;
-use super::{Blend, SOURCE, STRENGTH, Scaling, colour, guided, planes, split, stability};
+use super::stability::Past;
+use super::{Blend, SOURCE, STRENGTH, Scaling, colour, guided, planes, split};
 use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature};
 
 /// What the way out is built for.
@@ -31,10 +32,9 @@ pub(super) struct Job<'a> {
 /// Builds the way from `signature.output` to `out_name` (u8).
 pub(super) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &str) {
     let picture = picture(b, job);
-    let (mut stylized, range) = painting(b, job, ingested, picture);
-    if job.effects.stability {
-        stylized = stability::blend(b, job.frame, ingested, &stylized);
-    }
+    let (stylized, range) = painting(b, job, picture);
+    let past = job.effects.stability;
+    let past = past.then(|| Past::new(b, job.frame, job.scaling));
     match ingested {
         Ingested::Packed(packed, planes) => {
             let tail = Tail {
@@ -44,11 +44,14 @@ pub(super) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &
                 packed,
                 planes,
                 stylized,
-                masked: job.effects.mask,
+                effects: job.effects,
+                past,
             };
             packed_rows(b, &tail, job.blend);
         }
-        Ingested::Planar(planar) => planar_bytes(b, job, planar, &stylized, &range),
+        Ingested::Planar(planar) => {
+            planar_bytes(b, job, planar, &stylized, &range, past.as_ref());
+        }
     }
     b.rename_last(out_name);
     let states = job.effects.states(job.frame);
@@ -77,20 +80,41 @@ fn packed_rows(b: &mut Builder, tail: &Tail, blend: Blend) {
 
 /// A frame of planes, `[1, size]`. Limited to 0..255 before it is taken apart, so that no component
 /// holds what red, green and blue cannot.
-fn planar_bytes(b: &mut Builder, job: &Job, planar: &Planar, stylized: &str, range: &Range) {
+fn planar_bytes(
+    b: &mut Builder,
+    job: &Job,
+    planar: &Planar,
+    stylized: &str,
+    range: &Range,
+    past: Option<&Past>,
+) {
     let frame = job.frame;
     let (rgb, scale) = match range.plain_scale() {
         Some(scale) => (stylized.to_string(), scale),
         None => (to_byte_range(b, stylized, range), 1.0),
     };
     let rgb = b.clip(&rgb, 0.0, 255.0 * scale);
-    let (first, others) = from_rgb(b, frame, planar, &rgb, job.signature.order, scale);
-    let depth = planar.depth;
+    let (mut first, mut others) = from_rgb(b, frame, planar, &rgb, job.signature.order, scale);
     let yuv = matches!(planar.components, Components::Yuv { .. });
-    let keeps_chroma = job.effects.colour == Colour::Source && yuv;
+    let colour = job.effects.colour;
+    let keeps_chroma = colour == Colour::Source && yuv;
+    let mut source = None;
+    if colour != Colour::Style {
+        let samples = planes::read(b, frame, planar, SOURCE);
+        (first, others) = colour::of_planes(b, frame, planar, colour, (first, others), &samples);
+        source = Some(samples);
+    }
+    if let Some(past) = past {
+        first = past.blend_first(b, &first);
+        others = others.map(|others| past.blend_others(b, &others, planar.subsampling));
+    }
+    let depth = planar.depth;
     let bytes = |b: &mut Builder, mix: bool| {
-        let source = (mix || keeps_chroma).then(|| planes::read(b, frame, planar, SOURCE));
-        let of = source.as_ref().map(planes::Samples::names);
+        let read = (mix && source.is_none()).then(|| planes::read(b, frame, planar, SOURCE));
+        let of = source
+            .as_ref()
+            .or(read.as_ref())
+            .map(planes::Samples::names);
         let mixed = |b: &mut Builder, painted: &str, source: Option<&str>, step: [usize; 2]| {
             let strength = source.filter(|_| mix).map(|_| strength(b, job, step));
             planes::mixed(b, depth, painted, source.zip(strength.as_deref()))
@@ -152,32 +176,21 @@ fn picture(b: &mut Builder, job: &Job) -> Name {
     x
 }
 
-/// The picture at the frame's size with the effects that change it, and the range of its values.
-fn painting(b: &mut Builder, job: &Job, ingested: &Ingested, picture: Name) -> (Name, Range) {
+/// The picture at the frame's size, and the range of its values.
+fn painting(b: &mut Builder, job: &Job, picture: Name) -> (Name, Range) {
     let Job {
         signature,
         sizes,
         effects,
         ..
     } = *job;
-    let luma = colour::luma(job.frame, signature.order);
-    let range = &signature.input.range;
     let (mut x, mut in_range) = (picture, signature.output.range);
-    let to_bytes = |b: &mut Builder, x: &mut Name, in_range: &mut Range| {
-        *x = to_byte_range(b, x, in_range);
-        *in_range = Range::BYTE;
-    };
-    if let (Colour::Match, Some(seen)) = (effects.colour, job.seen) {
-        to_bytes(b, &mut x, &mut in_range);
-        // What is compared is what would be seen.
-        x = b.clip(&x, 0.0, 255.0);
-        let source = to_byte_range(b, &seen.shown, range);
-        x = colour::matched(b, &x, &source, &luma, sizes.shown);
-    }
     match (job.seen, signature.extent) {
         (Some(seen), _) if effects.is_guided(sizes) => {
-            to_bytes(b, &mut x, &mut in_range);
-            let (weights, offset) = of_byte_range(range, &luma);
+            x = to_byte_range(b, &x, &in_range);
+            in_range = Range::BYTE;
+            let luma = colour::luma(job.frame, signature.order);
+            let (weights, offset) = of_byte_range(&signature.input.range, &luma);
             let mut guide = |planes: &str, size: (usize, usize)| {
                 let guide = b.weighted(planes, &[weights], size);
                 if offset == 0.0 {
@@ -194,17 +207,6 @@ fn painting(b: &mut Builder, job: &Job, ingested: &Ingested, picture: Name) -> (
         (_, Extent::Fixed { .. }) => x = resample(b, &x, sizes.shown, sizes.frame),
         (_, Extent::Any { .. }) => x = enlarge(b, &x, 3, sizes.shown, sizes.frame, job.scaling),
     }
-    // Frames of luma and chroma get the chroma itself, at the very end.
-    let is_rgb = match ingested {
-        Ingested::Packed(..) => true,
-        Ingested::Planar(planar) => planar.components == Components::Rgb,
-    };
-    if let (Colour::Source, true, Some(seen)) = (effects.colour, is_rgb, job.seen) {
-        to_bytes(b, &mut x, &mut in_range);
-        x = b.clip(&x, 0.0, 255.0);
-        let source = to_byte_range(b, &seen.full, range);
-        x = colour::with_chroma_of(b, &x, &source, &luma, sizes.frame);
-    }
     (x, in_range)
 }
 
@@ -217,8 +219,8 @@ struct Tail<'a> {
     packed: &'a Packed,
     planes: &'a str,
     stylized: Name,
-    /// Whether the strength is another one at each pixel.
-    masked: bool,
+    effects: &'a Effects,
+    past: Option<Past<'a>>,
 }
 
 impl Tail<'_> {
@@ -251,17 +253,28 @@ impl Tail<'_> {
             let inverse = b.floats(&[], &[1.0 / scale]);
             x = b.mul(&x, &inverse);
         }
+        let bytes = ingest::pixels(b, self.frame, self.packed, SOURCE);
+        let source = b.cast(&bytes, ElementType::F32);
+        let colour = self.effects.colour;
+        if colour != Colour::Style {
+            // What is compared is what would be seen.
+            x = b.clip(&x, 0.0, 255.0);
+            x = colour::of_pixels(b, self.frame, self.packed, colour, &x, (&source, &bytes));
+        }
+        if let Some(past) = &self.past {
+            // Colours beyond what a byte holds would stay on.
+            x = b.clip(&x, 0.0, 255.0);
+            x = past.blend_pixels(b, &x);
+        }
         let taking_part: Vec<bool> = channels.iter().map(Option::is_some).collect();
         let right = split::right(b, self.frame.width, 1, Some(&taking_part));
         let mut strength = STRENGTH.to_string();
-        if self.masked {
+        if self.effects.mask {
             let (height, width) = (self.frame.height as i64, self.frame.width as i64);
             strength = effects::masked_strength(b);
             strength = b.reshape(&strength, &[1, height, width, 1]);
         }
         let strength = b.mul(&right, &strength);
-        let source = ingest::pixels(b, self.frame, self.packed, SOURCE);
-        let source = b.cast(&source, ElementType::F32);
         let mixed = mix(b, &source, &x, &strength);
         b.round_to_bytes(&mixed)
     }

@@ -128,7 +128,7 @@ fn fitted(
     scaling: Scaling,
 ) -> Seen {
     let shown = match signature.extent {
-        Extent::Any { .. } => reduce(b, &full, sizes.frame, sizes.shown, scaling),
+        Extent::Any { .. } => reduce(b, &full, 3, sizes.frame, sizes.shown, scaling),
         Extent::Fixed { .. } => resample(b, &full, sizes.frame, sizes.shown),
     };
     let x = b.pad_reflect(&shown, 2, sizes.shown, sizes.picture);

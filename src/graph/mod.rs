@@ -143,8 +143,8 @@ pub fn compile(
     let signature = &signature;
     let packed = matches!(frame.format, Format::Packed(_));
     let sizes = effects.sizes(signature, frame.width, frame.height);
-    // Bytes can neither be scaled well nor compared with a painting.
-    let bytes = packed && sizes.shown == sizes.frame && !effects.need_source(&sizes);
+    // Bytes cannot be scaled well.
+    let bytes = packed && sizes.shown == sizes.frame;
     let early_pad = match forms.early_pad && bytes {
         true => early_pad::take(graph, signature, opset),
         false => None,
@@ -156,8 +156,10 @@ pub fn compile(
         None => How::Floats,
     };
     // ONNX Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
-    // captures what a `DequantizeLinear` made.
-    let blend = match model.is_quantized() || effects.mask {
+    // captures what a `DequantizeLinear` made. And what every frame
+    // needs of the source, and the next frame of this one, is made in no branch.
+    let everywhere = effects.stability || effects.colour != Colour::Style;
+    let blend = match model.is_quantized() || effects.mask || everywhere {
         true => Blend::Always,
         false => forms.blend,
     };

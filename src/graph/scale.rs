@@ -21,8 +21,15 @@ const BLOCK: usize = 32;
 /// Height and width.
 type Size = (usize, usize);
 
-/// Float pictures `[1, 3, h, w]` reduced to `[1, 3, to_h, to_w]`, without skipping a pixel.
-pub(super) fn reduce(b: &mut Builder, x: &str, from: Size, to: Size, scaling: Scaling) -> Name {
+/// Float pictures of so many channels reduced from one size to another, without skipping a pixel.
+pub(super) fn reduce(
+    b: &mut Builder,
+    x: &str,
+    channels: i64,
+    from: Size,
+    to: Size,
+    scaling: Scaling,
+) -> Name {
     if from == to {
         return x.into();
     }
@@ -35,12 +42,13 @@ pub(super) fn reduce(b: &mut Builder, x: &str, from: Size, to: Size, scaling: Sc
     if from.0 != to.0 {
         x = match Blocks::new(from.0, to.0) {
             Some(blocks) => {
-                let rows = b.reshape(&x, &[1, 3, blocks.count, blocks.from, from.1 as i64]);
+                let (count, width) = (blocks.count, from.1 as i64);
+                let rows = b.reshape(&x, &[1, channels, count, blocks.from, width]);
                 let weights = b.floats(&[blocks.to, blocks.from], &blocks.areas());
                 let rows = b.matmul(&weights, &rows);
-                b.reshape(&rows, &[1, 3, to.0 as i64, from.1 as i64])
+                b.reshape(&rows, &[1, channels, to.0 as i64, width])
             }
-            None => shrink(b, &x, from, (to.0, from.1)),
+            None => shrink(b, &x, channels, from, (to.0, from.1)),
         };
     }
     if from.1 == to.1 {
@@ -48,26 +56,26 @@ pub(super) fn reduce(b: &mut Builder, x: &str, from: Size, to: Size, scaling: Sc
     }
     match Blocks::new(from.1, to.1) {
         Some(blocks) => {
-            let count = 3 * to.0 as i64 * blocks.count;
+            let count = channels * to.0 as i64 * blocks.count;
             let columns = b.reshape(&x, &[count, blocks.from]);
             let weights = transposed(&blocks.areas(), blocks.from as usize);
             let weights = b.floats(&[blocks.from, blocks.to], &weights);
             let columns = b.matmul(&columns, &weights);
-            b.reshape(&columns, &[1, 3, to.0 as i64, to.1 as i64])
+            b.reshape(&columns, &[1, channels, to.0 as i64, to.1 as i64])
         }
-        None => shrink(b, &x, (to.0, from.1), to),
+        None => shrink(b, &x, channels, (to.0, from.1), to),
     }
 }
 
 /// Reduces sizes of any ratio: to the next size of a whole ratio, and by the mean of each block.
-fn shrink(b: &mut Builder, x: &str, from: Size, to: Size) -> Name {
+fn shrink(b: &mut Builder, x: &str, channels: i64, from: Size, to: Size) -> Name {
     if b.opset() < HALF_PIXEL_SINCE {
         return resample(b, x, from, to);
     }
     // Up to 4 : 3 linear interpolation alone leaves nothing out that would be seen: ⌈from/to − 1/3⌉.
     let block = |from: usize, to: usize| (3 * from).saturating_sub(to).div_ceil(3 * to).max(1);
     let window = (block(from.0, to.0), block(from.1, to.1));
-    let x = b.resize(x, (to.0 * window.0, to.1 * window.1), 3);
+    let x = b.resize(x, (to.0 * window.0, to.1 * window.1), channels);
     let window = [window.0 as i64, window.1 as i64];
     match window {
         [1, 1] => x,

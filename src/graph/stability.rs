@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A temporal blend gated by motion: where the source stays, so does the painting.
 //!
-//! Two tensors are handed from one frame to the next: the painting as it was shown, and the source
-//! that belongs to it, averaged over blocks of [`BLOCK`] x [`BLOCK`] pixels, which takes noise down to a
-//! quarter. Where a block differs from that by no more than noise does, the past keeps its weight;
-//! where it differs by more, the new painting takes its place at once. Because the kept source moves
-//! on with the painting's weight, slow changes add up until they count, too.
+//! Two things are handed from one frame to the next: the painting as it was shown, in the frame's own
+//! components, and the source that belongs to it, averaged over blocks of [`BLOCK`] x [`BLOCK`] pixels,
+//! which takes noise down to a quarter. Where a block differs from that by no more than noise does, the
+//! past keeps its weight; where it differs by more, the new painting takes its place at once. Because
+//! the kept source moves on with the painting's weight, slow changes add up until they count, too.
 //!
 //! After a cut nothing is kept: the gate is open everywhere when it is open for half of the frame.
 
 use super::builder::{Builder, Name};
 use super::effects::mix;
-use super::format::{Depth, Frame, Planar};
-use super::ingest::Ingested;
-use super::planes;
-use super::{SOURCE, STABILITY, State};
+use super::format::{Components, Depth, Format, Frame, Packed, Planar};
+use super::scale::{enlarge, reduce};
+use super::{SOURCE, STABILITY, Scaling, State, ingest, planes};
 use crate::model::ElementType;
 
 /// Side of the blocks in which the source is compared, pixels.
@@ -26,29 +25,43 @@ const NEW: f32 = 16.0;
 /// Shares of the frame that are new from which a cut begins and is certain.
 const CUT: (f32, f32) = (0.4, 0.5);
 
-/// The tensors that go from one frame to the next.
-pub(super) fn states(frame: &Frame) -> [State; 2] {
-    let blocks = [1, components(frame), rows(frame.height), rows(frame.width)];
-    [
-        State {
-            input: "stylize/before",
-            output: "stylize/after",
-            shape: [1, 3, frame.height, frame.width],
-        },
-        State {
-            input: "stylize/blocks_before",
-            output: "stylize/blocks_after",
-            shape: blocks,
-        },
-    ]
+/// The tensors that go from one frame to the next: means of blocks, then the painting.
+pub(super) fn states(frame: &Frame) -> Vec<State> {
+    let (height, width) = (frame.height, frame.width);
+    let blocks = [1, components(frame), blocks(height), blocks(width)];
+    let mut states = vec![State {
+        input: "stylize/blocks_before",
+        output: "stylize/blocks_after",
+        shape: blocks,
+    }];
+    let mut painting = |input, output, shape| {
+        states.push(State {
+            input,
+            output,
+            shape,
+        });
+    };
+    let names = ("stylize/before", "stylize/after");
+    match &frame.format {
+        Format::Packed(packed) => painting(names.0, names.1, [1, height, width, packed.bytes]),
+        Format::Planar(planar) => {
+            painting(names.0, names.1, [1, 1, height, width]);
+            if components(frame) > 1 {
+                let (w, h) = frame.chroma(planar.subsampling);
+                let names = ("stylize/others_before", "stylize/others_after");
+                painting(names.0, names.1, [1, 2, h, w]);
+            }
+        }
+    }
+    states
 }
 
-fn rows(pixels: usize) -> usize {
+/// Blocks that cover so many pixels.
+fn blocks(pixels: usize) -> usize {
     pixels.div_ceil(BLOCK)
 }
 
 fn components(frame: &Frame) -> usize {
-    use super::format::{Components, Format};
     match frame.format {
         Format::Planar(Planar {
             components: Components::Grey { .. },
@@ -58,68 +71,182 @@ fn components(frame: &Frame) -> usize {
     }
 }
 
-/// The generator's picture, floats `[1, 3, H, W]`, blended with that of the frame before.
-pub(super) fn blend(b: &mut Builder, frame: &Frame, ingested: &Ingested, picture: &str) -> Name {
-    let [painting, kept] = states(frame);
-    let blocks = blocks(b, frame, ingested);
-    let moved = b.sub(&blocks, kept.input);
-    let moved = b.abs(&moved);
-    let moved = b.most_of_channels(&moved, components(frame) as i64);
-    let offset = b.floats(&[], &[SAME]);
-    let moved = b.sub(&moved, &offset);
-    let scale = b.floats(&[], &[1.0 / (NEW - SAME)]);
-    let moved = b.mul(&moved, &scale);
-    let gate = b.clip(&moved, 0.0, 1.0);
+/// What is kept of the frame before.
+pub(super) struct Past<'a> {
+    frame: &'a Frame,
+    scaling: Scaling,
+    states: Vec<State>,
+    /// Its weight in each block, `[1, 1, h, w]`.
+    weight: Name,
+}
 
-    let share = b.mean_of_picture(&gate);
-    let offset = b.floats(&[], &[CUT.0]);
-    let share = b.sub(&share, &offset);
-    let scale = b.floats(&[], &[1.0 / (CUT.1 - CUT.0)]);
-    let share = b.mul(&share, &scale);
-    let cut = b.clip(&share, 0.0, 1.0);
-    // What moves covers and uncovers what is beside it.
-    let gate = b.most_of_neighbours(&gate);
-    let gate = b.max(&gate, &cut);
-    let one = b.floats(&[], &[1.0]);
-    let still = b.sub(&one, &gate);
-    let weight = b.mul(&still, STABILITY);
+impl<'a> Past<'a> {
+    /// Compares the source with what is kept of it.
+    pub(super) fn new(b: &mut Builder, frame: &'a Frame, scaling: Scaling) -> Self {
+        let states = states(frame);
+        let kept = states[0];
+        let source = means(b, frame, scaling);
+        let moved = b.sub(&source, kept.input);
+        let moved = b.abs(&moved);
+        let moved = b.most_of_channels(&moved, components(frame) as i64);
+        let gate = ramp(b, &moved, (SAME, NEW));
+        let share = b.mean_of_picture(&gate);
+        let cut = ramp(b, &share, CUT);
+        // What moves covers and uncovers what is beside it.
+        let gate = b.most_of_neighbours(&gate);
+        let gate = b.max(&gate, &cut);
+        let one = b.floats(&[], &[1.0]);
+        let still = b.sub(&one, &gate);
+        let weight = b.mul(&still, STABILITY);
+        mix(b, &source, kept.input, &weight);
+        b.rename_last(kept.output);
+        Self {
+            frame,
+            scaling,
+            states,
+            weight,
+        }
+    }
 
-    mix(b, &blocks, kept.input, &weight);
-    b.rename_last(kept.output);
-    let weight = enlarge(b, frame, &weight);
-    mix(b, picture, painting.input, &weight);
-    b.rename_last(painting.output);
-    painting.output.into()
+    /// Interleaved pixels, floats `[1, H, W, bytes]`, blended with those of the frame before.
+    pub(super) fn blend_pixels(&self, b: &mut Builder, pixels: &str) -> Name {
+        let bytes = self.states[1].shape[3];
+        let size = (self.frame.height, self.frame.width);
+        let weight = self.enlarged(b, [1, 1], size, bytes);
+        let dims = self.states[1].shape.map(|size| size as i64);
+        let weight = b.reshape(&weight, &dims);
+        blend(b, self.states[1], pixels, &weight)
+    }
+
+    /// The same for component 0 of a frame of planes, `[1, 1, H, W]`.
+    pub(super) fn blend_first(&self, b: &mut Builder, plane: &str) -> Name {
+        let size = (self.frame.height, self.frame.width);
+        let weight = self.enlarged(b, [1, 1], size, 1);
+        blend(b, self.states[1], plane, &weight)
+    }
+
+    /// The same for the others, `[1, 2, h, w]`, of which there is one for so many pixels across and
+    /// down.
+    pub(super) fn blend_others(&self, b: &mut Builder, planes: &str, step: [usize; 2]) -> Name {
+        let (w, h) = self.frame.chroma(step);
+        let weight = self.enlarged(b, step, (h, w), 1);
+        blend(b, self.states[2], planes, &weight)
+    }
+
+    /// Weights of blocks as weights of samples, linear between the blocks' middles: `[1, 1, H, W]`,
+    /// each column repeated so many `times`.
+    fn enlarged(
+        &self,
+        b: &mut Builder,
+        step: [usize; 2],
+        (height, width): (usize, usize),
+        times: usize,
+    ) -> Name {
+        let [across, down] = step.map(|step| BLOCK / step);
+        let (h, w) = (blocks(self.frame.height), blocks(self.frame.width));
+        let mut x = enlarge(b, &self.weight, 1, (h, w), (h, w * across), self.scaling);
+        if w * across > width {
+            x = b.slice(&x, 3, 0, width as i64);
+        }
+        if times > 1 {
+            // While there are few rows: a compiler is slow at one weight for each few bytes.
+            let ones = b.floats(&[1, times as i64], &vec![1.0; times]);
+            let column = b.reshape(&x, &[(h * width) as i64, 1]);
+            x = b.matmul(&column, &ones);
+        }
+        let row = width * times;
+        x = b.reshape(&x, &[1, 1, h as i64, row as i64]);
+        x = enlarge(b, &x, 1, (h, row), (h * down, row), self.scaling);
+        match h * down > height {
+            true => b.slice(&x, 2, 0, height as i64),
+            false => x,
+        }
+    }
+}
+
+/// `new` and the past by its weight, which the next frame gets as its past.
+fn blend(b: &mut Builder, state: State, new: &str, weight: &str) -> Name {
+    mix(b, new, state.input, weight);
+    b.rename_last(state.output);
+    state.output.into()
+}
+
+/// 0 up to the first limit, 1 from the second on, linear in between.
+fn ramp(b: &mut Builder, x: &str, (from, to): (f32, f32)) -> Name {
+    let offset = b.floats(&[], &[from]);
+    let x = b.sub(x, &offset);
+    let scale = b.floats(&[], &[1.0 / (to - from)]);
+    let x = b.mul(&x, &scale);
+    b.clip(&x, 0.0, 1.0)
 }
 
 /// The source's components in codes, averaged over blocks: floats `[1, 1 or 3, h, w]`.
-fn blocks(b: &mut Builder, frame: &Frame, ingested: &Ingested) -> Name {
-    let (height, width) = (frame.height, frame.width);
-    match ingested {
-        Ingested::Packed(packed, planes) => {
-            let colours = packed.rgb.map(|byte| byte as i64);
-            let colours = match colours == [0, 1, 2] && packed.bytes == 3 {
-                true => planes.clone(),
-                false => b.gather(planes, 1, &colours),
-            };
-            let colours = b.cast(&colours, ElementType::F32);
-            b.mean_of_blocks(&colours, [BLOCK; 2], [height, width])
-        }
-        Ingested::Planar(planar) => {
+fn means(b: &mut Builder, frame: &Frame, scaling: Scaling) -> Name {
+    match &frame.format {
+        Format::Packed(packed) => of_pixels(b, frame, packed),
+        Format::Planar(planar) => {
             let samples = planes::read(b, frame, planar, SOURCE);
             let (first, others) = samples.names();
-            let mut luma = b.mean_of_blocks(first, [BLOCK; 2], [height, width]);
-            luma = eight_bits(b, planar, luma);
+            let size = (frame.height, frame.width);
+            let luma = of_planes(b, first, 1, [BLOCK; 2], size, scaling);
+            let luma = eight_bits(b, planar, luma);
             let Some(others) = others else {
                 return luma;
             };
-            let [across, down] = planar.subsampling;
+            let block = planar.subsampling.map(|step| BLOCK / step);
             let (w, h) = frame.chroma(planar.subsampling);
-            let others = b.mean_of_blocks(others, [BLOCK / down, BLOCK / across], [h, w]);
+            let others = of_planes(b, others, 2, block, (h, w), scaling);
             let others = eight_bits(b, planar, others);
             b.concat(1, &[&luma, &others])
         }
     }
+}
+
+/// Of interleaved bytes, the colours only: products with few columns are quicker everywhere than to
+/// put the channels apart and to pool them.
+fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> Name {
+    let pixels = ingest::pixels(b, frame, packed, SOURCE);
+    let mut x = b.cast(&pixels, ElementType::F32);
+    let (h, w) = (blocks(frame.height), blocks(frame.width));
+    let beyond = |blocks: usize, pixels: usize| (blocks * BLOCK - pixels) as i64;
+    let (bottom, right) = (beyond(h, frame.height), beyond(w, frame.width));
+    if (bottom, right) != (0, 0) {
+        x = b.pad(&x, "edge", &[0, 0, 0, 0, 0, bottom, right, 0]);
+    }
+    let share = 1.0 / (BLOCK * BLOCK) as f32;
+    let mut weights = Vec::new();
+    for byte in (0..BLOCK).flat_map(|_| 0..packed.bytes) {
+        weights.extend(packed.rgb.map(|at| if at == byte { share } else { 0.0 }));
+    }
+    let row = (BLOCK * packed.bytes) as i64;
+    let weights = b.floats(&[row, 3], &weights);
+    let (h, w, side) = (h as i64, w as i64, BLOCK as i64);
+    let x = b.reshape(&x, &[h * side * w, row]);
+    let columns = b.matmul(&x, &weights);
+    let rows = b.reshape(&columns, &[h, side, w * 3]);
+    let sums = b.sum(&rows, 1, false);
+    let means = b.reshape(&sums, &[1, h, w, 3]);
+    b.transpose(&means, &[0, 3, 1, 2])
+}
+
+/// Of so many planes, `[1, planes, H, W]`; blocks are pixels across and down.
+fn of_planes(
+    b: &mut Builder,
+    x: &str,
+    planes: i64,
+    block: [usize; 2],
+    (height, width): (usize, usize),
+    scaling: Scaling,
+) -> Name {
+    let [across, down] = block;
+    let to = (height.div_ceil(down), width.div_ceil(across));
+    let from = (to.0 * down, to.1 * across);
+    let mut x = x.to_string();
+    if from != (height, width) {
+        let (bottom, right) = ((from.0 - height) as i64, (from.1 - width) as i64);
+        x = b.pad(&x, "edge", &[0, 0, 0, 0, 0, 0, bottom, right]);
+    }
+    reduce(b, &x, planes, from, to, scaling)
 }
 
 /// Codes in the units of 8-bit ones.
@@ -129,27 +256,4 @@ fn eight_bits(b: &mut Builder, planar: &Planar, codes: Name) -> Name {
     }
     let scale = b.floats(&[], &[(255.0 / planar.depth.most()) as f32]);
     b.mul(&codes, &scale)
-}
-
-/// Weights of blocks as weights of pixels, linear between the blocks' middles.
-fn enlarge(b: &mut Builder, frame: &Frame, weights: &str) -> Name {
-    const SIDE: i64 = BLOCK as i64;
-    let triangle: Vec<f32> = (0..2 * BLOCK)
-        .map(|i| 1.0 - (i as f32 + 0.5 - BLOCK as f32).abs() / BLOCK as f32)
-        .collect();
-    let kernel: Vec<f32> = triangle
-        .iter()
-        .flat_map(|v| triangle.iter().map(move |h| v * h))
-        .collect();
-    let kernel = b.floats(&[1, 1, 2 * SIDE, 2 * SIDE], &kernel);
-    let padded = b.pad(weights, "edge", &[0, 0, 1, 1, 0, 0, 1, 1]);
-    // The first pixel is `SIDE / 2 - 0.5` before the middle of the first block, which is the second
-    // sample now, and whose triangle begins at `SIDE` with its middle `SIDE - 0.5` further on.
-    let begin = SIDE + SIDE / 2;
-    let end = |pixels: usize| {
-        let blocks = rows(pixels) as i64 + 2;
-        (blocks - 1) * SIDE + 2 * SIDE - begin - pixels as i64
-    };
-    let crop = [begin, begin, end(frame.height), end(frame.width)];
-    b.conv_transpose(&padded, &kernel, None, [SIDE, SIDE], crop)
 }
