@@ -190,3 +190,76 @@ fn planes_are_shown_small_like_pixels() {
         }
     }
 }
+
+#[test]
+fn chroma_lies_where_it_lay_when_frames_are_shown_small() {
+    use gst_video::VideoChromaSite as Site;
+    // Slopes stay what they are in any size; a shift of chroma would change the mean. The channels
+    // change places, so that chroma becomes luma and back.
+    let (width, height) = (64, 48);
+    for (format, site) in [
+        (VideoFormat::I420, Site::JPEG),
+        (VideoFormat::I420, Site::MPEG2),
+        (VideoFormat::Nv12, Site::COSITED),
+        (VideoFormat::Y42b, Site::MPEG2),
+        (VideoFormat::Y444, Site::NONE),
+    ] {
+        common::init();
+        let info = VideoInfo::builder(format, width, height).chroma_site(site);
+        let info = info.build().expect("video info");
+        let mut source = gst::Buffer::with_size(info.size()).expect("memory");
+        {
+            let source = source.get_mut().expect("fresh");
+            let mut frame =
+                gst_video::VideoFrameRef::from_buffer_ref_writable(source, &info).expect("map");
+            for c in 0..3 {
+                let (w, h) = (frame.comp_width(c) as i32, frame.comp_height(c) as i32);
+                let (stride, step) = (frame.comp_stride(c), frame.comp_pstride(c));
+                let (plane, offset) = (
+                    frame.format_info().plane()[c as usize],
+                    frame.comp_poffset(c),
+                );
+                let data = frame.plane_data_mut(plane).expect("a plane");
+                for (x, y) in (0..h).flat_map(|y| (0..w).map(move |x| (x, y))) {
+                    let value = match c {
+                        0 => 128,
+                        1 => 64 + 127 * x / (w - 1),
+                        _ => 96 + 63 * y / (h - 1),
+                    };
+                    data[(y * stride + x * step + offset as i32) as usize] = value as u8;
+                }
+            }
+        }
+        for provider in common::PROVIDERS {
+            let net = generators::rotate_channels(13).bytes();
+            let paint = |shown: u32| {
+                let (_dir, element) = common::element_on(provider, &net);
+                element.set_property("inference-height", shown);
+                let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+                harness.set_src_caps(info.to_caps().expect("caps"));
+                read(
+                    &harness.push_and_pull(source.clone()).expect("a frame"),
+                    &info,
+                )
+            };
+            let whole = paint(0);
+            for shown in [36, 24, 16, 12] {
+                for (c, (small, whole)) in paint(shown).iter().zip(&whole).enumerate() {
+                    let w = small.0;
+                    let h = small.1.len() / w;
+                    // Not at the edges, beyond which no slope goes on.
+                    let inside = |i: &usize| {
+                        let (x, y) = (i % w, i / w);
+                        (w / 8..w - w / 8).contains(&x) && (h / 8..h - h / 8).contains(&y)
+                    };
+                    let pixels: Vec<usize> = (0..w * h).filter(inside).collect();
+                    let error = |i: &usize| f64::from(small.1[*i]) - f64::from(whole.1[*i]);
+                    let mean = pixels.iter().map(error).sum::<f64>() / pixels.len() as f64;
+                    let place = format!("{provider} {format} {site:?} {shown} {c}: {mean}");
+                    assert!(mean.abs() < 0.4, "{place}");
+                    assert!(pixels.iter().all(|i| error(i).abs() < 3.0), "{place}");
+                }
+            }
+        }
+    }
+}

@@ -258,14 +258,16 @@ impl Builder {
         self.node("Resize", &[x, &nothing, &nothing, &sizes], attributes)
     }
 
-    /// Convolution of so many channels by themselves, without padding and bias.
-    pub(super) fn conv_apart(&mut self, x: &str, weights: &str, channels: i64) -> Name {
-        self.node("Conv", &[x, weights], vec![int("group", channels)])
-    }
-
     /// Convolution without padding.
-    pub(super) fn conv(&mut self, x: &str, weights: &str, bias: &str, strides: [i64; 2]) -> Name {
-        self.node("Conv", &[x, weights, bias], vec![ints("strides", &strides)])
+    pub(super) fn conv(
+        &mut self,
+        x: &str,
+        weights: &str,
+        bias: Option<&str>,
+        strides: [i64; 2],
+    ) -> Name {
+        let inputs: Vec<&str> = [x, weights].into_iter().chain(bias).collect();
+        self.node("Conv", &inputs, vec![ints("strides", &strides)])
     }
 
     /// Transposed convolution; `crop` is what is cut off at the top, left, bottom and right.

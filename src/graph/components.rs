@@ -152,7 +152,7 @@ impl Reduction {
         let count = bias.len() as i64;
         let weights = b.floats(&[count, 3, down as i64, across as i64], &weights);
         let bias = b.floats(&[count], &bias);
-        let all = b.conv(&rgb, &weights, &bias, [2, 2]);
+        let all = b.conv(&rgb, &weights, Some(&bias), [2, 2]);
         if self.others.is_none() {
             return (self.placed(b, &all, 1, [2, 2], [1, 1]), None);
         }

@@ -13,6 +13,7 @@ use super::format::{Components, Frame, Packed, Planar};
 use super::ingest::{self, Ingested, Seen, per_channel};
 use super::resample::resample;
 use super::scale::enlarge;
+use super::small::Small;
 use super::stability::Past;
 use super::{Blend, SOURCE, STRENGTH, Scaling, colour, guided, planes, split};
 use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature};
@@ -32,11 +33,11 @@ pub(super) struct Job<'a> {
 /// Builds the way from `signature.output` to `out_name` (u8).
 pub(super) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &str) {
     let picture = picture(b, job);
-    let (stylized, range) = painting(b, job, picture);
     let past = job.effects.stability;
     let past = past.then(|| Past::new(b, job.frame, job.scaling));
     match ingested {
         Ingested::Packed(packed, planes) => {
+            let (stylized, range) = painting(b, job, picture);
             let tail = Tail {
                 order: job.signature.order,
                 range: &range,
@@ -50,7 +51,8 @@ pub(super) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &
             packed_rows(b, &tail, job.blend);
         }
         Ingested::Planar(planar) => {
-            planar_bytes(b, job, planar, &stylized, &range, past.as_ref());
+            let components = components(b, job, planar, picture);
+            planar_bytes(b, job, planar, components, past.as_ref());
         }
     }
     b.rename_last(out_name);
@@ -78,23 +80,47 @@ fn packed_rows(b: &mut Builder, tail: &Tail, blend: Blend) {
     }
 }
 
-/// A frame of planes, `[1, size]`. Limited to 0..255 before it is taken apart, so that no component
-/// holds what red, green and blue cannot.
+/// A painting's components in codes, as [`from_rgb`] gives them. Limited to 0..255 before it is taken
+/// apart, so that no component holds what red, green and blue cannot.
+fn components(b: &mut Builder, job: &Job, planar: &Planar, picture: Name) -> (Name, Option<Name>) {
+    let Job {
+        signature, frame, ..
+    } = *job;
+    let limited = |b: &mut Builder, x: &str, range: &Range| {
+        let (rgb, scale) = match range.plain_scale() {
+            Some(scale) => (x.to_string(), scale),
+            None => (to_byte_range(b, x, range), 1.0),
+        };
+        (b.clip(&rgb, 0.0, 255.0 * scale), scale)
+    };
+    let order = signature.order;
+    let Some(small) = Small::of(frame, signature, job.sizes, job.scaling) else {
+        let (x, range) = painting(b, job, picture);
+        let (rgb, scale) = limited(b, &x, &range);
+        return from_rgb(b, frame, planar, &rgb, order, scale);
+    };
+    let (rgb, scale) = limited(b, &picture, &signature.output.range);
+    let (first, others) = small.from_rgb(b, &rgb, order, scale);
+    let others = others.map(|others| small.others_enlarged(b, &others));
+    let first = match job.seen {
+        Some(Seen::Luma(shown)) if job.effects.is_guided(job.sizes) => {
+            let full = planes::read(b, frame, planar, SOURCE).first;
+            small.first_enlarged(b, &first, Some((shown, &full)))
+        }
+        _ => small.first_enlarged(b, &first, None),
+    };
+    (first, others)
+}
+
+/// A frame of planes, `[1, size]`, from a painting's components.
 fn planar_bytes(
     b: &mut Builder,
     job: &Job,
     planar: &Planar,
-    stylized: &str,
-    range: &Range,
+    (mut first, mut others): (Name, Option<Name>),
     past: Option<&Past>,
 ) {
     let frame = job.frame;
-    let (rgb, scale) = match range.plain_scale() {
-        Some(scale) => (stylized.to_string(), scale),
-        None => (to_byte_range(b, stylized, range), 1.0),
-    };
-    let rgb = b.clip(&rgb, 0.0, 255.0 * scale);
-    let (mut first, mut others) = from_rgb(b, frame, planar, &rgb, job.signature.order, scale);
     let yuv = matches!(planar.components, Components::Yuv { .. });
     let colour = job.effects.colour;
     let keeps_chroma = colour == Colour::Source && yuv;
@@ -186,7 +212,7 @@ fn painting(b: &mut Builder, job: &Job, picture: Name) -> (Name, Range) {
     } = *job;
     let (mut x, mut in_range) = (picture, signature.output.range);
     match (job.seen, signature.extent) {
-        (Some(seen), _) if effects.is_guided(sizes) => {
+        (Some(Seen::Rgb { full, shown }), _) if effects.is_guided(sizes) => {
             x = to_byte_range(b, &x, &in_range);
             in_range = Range::BYTE;
             let luma = colour::luma(job.frame, signature.order);
@@ -199,8 +225,8 @@ fn painting(b: &mut Builder, job: &Job, picture: Name) -> (Name, Range) {
                 let offset = b.floats(&[], &[offset]);
                 b.add(&guide, &offset)
             };
-            let small = guide(&seen.shown, sizes.shown);
-            let full = guide(&seen.full, sizes.frame);
+            let small = guide(shown, sizes.shown);
+            let full = guide(full, sizes.frame);
             let guides = (small.as_str(), full.as_str());
             x = guided::enlarge_along(b, &x, guides, &luma, sizes, job.scaling);
         }

@@ -11,7 +11,9 @@
 
 use super::Scaling;
 use super::builder::{Builder, Name};
+use super::codes::Codes;
 use super::effects::Sizes;
+use super::format::Planar;
 use super::scale::enlarge;
 
 /// Variance of luma (0..255) below which a window counts as flat.
@@ -19,8 +21,8 @@ const EPSILON: f32 = 13.0;
 /// Share of the painting that is kept where the frame does not explain it.
 const KEPT: f32 = 0.5;
 
-/// Enlarges a painting, `[1, 3, h, w]` floats of 0..255, from what was shown to the frame's size. `small` and `full`
-/// are the luma of the frame at those sizes, `luma` weighs the painting's channels.
+/// Enlarges a painting, `[1, 3, h, w]` floats of 0..255, from what was shown to the frame's size.
+/// `small` and `full` are the luma of the frame at those sizes, `luma` weighs the painting's channels.
 pub(super) fn enlarge_along(
     b: &mut Builder,
     painting: &str,
@@ -31,30 +33,9 @@ pub(super) fn enlarge_along(
 ) -> Name {
     let (from, to) = (sizes.shown, sizes.frame);
     let painted = b.weighted(painting, &[*luma], from);
-    let both = b.concat(1, &[small, &painted]);
-    let means = window(b, &both, 2, scaling);
-    let deviations = b.sub(&both, &means);
-    let [mean, mean_painted] = halves(b, &means);
-    let [deviation, deviation_painted] = halves(b, &deviations);
-    // Products of the frame's deviation with itself and with the painting's.
-    let products = b.mul(&deviations, &deviation);
-    let products = window(b, &products, 2, scaling);
-    let [variance, covariance] = halves(b, &products);
-    let epsilon = b.floats(&[], &[EPSILON]);
-    let variance = b.add(&variance, &epsilon);
-    let slope = b.div(&covariance, &variance);
-    let slope = window(b, &slope, 1, scaling);
-    // What the frame's luma at full size is to be added to.
-    let explained = b.mul(&slope, &mean);
-    let offset = b.sub(&mean_painted, &explained);
-    let explained = b.mul(&slope, &deviation);
-    let rest = b.sub(&deviation_painted, &explained);
-    let kept = b.floats(&[], &[KEPT]);
-    let rest = b.mul(&rest, &kept);
-    let offset = b.add(&offset, &rest);
+    let (slope, offset) = fit(b, &painted, small, EPSILON, scaling);
     let change = b.sub(&offset, &painted);
     let colours = b.add(painting, &change);
-
     // Each by itself: it would cost more to take them apart again at full size.
     let colours = enlarge(b, &colours, 3, from, to, scaling);
     let slope = enlarge(b, &slope, 1, from, to, scaling);
@@ -62,21 +43,62 @@ pub(super) fn enlarge_along(
     b.add(&colours, &light)
 }
 
-/// Means of 3x3 pixels of so many planes; those at the edge see it repeated.
-fn window(b: &mut Builder, x: &str, planes: i64, scaling: Scaling) -> Name {
+/// The same for luma alone, all of it in the codes of a frame of planes: `[1, 1, h, w]`.
+pub(super) fn luma_along(
+    b: &mut Builder,
+    painted: &str,
+    (small, full): (&str, &str),
+    planar: &Planar,
+    (from, to): ((usize, usize), (usize, usize)),
+    scaling: Scaling,
+) -> Name {
+    let (scale, _) = Codes::of(planar.components, planar.depth).to_grey();
+    let epsilon = EPSILON / (scale * scale) as f32;
+    let (slope, offset) = fit(b, painted, small, epsilon, scaling);
+    let [slope, offset] = [slope, offset].map(|x| enlarge(b, &x, 1, from, to, scaling));
+    let light = b.mul(&slope, full);
+    b.add(&offset, &light)
+}
+
+/// What the frame's luma at full size is to be multiplied with, and added to, at the small size.
+fn fit(
+    b: &mut Builder,
+    painted: &str,
+    small: &str,
+    epsilon: f32,
+    scaling: Scaling,
+) -> (Name, Name) {
+    let [mean, mean_painted] = [small, painted].map(|x| window(b, x, scaling));
+    let deviation = b.sub(small, &mean);
+    let deviation_painted = b.sub(painted, &mean_painted);
+    let [variance, covariance] = [&deviation, &deviation_painted].map(|x| {
+        let product = b.mul(x, &deviation);
+        window(b, &product, scaling)
+    });
+    let epsilon = b.floats(&[], &[epsilon]);
+    let variance = b.add(&variance, &epsilon);
+    let slope = b.div(&covariance, &variance);
+    let slope = window(b, &slope, scaling);
+    let explained = b.mul(&slope, &mean);
+    let offset = b.sub(&mean_painted, &explained);
+    let explained = b.mul(&slope, &deviation);
+    let rest = b.sub(&deviation_painted, &explained);
+    let kept = b.floats(&[], &[KEPT]);
+    let rest = b.mul(&rest, &kept);
+    let offset = b.add(&offset, &rest);
+    (slope, offset)
+}
+
+/// Means of 3x3 pixels of a plane; those at the edge see it repeated. Planes by themselves: to take two
+/// apart again costs more than to go over both.
+fn window(b: &mut Builder, x: &str, scaling: Scaling) -> Name {
     let x = b.pad(x, "edge", &[0, 0, 1, 1, 0, 0, 1, 1]);
     match scaling {
         Scaling::Kernels => b.average(&x, [3, 3], [1, 1]),
         // OpenVINO pools slower than it convolves.
         Scaling::Products => {
-            let weights = vec![1.0 / 9.0; 9 * planes as usize];
-            let weights = b.floats(&[planes, 1, 3, 3], &weights);
-            b.conv_apart(&x, &weights, planes)
+            let weights = b.floats(&[1, 1, 3, 3], &[1.0 / 9.0; 9]);
+            b.conv(&x, &weights, None, [1, 1])
         }
     }
-}
-
-/// The two planes of a picture.
-fn halves(b: &mut Builder, x: &str) -> [Name; 2] {
-    [0, 1].map(|plane| b.slice(x, 1, plane, plane + 1))
 }

@@ -9,6 +9,7 @@ use super::format::{Format, Frame, Packed, Planar};
 use super::planes;
 use super::resample::resample;
 use super::scale::reduce;
+use super::small::Small;
 use super::{FRAME, Scaling};
 use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature, StyleInput};
 
@@ -31,12 +32,17 @@ pub(super) enum How<'a> {
     Bytes,
 }
 
-/// The source frame as float planes in the range of the generator's input and its order of channels.
-pub(super) struct Seen {
-    /// `[1, 3, H, W]`.
-    pub full: Name,
-    /// As it is shown to the generator, without padding.
-    pub shown: Name,
+/// The source frame as it is shown to the generator.
+pub(super) enum Seen {
+    /// Float planes in the range of the generator's input and its order of channels.
+    Rgb {
+        /// `[1, 3, H, W]`.
+        full: Name,
+        /// Without padding.
+        shown: Name,
+    },
+    /// Luma in codes of the frame, `[1, 1, h, w]`, of a frame that is scaled by components.
+    Luma(Name),
 }
 
 /// Axis positions of the frame's channels in the generator's order.
@@ -66,11 +72,25 @@ pub(super) fn build(
             let range = &signature.input.range;
             let scale = range.plain_scale();
             let order = signature.order;
-            let mut x = to_rgb(b, frame, planar, &samples, order, scale.unwrap_or(1.0));
-            if scale.is_none() {
-                x = scaled(b, &x, range, 1);
-            }
-            let seen = fitted(b, signature, sizes, x, scaling);
+            let factor = scale.unwrap_or(1.0);
+            let ranged = |b: &mut Builder, rgb: Name| match scale {
+                Some(_) => rgb,
+                None => scaled(b, &rgb, range, 1),
+            };
+            let seen = match Small::of(frame, signature, sizes, scaling) {
+                Some(small) => {
+                    let samples = small.reduced(b, &samples);
+                    let x = small.to_rgb(b, &samples, order, factor);
+                    let x = ranged(b, x);
+                    given(b, signature, sizes, &x);
+                    Seen::Luma(samples.first)
+                }
+                None => {
+                    let x = to_rgb(b, frame, planar, &samples, order, factor);
+                    let x = ranged(b, x);
+                    fitted(b, signature, sizes, x, scaling)
+                }
+            };
             return (Ingested::Planar(*planar), Some(seen));
         }
     };
@@ -131,14 +151,19 @@ fn fitted(
         Extent::Any { .. } => reduce(b, &full, 3, sizes.frame, sizes.shown, scaling),
         Extent::Fixed { .. } => resample(b, &full, sizes.frame, sizes.shown),
     };
-    let x = b.pad_reflect(&shown, 2, sizes.shown, sizes.picture);
+    given(b, signature, sizes, &shown);
+    Seen::Rgb { full, shown }
+}
+
+/// The generator's input from float planes in its range, of the size of what it is shown.
+fn given(b: &mut Builder, signature: &Signature, sizes: &Sizes, shown: &str) {
+    let x = b.pad_reflect(shown, 2, sizes.shown, sizes.picture);
     let x = match signature.input.element {
         ElementType::F32 => x,
         ElementType::F16 => b.cast(&x, ElementType::F16),
         ElementType::U8 => b.quantize(&x, 1.0),
     };
     arranged(b, signature, sizes.picture, &x);
-    Seen { full, shown }
 }
 
 /// The generator's input from planes of the right type and size. The last node must be one of ours,

@@ -20,6 +20,7 @@ mod ingest;
 mod planes;
 mod resample;
 mod scale;
+mod small;
 mod split;
 mod stability;
 
