@@ -100,7 +100,7 @@ fn components(b: &mut Builder, job: &Job, planar: &Planar, picture: Name) -> (Na
         return from_rgb(b, frame, planar, &rgb, order, scale);
     };
     let (rgb, scale) = limited(b, &picture, &signature.output.range);
-    let (first, others) = small.from_rgb(b, &rgb, order, scale);
+    let (first, others) = small.components_of(b, &rgb, order, scale);
     let others = others.map(|others| small.others_enlarged(b, &others));
     let first = match job.seen {
         Some(Seen::Luma(shown)) if job.effects.is_guided(job.sizes) => {

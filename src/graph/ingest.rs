@@ -80,7 +80,7 @@ pub(super) fn build(
             let seen = match Small::of(frame, signature, sizes, scaling) {
                 Some(small) => {
                     let samples = small.reduced(b, &samples);
-                    let x = small.to_rgb(b, &samples, order, factor);
+                    let x = small.rgb_of(b, &samples, order, factor);
                     let x = ranged(b, x);
                     given(b, signature, sizes, &x);
                     Seen::Luma(samples.first)

@@ -82,8 +82,8 @@ impl Small {
         Samples { first, others }
     }
 
-    /// As [`to_rgb`].
-    pub(super) fn to_rgb(
+    /// Red, green and blue of the small frame, as [`to_rgb`] gives them.
+    pub(super) fn rgb_of(
         &self,
         b: &mut Builder,
         samples: &Samples,
@@ -93,8 +93,8 @@ impl Small {
         to_rgb(b, &self.frame, &self.planar, samples, order, scale)
     }
 
-    /// As [`from_rgb`]: components of the small frame.
-    pub(super) fn from_rgb(
+    /// Components of the small frame, as [`from_rgb`] gives them.
+    pub(super) fn components_of(
         &self,
         b: &mut Builder,
         rgb: &str,
