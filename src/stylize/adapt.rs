@@ -12,10 +12,12 @@ use std::time::Duration;
 use super::cost::Cost;
 use super::rungs::Rung;
 
-/// Frames whose median decides.
+/// Frames whose median decides; less if they take the time of so many all the same.
 const WINDOW: usize = 8;
-/// Frames that are not counted after a step, because what was under way is still made up for.
-const SETTLING: usize = 2;
+/// The least: a single frame may be slow for any reason.
+const FEWEST: usize = 2;
+/// Frames that are not counted at first and after a step, because memory is still made ready.
+const SETTLING: usize = 1;
 /// Shares of the budget: more is too slow.
 const FULL: f64 = 0.95;
 /// A lower rung is to take no more, if one can.
@@ -155,7 +157,9 @@ impl Ladder {
             self.window.pop_front();
         }
         (self.window).push_back((sample.time.as_secs_f64(), sample.late));
-        if self.window.len() == WINDOW {
+        let total: f64 = self.window.iter().map(|(time, _)| time).sum();
+        let long = total >= WINDOW as f64 * deadline.budget.as_secs_f64();
+        if self.window.len() == WINDOW || (long && self.window.len() >= FEWEST) {
             self.decide(deadline);
         }
     }
@@ -170,7 +174,7 @@ impl Ladder {
             self.trial = false;
             self.patience[self.rung] = PATIENCE;
         }
-        let late = self.window.iter().filter(|(_, late)| *late).count() >= WINDOW / 2;
+        let late = self.window.iter().filter(|(_, late)| *late).count() * 2 >= self.window.len();
         let (to, reason) = if live && time > FULL * full {
             (self.lower(time, GOOD * full), Reason::Slow)
         } else if late && time > IDLE * full {
@@ -214,7 +218,7 @@ impl Ladder {
     fn median(&self) -> f64 {
         let mut times: Vec<f64> = self.window.iter().map(|(time, _)| *time).collect();
         times.sort_unstable_by(f64::total_cmp);
-        times[times.len() / 2]
+        times[(times.len() - 1) / 2]
     }
 
     /// What a rung should take where this one takes `time`.
@@ -328,7 +332,11 @@ mod tests {
     fn what_takes_twice_the_time_goes_to_half_the_height_at_once_and_stays() {
         let cost = |_, height| at(66.0, 0.0, height);
         let steps = play(&mut ladder(), 10_000, LIVE, cost);
-        assert_eq!(steps, [(SETTLING + WINDOW - 1, 540)]);
+        assert_eq!(steps.iter().map(|step| step.1).collect::<Vec<_>>(), [540]);
+        assert!(steps[0].0 < SETTLING + WINDOW, "{steps:?}");
+        // And at once if frames take so long that there are only few.
+        let steps = play(&mut ladder(), 10, LIVE, |_, height| at(2000.0, 0.0, height));
+        assert_eq!(steps[0], (SETTLING + FEWEST - 1, 270));
     }
 
     #[test]
