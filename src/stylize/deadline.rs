@@ -80,7 +80,11 @@ impl Stylize {
     /// `target-latency`. `None` if nothing is to be adapted, or if neither is known.
     fn budget(&self, info: &gst_video::VideoInfo) -> Option<Duration> {
         let settings = self.settings.lock();
-        let streams = self.streams.load(Ordering::Relaxed).max(1) as u64;
+        let streams = match settings.stable {
+            // Each needs the one before.
+            true => 1,
+            false => self.streams.load(Ordering::Relaxed).max(1) as u64,
+        };
         let frames = frame_time(info).map(|frame| frame * streams);
         let budget = frames.into_iter().chain(settings.target_latency).min()?;
         (settings.adapt == Adapt::Resolution).then(|| budget.into())
