@@ -253,6 +253,34 @@ fn what_a_size_painted_before_is_not_shown_when_it_comes_back() {
 }
 
 #[test]
+fn elements_share_the_session_of_each_size() {
+    // A graph that no other test has.
+    let net = negative(13).meta("stylize.name", "shared").bytes();
+    let properties = [("adapt", "resolution")];
+    let mut streams = [(); 2].map(|()| Stream::new(&net, 128, HURRY, &properties));
+    for stream in &mut streams {
+        stream.until(64, &[NEGATIVE]);
+    }
+    for stream in &mut streams {
+        stream.frame(&[NEGATIVE]);
+        assert_eq!(stream.stat::<u32>("session-holders"), 2);
+    }
+}
+
+#[test]
+fn without_a_frame_rate_the_target_is_the_budget() {
+    let properties = [("adapt", "resolution")];
+    let mut stream = Stream::new(&negative(13).bytes(), 128, "0/1", &properties);
+    for _ in 0..100 {
+        stream.frame(&[NEGATIVE]);
+    }
+    assert_eq!(stream.steps(), []);
+    stream.element.set_property("target-latency", 1000_u64);
+    stream.until(64, &[NEGATIVE]);
+    assert_eq!(stream.steps(), [step(128, 64, "slow")]);
+}
+
+#[test]
 fn a_generator_of_one_size_is_a_warning() {
     let net = Net::new(13)
         .input("x", F32, &[1, 3, 128, 128])
