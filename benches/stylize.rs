@@ -390,6 +390,54 @@ fn sharing(provider: &str, precision: &str) {
     );
 }
 
+/// A live source that may be too large for the machine: what comes to the sink, and when.
+fn live(provider: &str, precision: &str, adapt: &str) {
+    // Black, because drawing anything else takes a part of what is to be measured.
+    const TIME: Duration = Duration::from_secs(15);
+    let line = format!(
+        "videotestsrc is-live=true pattern=black ! video/x-raw,width=1920,height=1080,framerate=30/1 \
+         ! queue max-size-buffers=2 ! stylize name=stylize execution-provider={provider} \
+         precision={precision} adapt={adapt} ! queue max-size-buffers=2 ! fakesink name=sink sync=true qos=true"
+    );
+    let pipeline = gst::parse::launch(&line).expect("a pipeline");
+    let pipeline: gst::Pipeline = pipeline.downcast().expect("a pipeline");
+    let [stylize, sink] = ["stylize", "sink"].map(|name| pipeline.by_name(name).expect(name));
+    let (sender, late) = std::sync::mpsc::channel();
+    let clocked = pipeline.downgrade();
+    let pad = sink.static_pad("sink").expect("a pad");
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let now = clocked.upgrade().and_then(|p| p.current_running_time());
+        let time = info.buffer().and_then(|buffer| buffer.pts());
+        let late = now.zip(time).map(|(now, time)| now.saturating_sub(time));
+        // Nobody listens any more at the end.
+        let _ = sender.send(Duration::from(late.unwrap_or_default()));
+        gst::PadProbeReturn::Ok
+    });
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    late.recv().expect("a first frame");
+    std::thread::sleep(TIME);
+    let begun = late.try_iter().count();
+    std::thread::sleep(TIME);
+    let mut late: Vec<Duration> = late.try_iter().collect();
+    let stats = stylize.property::<gst::Structure>("stats");
+    pipeline.set_state(gst::State::Null).expect("stopped");
+    late.sort_unstable();
+    let at = |percent: usize| {
+        late.get(late.len() * percent / 100)
+            .map_or(f64::NAN, |t| ms(*t))
+    };
+    println!(
+        "live 1920x1080 at 30 fps, {provider} {precision}, adapt={adapt}: {:.1} frames per second at first, {:.1} then, {} dropped in all, {:.0} ms to the sink (95 %: {:.0}), {} lines after {} steps",
+        begun as f64 / TIME.as_secs_f64(),
+        late.len() as f64 / TIME.as_secs_f64(),
+        stats.get::<u64>("dropped").expect("a count"),
+        at(50),
+        at(95),
+        stats.get::<u32>("inference-height").expect("lines"),
+        stats.get::<u64>("adapt-steps").expect("a count"),
+    );
+}
+
 fn main() {
     gst::init().expect("GStreamer");
     gststylize::plugin_register_static().expect("the element");
@@ -423,6 +471,12 @@ fn main() {
                 stages(("cpu", "fp32"), format, size);
                 stages(("openvino", "bf16"), format, size);
             }
+        }
+    }
+    if wanted("live") {
+        for (provider, precision) in [("openvino", "bf16"), ("cpu", "fp32")].repeat(2) {
+            live(provider, precision, "off");
+            live(provider, precision, "resolution");
         }
     }
     if wanted("overhead") {

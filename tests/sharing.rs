@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::generators::{F32, NCHW, Net, negative};
+use common::generators::{negative, slow};
 use gst::prelude::*;
 use gst_check::Harness;
 
@@ -63,32 +63,12 @@ fn elements_with_the_same_generator_share_a_session() {
     }
 }
 
-/// An identity that takes a second or more for a picture of 512x512.
-fn slow() -> Net {
-    const STEPS: usize = 200;
-    let mut net = Net::new(13)
-        .input("x", F32, &NCHW)
-        .output("y", F32, &NCHW)
-        .meta("stylize.input-range", "0,1")
-        .meta("stylize.output-range", "0,1")
-        .meta("stylize.size-multiple", "1")
-        .meta("stylize.size-minimum", "1")
-        .floats("nothing", &[], &[0.0]);
-    let mut last = "x".to_string();
-    for step in 0..STEPS {
-        let next = format!("sine {step}");
-        net = net.node("Sin", &[&last], &next, vec![]);
-        last = next;
-    }
-    net.node("Mul", &[&last, "nothing"], "none", vec![])
-        .node("Add", &["x", "none"], "y", vec![])
-}
-
 /// Two elements that share a slow session. The first is in the middle of a frame; the second waits
 /// for its turn until `end` ends it. The first must not notice.
 #[track_caller]
 fn while_another_runs(end: impl Fn(&gst::Element)) {
-    let bytes = slow().bytes();
+    // A second or more.
+    let bytes = slow(200).bytes();
     let (_dir, one) = common::element(&bytes);
     let (_other_dir, other) = common::element(&bytes);
     let caps = "video/x-raw,format=RGB,width=512,height=512,framerate=25/1";

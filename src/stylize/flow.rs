@@ -51,8 +51,8 @@ impl Stylize {
         let info =
             gst_video::VideoInfo::from_caps(caps).map_err(|_| Error::Format(caps.to_string()))?;
         let layout = frame::usual_layout(&info)?;
-        let streams = self.streams.load(Ordering::Relaxed) as u64;
-        self.update_latency(&info, streams);
+        self.update_latency(&info);
+        self.ask_whether_live();
         self.with_stream(|this, stream| {
             let picture =
                 |info: &gst_video::VideoInfo| (info.format(), info.width(), info.height());
@@ -90,8 +90,10 @@ impl Stylize {
     ) -> Result<Plan, Error> {
         let info = stream.info.clone().ok_or(Error::NotNegotiated)?;
         let layout = frame::layout(&info, inbuf, outbuf)?;
+        self.update_latency(&info);
         self.attend(stream, &layout)?;
         let session = self.lookup(stream, &layout)?;
+        let session = session.map(|session| self.step(stream, &layout, session));
         let loading = session.is_none() && stream.refused.is_none();
         let task = match session {
             Some(session) => Some(self.task(stream, session, layout, info.clone(), inbuf)?),
@@ -158,6 +160,7 @@ impl Stylize {
                 session,
                 info,
                 layout,
+                inference_height: player.inference_height(),
                 strength: settings.strength as f32,
                 split: settings.split,
                 seed: settings.seed.into(),
@@ -193,6 +196,9 @@ impl Stylize {
         }
         stream.failing = outcome.error.is_some();
         self.stats.lock().count(outcome);
+        if let Shown::Painted(timing) = outcome.shown {
+            self.watch(stream, timing);
+        }
     }
 
     /// When a frame of this running time is due. No later than [`AHEAD`], so that a stream that is
@@ -304,20 +310,6 @@ impl Stylize {
                 self.report(error);
                 gst::FlowError::Error
             }
-        }
-    }
-
-    /// Takes up the delay by the frames in flight, for streams of a known frame rate.
-    fn update_latency(&self, info: &gst_video::VideoInfo, streams: u64) {
-        let (n, d) = (info.fps().numer() as u64, info.fps().denom() as u64);
-        let second = gst::ClockTime::SECOND.nseconds();
-        // A variable rate is 0/1.
-        let frame = (second * d).checked_div(n).unwrap_or(0);
-        let own = streams.saturating_sub(1) * frame;
-        if self.latency.swap(own, Ordering::Relaxed) != own {
-            let message = gst::message::Latency::builder().src(&*self.obj()).build();
-            // Fails only without a bus, and then nobody asks.
-            let _ = self.obj().post_message(message);
         }
     }
 

@@ -18,8 +18,10 @@ use crate::graph::{Frame, Memory};
 pub(super) struct Task {
     pub session: Lease,
     pub info: gst_video::VideoInfo,
-    /// The layout that the session was compiled for.
+    /// The layout that the session was compiled for, and the height of the picture shown to the
+    /// generator.
     pub layout: Frame,
+    pub inference_height: usize,
     pub strength: f32,
     /// Share of the width, at the left, that shows the source.
     pub split: f64,
@@ -38,6 +40,8 @@ pub(super) struct Task {
 /// What a frame's time was spent on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
+    /// Of the picture shown to the generator, pixels.
+    pub height: usize,
     /// For others with the same session.
     pub waited: Duration,
     /// The graph itself.
@@ -124,7 +128,11 @@ impl Task {
             ran += (self.session).run(source, controls, deadline, (target, rows))?;
         }
         let waited = begin.elapsed().saturating_sub(ran);
-        Ok(Timing { waited, ran })
+        Ok(Timing {
+            height: self.inference_height,
+            waited,
+            ran,
+        })
     }
 }
 

@@ -99,8 +99,12 @@ pub struct Stylize {
     pub(super) flying: AtomicBool,
     /// Frames computed at once, at least 1 after the start.
     pub(super) streams: AtomicUsize,
-    /// The delay by frames in flight, nanoseconds.
+    /// The delay that is reported, nanoseconds.
     pub(super) latency: AtomicU64,
+    /// Whether upstream is live.
+    pub(super) live: AtomicBool,
+    /// Whether the sink has got a frame too late since the last one that was painted.
+    pub(super) late: AtomicBool,
 }
 
 #[glib::object_subclass]
@@ -208,18 +212,20 @@ impl BaseTransformImpl for Stylize {
         let (player, loading) = match settings.while_loading.substitute() {
             None => {
                 let begin = Instant::now();
-                let player = Player::load(&settings, None);
+                let player = Player::load(&settings, None, None);
                 self.announce_loaded(player.as_ref().map(drop), begin.elapsed());
                 (Some(player.map_err(|err| err.message())?), None)
             }
             Some(_) => {
-                let loading = Loading::start(&settings, None);
+                let loading = Loading::start(&settings, None, None);
                 (None, Some(loading.map_err(|err| err.message())?))
             }
         };
         *self.stats.lock() = Stats::default();
         *self.cancel.lock() = Cancel::default();
-        self.failed.store(false, Ordering::Relaxed);
+        for flag in [&self.failed, &self.live, &self.late] {
+            flag.store(false, Ordering::Relaxed);
+        }
         let streams = match (settings.frames_in_flight, &player) {
             (0, Some(player)) => player.streams(),
             // Not known before it is loaded, but for a provider that was named.
@@ -303,6 +309,13 @@ impl BaseTransformImpl for Stylize {
         self.parent_sink_event(event)
     }
 
+    fn src_event(&self, event: gst::Event) -> bool {
+        if let gst::EventView::Qos(qos) = event.view() {
+            self.hear(qos);
+        }
+        self.parent_src_event(event)
+    }
+
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
         if direction == gst::PadDirection::Sink && query.is_serialized() {
             // Posted if it is an error; the query has its own answer.
@@ -314,6 +327,7 @@ impl BaseTransformImpl for Stylize {
             && let gst::QueryViewMut::Latency(latency) = query.view_mut()
         {
             let (live, min, max) = latency.result();
+            self.live.store(live, Ordering::Relaxed);
             let own = gst::ClockTime::from_nseconds(self.latency.load(Ordering::Relaxed));
             latency.set(live, min + own, max.map(|max| max + own));
         }

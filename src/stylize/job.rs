@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::adapt::Ladder;
 use super::background::Background;
 use super::networks::{Network, Networks, Read, predictor};
 use super::report::Error;
+use super::rungs::rungs;
 use super::settings::Settings;
 use super::stats::Facts;
 use super::style::Styling;
@@ -19,10 +21,19 @@ use crate::engine::{
     Assignment, Candidates, Choice, EngineError, Lease, Provider, Runtime, StateTensor, nick,
 };
 use crate::graph::{self, Blend, Effects, Forms, Frame, Scaling};
-use crate::model::StyleInput;
+use crate::model::{Extent, StyleInput};
 
-/// Sessions kept for layouts met lately: a stream changes between few.
+/// Sessions kept that were used lately: a stream changes between few layouts, and from one size of the
+/// generator's picture to the next. More would be memory for sizes that may not come again.
 const KEPT: usize = 3;
+
+/// What a session is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Job {
+    layout: Frame,
+    /// Of the picture shown to the generator, as in [`Effects`].
+    inference_height: usize,
+}
 
 /// A generator that is loaded and understood, and the place where it runs.
 struct Generator {
@@ -49,10 +60,16 @@ struct Place {
 pub(super) struct Player {
     generator: Arc<Generator>,
     pub styling: Styling,
+    /// Sizes of the picture shown to the generator, and the one in use.
+    pub ladder: Ladder,
+    /// Width and height of the frames that the ladder is for.
+    fitted: Option<(usize, usize)>,
+    /// The user knows that its size cannot be adapted.
+    pub told_of_size: bool,
     /// Most recently used last.
-    jobs: Vec<(Frame, Lease)>,
+    jobs: Vec<(Job, Lease)>,
     /// What is being compiled, since when.
-    compiling: Option<(Frame, Instant, Background<Lease>)>,
+    compiling: Option<(Job, Instant, Background<Lease>)>,
 }
 
 /// A session, if there is one.
@@ -65,8 +82,12 @@ pub(super) enum Lookup {
 
 impl Player {
     /// Loads ONNX Runtime and the generator and decides where it runs. Compiles for `frame` if it is
-    /// known already.
-    pub fn load(settings: &Settings, frame: Option<&Frame>) -> Result<Self, Error> {
+    /// known already, and no higher than `below` for the generator.
+    pub fn load(
+        settings: &Settings,
+        frame: Option<&Frame>,
+        below: Option<usize>,
+    ) -> Result<Self, Error> {
         let networks = Read::new(settings)?;
         mask::check(&settings.mask)?;
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
@@ -95,60 +116,127 @@ impl Player {
             dump: settings.dump_graph.clone(),
             warnings: Mutex::default(),
         };
-        let jobs = frame.map(|frame| Ok::<_, Error>((*frame, generator.compile(frame)?)));
-        Ok(Self {
-            jobs: jobs.transpose()?.into_iter().collect(),
+        let mut player = Self {
+            jobs: Vec::new(),
             generator: Arc::new(generator),
             styling,
+            ladder: Ladder::default(),
+            fitted: None,
+            told_of_size: false,
             compiling: None,
-        })
+        };
+        if let Some(frame) = frame {
+            player.fit(frame, below);
+            let job = player.job(frame);
+            let session = player.generator.compile(&job, false)?;
+            player.jobs.push((job, session));
+        }
+        Ok(player)
     }
 
     /// The session for frames of this layout. If there is none, it is compiled: here and now, or in
     /// the background if the stream does not `wait` for it.
     pub fn session(&mut self, frame: &Frame, wait: bool) -> Result<Lookup, Error> {
-        if let Some(index) = self.jobs.iter().position(|(known, _)| known == frame) {
-            self.jobs[index..].rotate_left(1);
-            if let Some((_, session)) = self.jobs.last() {
-                return Ok(Lookup::Ready(session.clone()));
-            }
+        self.fit(frame, self.ladder.below());
+        let job = self.job(frame);
+        if !wait {
+            return self.in_background(&job, false);
+        }
+        if let Some(session) = self.ready(&job) {
+            return Ok(Lookup::Ready(session));
         }
         let begin = Instant::now();
-        if wait {
-            let session = self.generator.compile(frame)?;
-            return Ok(self.keep(frame, session, begin));
+        let session = self.generator.compile(&job, false)?;
+        Ok(self.keep(job, session, begin))
+    }
+
+    /// The session for another height of the generator's picture, compiled in the background and run
+    /// once, so that its first frame takes no longer than the others.
+    pub fn prepare(&mut self, frame: &Frame, inference_height: usize) -> Result<Lookup, Error> {
+        let wanted = Job {
+            layout: *frame,
+            inference_height,
+        };
+        match self.compiling.as_ref().map(|(job, ..)| *job) {
+            // Buffers may come in two layouts in turn: one after the other.
+            Some(other) if other != wanted => {
+                self.in_background(&other, true)?;
+                Ok(Lookup::Compiling)
+            }
+            _ => self.in_background(&wanted, true),
+        }
+    }
+
+    fn in_background(&mut self, job: &Job, warm: bool) -> Result<Lookup, Error> {
+        if let Some(session) = self.ready(job) {
+            return Ok(Lookup::Ready(session));
         }
         match self.compiling.take() {
-            Some((layout, begin, session)) if layout == *frame => match session.poll() {
-                Some(session) => Ok(self.keep(frame, session?, begin)),
+            Some((known, begin, session)) if known == *job => match session.poll() {
+                Some(session) => Ok(self.keep(known, session?, begin)),
                 None => {
-                    self.compiling = Some((layout, begin, session));
+                    self.compiling = Some((known, begin, session));
                     Ok(Lookup::Compiling)
                 }
             },
             _ => {
-                let (generator, layout) = (self.generator.clone(), *frame);
-                let compile = move || generator.compile(&layout);
+                let (generator, job) = (self.generator.clone(), *job);
+                let compile = move || generator.compile(&job, warm);
                 let session = Background::start("stylize-compiler", compile)?;
-                self.compiling = Some((layout, begin, session));
+                self.compiling = Some((job, Instant::now(), session));
                 Ok(Lookup::Compiling)
             }
         }
     }
 
-    /// Whether there is a session for this layout, or there will be.
-    pub fn knows(&self, frame: &Frame) -> bool {
-        let compiling = self.compiling.as_ref().map(|(layout, ..)| layout);
-        let ready = self.jobs.iter().map(|(layout, _)| layout);
-        ready.chain(compiling).any(|layout| layout == frame)
+    fn ready(&mut self, job: &Job) -> Option<Lease> {
+        let index = self.jobs.iter().position(|(known, _)| known == job)?;
+        self.jobs[index..].rotate_left(1);
+        self.jobs.last().map(|(_, session)| session.clone())
     }
 
-    fn keep(&mut self, frame: &Frame, session: Lease, begin: Instant) -> Lookup {
+    /// Whether there is a session for this layout, or there will be.
+    pub fn knows(&self, frame: &Frame) -> bool {
+        let wanted = self.job(frame);
+        let compiling = self.compiling.as_ref().map(|(job, ..)| job);
+        let ready = self.jobs.iter().map(|(job, _)| job);
+        ready.chain(compiling).any(|job| *job == wanted)
+    }
+
+    fn keep(&mut self, job: Job, session: Lease, begin: Instant) -> Lookup {
         if self.jobs.len() == KEPT {
             self.jobs.remove(0);
         }
-        self.jobs.push((*frame, session.clone()));
+        self.jobs.push((job, session.clone()));
         Lookup::Compiled(session, begin.elapsed())
+    }
+
+    fn job(&self, frame: &Frame) -> Job {
+        Job {
+            layout: *frame,
+            inference_height: self.inference_height(),
+        }
+    }
+
+    /// Height of the picture shown to the generator now, as in [`Effects`].
+    pub fn inference_height(&self) -> usize {
+        let asked = self.generator.effects.inference_height;
+        self.ladder.height().unwrap_or(asked)
+    }
+
+    /// Makes the ladder for frames of this size, which begins no higher than `below`.
+    fn fit(&mut self, frame: &Frame, below: Option<usize>) {
+        let size = (frame.width, frame.height);
+        if self.fitted.replace(size) != Some(size) {
+            self.ladder = self.generator.ladder(size, below);
+        }
+    }
+
+    /// Whether the generator takes pictures of one size only.
+    pub fn has_one_size(&self) -> bool {
+        let place = self.generator.place.lock();
+        let network = self.generator.networks.at(&place.choice);
+        matches!(network.signature.extent, Extent::Fixed { .. })
     }
 
     /// What went wrong without harm since this was asked last.
@@ -163,20 +251,45 @@ impl Player {
 
     /// What to tell the user about frames of this size.
     pub fn facts(&self, width: u32, height: u32) -> Facts {
-        self.generator.facts(width, height)
+        let effects = self.generator.effects_at(self.inference_height());
+        self.generator.facts(width, height, effects)
     }
 }
 
 impl Generator {
-    /// Compiles for frames of this layout. Where the user left the choice of the provider, one that
-    /// cannot run the graph is passed over for good.
-    fn compile(&self, frame: &Frame) -> Result<Lease, Error> {
+    fn effects_at(&self, inference_height: usize) -> Effects {
+        Effects {
+            inference_height,
+            ..self.effects
+        }
+    }
+
+    /// The heights at which it can be shown frames of this size.
+    fn ladder(&self, (width, height): (usize, usize), below: Option<usize>) -> Ladder {
+        let place = self.place.lock();
+        let signature = &self.networks.at(&place.choice).signature;
+        let sizes = |lines| self.effects_at(lines).sizes(signature, width, height);
+        let pixels = |lines| {
+            let (high, wide) = sizes(lines).picture;
+            high * wide
+        };
+        let floor = match signature.extent {
+            Extent::Any { minimum, .. } => minimum,
+            Extent::Fixed { height, .. } => height,
+        };
+        let top = sizes(self.effects.inference_height).shown.0;
+        Ladder::new(rungs(top, floor, pixels), below)
+    }
+
+    /// Compiles for frames of this layout; with `warm` the graph is run once, too. Where the user left
+    /// the choice of the provider, one that cannot run the graph is passed over for good.
+    fn compile(&self, job: &Job, warm: bool) -> Result<Lease, Error> {
         loop {
             let (choice, more) = {
                 let place = self.place.lock();
                 (place.choice.clone(), place.candidates.more())
             };
-            let error = match self.compile_on(&choice, frame, more) {
+            let error = match self.compile_on(&choice, job, more || warm) {
                 Ok(lease) => {
                     self.place.lock().assignment = lease.assignment();
                     return Ok(lease);
@@ -194,12 +307,13 @@ impl Generator {
     }
 
     /// On this provider; with `verify` the graph is run once, too.
-    fn compile_on(&self, choice: &Choice, frame: &Frame, verify: bool) -> Result<Lease, Error> {
+    fn compile_on(&self, choice: &Choice, job: &Job, verify: bool) -> Result<Lease, Error> {
         let network = self.networks.at(choice);
         let Network {
             model, signature, ..
         } = network;
-        let effects = self.effects;
+        let effects = self.effects_at(job.inference_height);
+        let frame = &job.layout;
         let graph = graph::compile(model, signature, frame, effects, forms(choice))
             .map_err(Error::of_graph(&network.name))?;
         if let Some(Err(err)) = self.dump.as_ref().map(|file| dump::write(file, &graph)) {
@@ -237,11 +351,11 @@ impl Generator {
         lease().map_err(|err| Error::of_engine(&network.name, err))
     }
 
-    fn facts(&self, width: u32, height: u32) -> Facts {
+    fn facts(&self, width: u32, height: u32, effects: Effects) -> Facts {
         let place = self.place.lock();
         let network = self.networks.at(&place.choice);
         let (wide, high) = (width as usize, height as usize);
-        let sizes = self.effects.sizes(&network.signature, wide, high);
+        let sizes = effects.sizes(&network.signature, wide, high);
         let options = &place.choice.options;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Facts {
@@ -258,8 +372,8 @@ impl Generator {
             frame: (width, height),
             inference: (number(sizes.shown.1), number(sizes.shown.0)),
             picture: (number(sizes.picture.1), number(sizes.picture.0)),
-            upscale: nick(self.effects.upscale).into(),
-            color: nick(self.effects.colour).into(),
+            upscale: nick(effects.upscale).into(),
+            color: nick(effects.colour).into(),
         }
     }
 }

@@ -23,11 +23,15 @@ pub(super) struct Loading {
 }
 
 impl Loading {
-    /// Begins; compiles for `frame`, too, if it is known.
-    pub fn start(settings: &Settings, frame: Option<Frame>) -> Result<Self, Error> {
+    /// Begins; compiles for `frame`, too, if it is known, and no higher than `below` for the generator.
+    pub fn start(
+        settings: &Settings,
+        frame: Option<Frame>,
+        below: Option<usize>,
+    ) -> Result<Self, Error> {
         let revision = settings.revision();
         let settings = settings.clone();
-        let load = move || Player::load(&settings, frame.as_ref());
+        let load = move || Player::load(&settings, frame.as_ref(), below);
         Ok(Self {
             player: Background::start("stylize-loader", load)?,
             revision,
@@ -71,7 +75,9 @@ impl Stylize {
             let settings = self.settings.lock().clone();
             stream.changes = settings.changes;
             self.announce_loading(&settings);
-            stream.loading = Some(Loading::start(&settings, Some(*layout))?);
+            let player = stream.player.as_ref();
+            let below = player.and_then(|player| player.ladder.below());
+            stream.loading = Some(Loading::start(&settings, Some(*layout), below)?);
         }
         Ok(())
     }
@@ -104,10 +110,7 @@ impl Stylize {
             Ok(Lookup::Ready(session)) => Ok(Some(session)),
             Ok(Lookup::Compiled(session, time)) => {
                 gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
-                let mut stats = self.stats.lock();
-                stats.compiled += 1;
-                stats.compile_time = time;
-                drop(stats);
+                self.stats.lock().count_compiled(time);
                 self.warn(player);
                 self.describe(stream);
                 self.announce("compiled", |structure| structure.set("time", ns(time)));
@@ -138,7 +141,11 @@ impl Stylize {
             return;
         };
         let facts = player.facts(info.width(), info.height());
-        let old = std::mem::replace(&mut self.stats.lock().facts, facts.clone());
+        let old = {
+            let mut stats = self.stats.lock();
+            stats.rung = player.ladder.rung();
+            std::mem::replace(&mut stats.facts, facts.clone())
+        };
         if facts == old || !facts.compiled() {
             return;
         }
@@ -185,7 +192,7 @@ impl Stylize {
         self.post_element_message(structure);
     }
 
-    fn post_element_message(&self, structure: gst::Structure) {
+    pub(super) fn post_element_message(&self, structure: gst::Structure) {
         let message = gst::message::Element::builder(structure).src(&*self.obj());
         // Fails only without a bus, and then nobody asks.
         let _ = self.obj().post_message(message.build());
@@ -193,6 +200,6 @@ impl Stylize {
 }
 
 /// Nanoseconds.
-fn ns(time: Duration) -> u64 {
+pub(super) fn ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

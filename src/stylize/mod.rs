@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The element `stylize`.
 
+mod adapt;
 mod background;
 mod caps;
+mod cost;
+mod deadline;
 mod dump;
 mod flight;
 mod flow;
@@ -17,6 +20,7 @@ mod playlist;
 mod properties;
 mod repeat;
 mod report;
+mod rungs;
 mod settings;
 mod stats;
 mod style;
@@ -24,7 +28,7 @@ mod style;
 use gst::glib;
 use gst::prelude::*;
 
-pub use settings::{MaskKind, OnError, Order, Quality, WhileLoading};
+pub use settings::{Adapt, MaskKind, OnError, Order, Quality, WhileLoading};
 
 glib::wrapper! {
     /// The `stylize` element; see its page in `gst-inspect-1.0 stylize`.
@@ -42,6 +46,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         Optimization::static_type(),
         Quality::static_type(),
         MaskKind::static_type(),
+        Adapt::static_type(),
         Order::static_type(),
         WhileLoading::static_type(),
         OnError::static_type(),

@@ -44,6 +44,16 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .blurb("How a painting that is smaller than the frame is brought to its size")
             .mutable_playing()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("adapt", settings.adapt)
+            .nick("Adapt")
+            .blurb("What gives way when frames are not painted in time: with resolution, the picture shown to the generator is made smaller in steps, down to a quarter of inference-height, and larger again. Only while the source is live or the sink reports frames as late; a file that is converted is never made worse")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt64::builder("target-latency")
+            .nick("Target latency")
+            .blurb("Time that a frame may take here, nanoseconds; reported as the element's latency, and kept to by adapt (0 = automatic: with adapt, the duration of as many frames as are in flight)")
+            .mutable_playing()
+            .build(),
         glib::ParamSpecEnum::builder_with_default("color", settings.colour)
             .nick("Color")
             .blurb("Whose colours the painting has")
@@ -312,6 +322,11 @@ impl Settings {
                 self.inference_height = value.get().unwrap_or(self.inference_height);
             }
             "upscale" => self.upscale = value.get().unwrap_or(self.upscale),
+            "adapt" => self.adapt = value.get().unwrap_or(self.adapt),
+            "target-latency" => {
+                let time = value.get().ok().filter(|time| *time > 0);
+                self.target_latency = time.map(gst::ClockTime::from_nseconds);
+            }
             "color" => self.colour = value.get().unwrap_or(self.colour),
             "dump-graph" => self.dump_graph = text(value).map(PathBuf::from),
             "execution-provider" => {
@@ -372,6 +387,11 @@ impl Settings {
             "split" => self.split.to_value(),
             "inference-height" => self.inference_height.to_value(),
             "upscale" => self.upscale.to_value(),
+            "adapt" => self.adapt.to_value(),
+            "target-latency" => {
+                let time = self.target_latency.unwrap_or_default();
+                time.nseconds().to_value()
+            }
             "color" => self.colour.to_value(),
             "dump-graph" => path(&self.dump_graph),
             "execution-provider" => self.provider.to_value(),

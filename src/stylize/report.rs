@@ -68,6 +68,10 @@ pub(super) enum Error {
         "The playlist \"{file}\" cannot be used: {reason}. Every line is a time and a style, such as `1:30 great-wave`."
     )]
     Playlist { file: String, reason: String },
+    #[error(
+        "The generator takes pictures of one size only, so adapt=resolution does nothing. Set adapt=off, or model-file to a generator of open size."
+    )]
+    OneSize,
     #[error("There is no mask. Set mask-file to a picture, or mask=none.")]
     NoMaskFile,
     #[error(
@@ -178,6 +182,7 @@ impl Error {
             | Self::NoPainting
             | Self::NoPredictor
             | Self::NoMaskFile
+            | Self::OneSize
             | Self::NotQuantized(_) => message!(LibraryError::Settings),
             Self::Painting(_) | Self::Mask { .. } | Self::Playlist { .. } => {
                 message!(ResourceError::OpenRead)

@@ -165,6 +165,26 @@ impl OnError {
     }
 }
 
+/** GstStylizeAdapt:
+ *
+ * What gives way when frames are not painted in time.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeAdapt")]
+pub enum Adapt {
+    /// Nothing: late frames are dropped, if `qos` is set.
+    #[default]
+    #[enum_value(name = "Nothing: late frames are dropped", nick = "off")]
+    Off,
+    /// The size of the picture shown to the generator.
+    #[enum_value(
+        name = "The size of the picture shown to the generator: broader strokes, the same frames",
+        nick = "resolution"
+    )]
+    Resolution,
+}
+
 /// Which style, as the user says it.
 #[derive(Debug, Clone)]
 pub struct StyleSettings {
@@ -201,6 +221,9 @@ pub struct Settings {
     /// Pixels; 0 = the frame's.
     pub inference_height: u32,
     pub upscale: Upscale,
+    pub adapt: Adapt,
+    /// Time from a frame's arrival to its leaving; `None`: automatic.
+    pub target_latency: Option<gst::ClockTime>,
     pub colour: Colour,
     /// Where compiled graphs are written.
     pub dump_graph: Option<PathBuf>,
@@ -248,6 +271,8 @@ impl Default for Settings {
             split: 0.0,
             inference_height: 0,
             upscale: Upscale::default(),
+            adapt: Adapt::default(),
+            target_latency: None,
             colour: Colour::default(),
             dump_graph: None,
             stability: 0.0,

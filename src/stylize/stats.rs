@@ -24,6 +24,9 @@ pub(super) struct Stats {
     pub compiled: u64,
     /// Time to compile the last graph, and to run its first frame.
     pub compile_time: Duration,
+    /// Where the generator's picture is on the ladder of sizes, 0 at the top, and how often it moved.
+    pub rung: usize,
+    pub steps: u64,
     /// Facts that the engine and the generator report.
     pub facts: Facts,
     ran: Window,
@@ -83,6 +86,12 @@ pub(super) struct Facts {
 }
 
 impl Stats {
+    /// Counts a graph that took so long to compile.
+    pub fn count_compiled(&mut self, time: Duration) {
+        self.compiled += 1;
+        self.compile_time = time;
+    }
+
     /// Counts what was done for one frame, with the times of a painting.
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome.shown {
@@ -102,6 +111,7 @@ impl Stats {
         let [median, p95, p99] = self.ran.percentiles([50, 95, 99]);
         let [wait_median, wait_p95] = self.waited.percentiles([50, 95]);
         let facts = &self.facts;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         gst::Structure::builder("application/x-stylize-stats")
             .field("frames", self.frames)
             .field("passed", self.passed)
@@ -113,10 +123,7 @@ impl Stats {
             .field("time-p99", p99)
             .field("wait-median", wait_median)
             .field("wait-p95", wait_p95)
-            .field(
-                "session-holders",
-                u32::try_from(holders).unwrap_or(u32::MAX),
-            )
+            .field("session-holders", number(holders))
             .field("compiled-graphs", self.compiled)
             .field("compile-time", nanoseconds(self.compile_time))
             .field("provider", facts.provider)
@@ -133,6 +140,8 @@ impl Stats {
             .field("frame-height", facts.frame.1)
             .field("inference-width", facts.inference.0)
             .field("inference-height", facts.inference.1)
+            .field("adapt-rung", number(self.rung))
+            .field("adapt-steps", self.steps)
             .field("picture-width", facts.picture.0)
             .field("picture-height", facts.picture.1)
             .field("upscale", &facts.upscale)
@@ -155,6 +164,7 @@ mod tests {
         let mut stats = Stats::default();
         let outcome = |ns| Outcome {
             shown: Shown::Painted(Timing {
+                height: 1080,
                 waited: Duration::from_nanos(2 * ns),
                 ran: Duration::from_nanos(ns),
             }),

@@ -202,3 +202,23 @@ pub fn rotate_channels(opset: i64) -> Net {
         .meta("stylize.size-multiple", "1")
         .meta("stylize.size-minimum", "1")
 }
+
+/// Gives its input back, after so many steps that each take the same time for each pixel.
+pub fn slow(steps: usize) -> Net {
+    let mut net = Net::new(13)
+        .input("x", F32, &NCHW)
+        .output("y", F32, &NCHW)
+        .meta("stylize.input-range", "0,1")
+        .meta("stylize.output-range", "0,1")
+        .meta("stylize.size-multiple", "1")
+        .meta("stylize.size-minimum", "1")
+        .floats("nothing", &[], &[0.0]);
+    let mut last = "x".to_string();
+    for step in 0..steps {
+        let next = format!("sine {step}");
+        net = net.node("Sin", &[&last], &next, vec![]);
+        last = next;
+    }
+    net.node("Mul", &[&last, "nothing"], "none", vec![])
+        .node("Add", &["x", "none"], "y", vec![])
+}
