@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The element `stylize`.
 
+#[cfg(feature = "analytics")]
+mod analytics;
+#[cfg(not(feature = "analytics"))]
+#[path = "no_analytics.rs"]
+mod analytics;
 mod background;
 mod caps;
 mod dump;
