@@ -14,12 +14,13 @@ STYLE ?=
 CONTENT ?=
 TRAIN_ARGS ?=
 PROVIDERS ?=
+FEATURES ?=
 DOCTOR_ARGS ?=
 
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery test lint bench doctor gpu-check gpu-bundle install uninstall test-training train clean
+.PHONY: help setup build demo gallery pictures test lint bench doctor gpu-check gpu-bundle install uninstall test-training train clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,14 +29,17 @@ setup: ## Install what is missing: system packages, ONNX Runtime; PROVIDERS="web
 	@scripts/setup.sh $(PROVIDERS)
 
 # Always with the example: by itself the library would be built anew with other features.
-build: setup ## Build the plugin and its example (release)
-	cargo build --release --lib --example stylize-file
+build: setup ## Build the plugin and its example (release); FEATURES=analytics
+	cargo build --release --lib --example stylize-file $(if $(FEATURES),--features $(FEATURES))
 
 demo: setup ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.onnx
 	@scripts/demo.sh "$(IN)" "$(OUT)" "$(MODEL)"
 
 gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg IN=b.mp4 OUT=folder QUALITY=lite|full
 	@scripts/gallery.sh "$(PHOTO)" "$(IN)" "$(OUT)" "$(QUALITY)"
+
+pictures: setup ## Make the pictures in docs/controls.md anew: OUT=folder for another place
+	@scripts/pictures.sh "$(OUT)"
 
 test: setup ## Run every test of the plugin
 	@scripts/setup.sh browser $(TEST_PROVIDERS)

@@ -127,20 +127,20 @@ fn mean_difference(a: &Picture, b: &Picture) -> f64 {
 fn noise_on_a_still_scene_is_at_least_three_times_less() {
     for provider in common::PROVIDERS {
         // Sizes that do not divide into blocks, too.
-        for size in [SIZE, (93, 61)] {
+        for (size, sigma) in [(SIZE, 4.0), ((93, 61), 4.0), (SIZE, 2.0), (SIZE, 1.0)] {
             let [with, without] = [0.8, 0.0].map(|stability| {
                 let mut random = Random(7);
                 let mut stream = Stream::new(provider, &identity(13), stability, size);
                 let scene = scene(size, 0);
                 let frames: Vec<Picture> = (0..40)
-                    .map(|_| stream.play(&noisy(&scene, 4.0, &mut random)))
+                    .map(|_| stream.play(&noisy(&scene, sigma, &mut random)))
                     .collect();
                 deviation(&frames[20..])
             });
-            assert!(without > 3.0, "{without}");
+            assert!(without > 0.75 * sigma, "{without}");
             assert!(
                 with < without / 3.0,
-                "{provider} {size:?}: {with} {without}"
+                "{provider} {size:?} {sigma}: {with} {without}"
             );
         }
     }
@@ -195,12 +195,33 @@ fn what_moves_leaves_no_ghost() {
     }
 }
 
+/// A generator gives clouds the contrast of the painting, so they must not trail behind themselves.
+#[test]
+fn what_is_smooth_and_pale_moves_on() {
+    let clouds = |shift: usize| {
+        let mut picture = scene(SIZE, 0);
+        for (index, pixel) in picture.pixels.iter_mut().enumerate() {
+            let angle = (index % SIZE.0 + shift) as f64 * std::f64::consts::TAU / 48.0;
+            *pixel = [(220.0 + 6.0 * angle.sin()).round() as u8, 200, 210, 0];
+        }
+        picture
+    };
+    for provider in common::PROVIDERS {
+        let mut stream = Stream::new(provider, &identity(13), 1.0, SIZE);
+        for shift in 0..60 {
+            let source = clouds(shift);
+            let off = stream.play(&source).max_difference(&source);
+            assert!(off <= 3, "{provider} at {shift}: {off} of 12");
+        }
+    }
+}
+
 #[test]
 fn after_a_cut_a_gap_or_a_flush_nothing_is_kept() {
     for provider in common::PROVIDERS {
         let one = scene(SIZE, 0);
         // So like it that only the reset tells them apart.
-        let like = one.map(|[r, g, b]| [r.saturating_add(4), g, b]);
+        let like = one.map(|[r, g, b]| [r.saturating_add(1), g, b]);
         let other = one.map(|[r, g, b]| [255 - r, 255 - g, b]);
         let mut stream = Stream::new(provider, &identity(13), 1.0, SIZE);
         assert_eq!(stream.play(&one).max_difference(&one), 0);
@@ -267,10 +288,10 @@ fn every_kind_of_format_has_a_past() {
                 bytes
             };
             let first = paint(0, 0);
-            assert!(paint(3, 1) == first, "{provider} {format} stays");
+            assert!(paint(1, 1) == first, "{provider} {format} stays");
             let other = paint(90, 2);
             assert!(other != first, "{provider} {format} is new");
-            assert!(paint(92, 3) == other, "{provider} {format} stays");
+            assert!(paint(91, 3) == other, "{provider} {format} stays");
         }
     }
 }
@@ -278,21 +299,25 @@ fn every_kind_of_format_has_a_past() {
 #[test]
 fn slow_changes_are_followed() {
     let mut stream = Stream::new("cpu", &identity(13), 1.0, SIZE);
-    let mut last = 0;
+    let mut off = 0;
     for level in 0..100_u8 {
         let source = scene(SIZE, 0).map(|[r, g, b]| [r, g, b.saturating_add(level)]);
         let painted = stream.play(&source);
-        last = source.max_difference(&painted);
-        // As much as counts as the same, and what one step adds.
-        assert!(last <= 12, "{level}: {last}");
+        // As much as counts as the same at the disc's edge, and what one step adds.
+        let most = source.max_difference(&painted);
+        assert!(most <= 12, "{level}: {most}");
+        // And where it is smooth.
+        off = source.pixels[SIZE.0 - 1][2].abs_diff(painted.pixels[SIZE.0 - 1][2]);
+        assert!(off <= 3, "{level}: {off}");
     }
-    assert!(last <= 12);
+    assert!(off > 0, "something is kept");
 }
 
 #[test]
 fn the_past_has_the_weight_that_was_asked_for() {
     let mut stream = Stream::new("cpu", &identity(13), 0.5, SIZE);
-    let one = scene(SIZE, 0);
+    // With so much grain that 6 codes may be noise.
+    let one = noisy(&scene(SIZE, 0), 8.0, &mut Random(5));
     let like = one.map(|[r, g, b]| [r + 6, g, b]);
     stream.play(&one);
     // 1 - (1 - 0.5)^1.5 of the past: 6 codes become 2.1.
@@ -304,7 +329,7 @@ fn the_past_has_the_weight_that_was_asked_for() {
 fn it_is_switched_on_and_moved_without_a_lost_frame() {
     let mut stream = Stream::new("cpu", &identity(13), 0.0, SIZE);
     let one = scene(SIZE, 0);
-    let like = one.map(|[r, g, b]| [r + 4, g, b]);
+    let like = one.map(|[r, g, b]| [r + 1, g, b]);
     stream.play(&one);
     stream.element.set_property("stability", 1.0);
     let begin = std::time::Instant::now();
@@ -340,7 +365,7 @@ fn frames_in_flight_keep_their_order_and_their_past() {
     harness.set_src_caps_str("video/x-raw,format=RGB,width=96,height=64,framerate=25/1");
     let one = scene(SIZE, 0);
     for number in 0..12_u64 {
-        let picture = one.map(|[r, g, b]| [r + (number % 2) as u8 * 4, g, b]);
+        let picture = one.map(|[r, g, b]| [r + (number % 2) as u8, g, b]);
         let mut buffer = picture.buffer(gst_video::VideoFormat::Rgb, "RGB", 96 * 3);
         let pts = gst::ClockTime::from_mseconds(40 * number);
         buffer.get_mut().expect("fresh").set_pts(pts);

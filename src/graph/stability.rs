@@ -7,6 +7,9 @@
 //! past keeps its weight; where it differs by more, the new painting takes its place at once. Because
 //! the kept source moves on with the painting's weight, slow changes add up until they count, too.
 //!
+//! How much noise there may be is told by the grain of the blocks around: what is smooth has none, and
+//! there a generator, which gives every frame the painting's contrast, makes much of a small difference.
+//!
 //! After a cut nothing is kept: the gate is open everywhere when it is open for half of the frame.
 
 use super::builder::{Builder, Name};
@@ -18,10 +21,13 @@ use crate::model::ElementType;
 
 /// Side of the blocks in which the source is compared, pixels.
 const BLOCK: usize = 4;
-/// Differences in codes of 0..255 up to which a block stays, and from which on it is new. Noise with
-/// a standard deviation of 4 moves a block's mean by 1.4, and by 6 in one of ten thousand.
-const SAME: f32 = 7.0;
-const NEW: f32 = 16.0;
+/// Differences in codes of 0..255 up to which a block stays: so many for each code of grain, at least
+/// those that coding makes, and at most as many as noise with a standard deviation of 4 needs, which
+/// moves a block's mean by 1.4, and by 6 in one of ten thousand.
+const SAME_BY_GRAIN: f32 = 0.8;
+const SAME: (f32, f32) = (1.2, 7.0);
+/// By how much more a block is new.
+const NEW: f32 = 16.0 / 7.0;
 /// Shares of the frame that are new from which a cut begins and is certain.
 const CUT: (f32, f32) = (0.4, 0.5);
 
@@ -85,11 +91,16 @@ impl<'a> Past<'a> {
     pub(super) fn new(b: &mut Builder, frame: &'a Frame, scaling: Scaling) -> Self {
         let states = states(frame);
         let kept = states[0];
-        let source = means(b, frame, scaling);
+        let (source, grain) = blocks_of_source(b, frame, scaling);
+        let grain = b.most_of_neighbours(&grain);
+        let scale = b.floats(&[], &[SAME_BY_GRAIN]);
+        let same = b.mul(&grain, &scale);
+        let same = b.clip(&same, SAME.0, SAME.1);
         let moved = b.sub(&source, kept.input);
         let moved = b.abs(&moved);
         let moved = b.most_of_channels(&moved, components(frame) as i64);
-        let gate = ramp(b, &moved, (SAME, NEW));
+        let moved = b.div(&moved, &same);
+        let gate = ramp(b, &moved, (1.0, NEW));
         let share = b.mean_of_picture(&gate);
         let cut = ramp(b, &share, CUT);
         // What moves covers and uncovers what is beside it.
@@ -180,31 +191,36 @@ fn ramp(b: &mut Builder, x: &str, (from, to): (f32, f32)) -> Name {
     b.clip(&x, 0.0, 1.0)
 }
 
-/// The source's components in codes, averaged over blocks: floats `[1, 1 or 3, h, w]`.
-fn means(b: &mut Builder, frame: &Frame, scaling: Scaling) -> Name {
+/// The source's components in codes, averaged over blocks, floats `[1, 1 or 3, h, w]`, and the grain
+/// of each block, `[1, 1, h, w]`.
+fn blocks_of_source(b: &mut Builder, frame: &Frame, scaling: Scaling) -> (Name, Name) {
     match &frame.format {
         Format::Packed(packed) => of_pixels(b, frame, packed),
         Format::Planar(planar) => {
             let samples = planes::read(b, frame, planar, SOURCE);
             let (first, others) = samples.names();
-            let size = (frame.height, frame.width);
-            let luma = of_planes(b, first, 1, [BLOCK; 2], size, scaling);
+            let luma = whole(b, first, [BLOCK; 2], (frame.height, frame.width));
+            let size = (blocks(frame.height), blocks(frame.width));
+            let grain = grain(b, &luma, size, (1, 0));
+            let grain = eight_bits(b, planar, grain);
+            let luma = mean(b, &luma, 1, [BLOCK; 2], size, scaling);
             let luma = eight_bits(b, planar, luma);
             let Some(others) = others else {
-                return luma;
+                return (luma, grain);
             };
             let block = planar.subsampling.map(|step| BLOCK / step);
             let (w, h) = frame.chroma(planar.subsampling);
-            let others = of_planes(b, others, 2, block, (h, w), scaling);
+            let others = whole(b, others, block, (h, w));
+            let others = mean(b, &others, 2, block, size, scaling);
             let others = eight_bits(b, planar, others);
-            b.concat(1, &[&luma, &others])
+            (b.concat(1, &[&luma, &others]), grain)
         }
     }
 }
 
 /// Of interleaved bytes, the colours only: products with few columns are quicker everywhere than to
 /// put the channels apart and to pool them.
-fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> Name {
+fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> (Name, Name) {
     let pixels = ingest::pixels(b, frame, packed, SOURCE);
     let mut x = b.cast(&pixels, ElementType::F32);
     let (h, w) = (blocks(frame.height), blocks(frame.width));
@@ -213,6 +229,7 @@ fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> Name {
     if (bottom, right) != (0, 0) {
         x = b.pad(&x, "edge", &[0, 0, 0, 0, 0, bottom, right, 0]);
     }
+    let grain = grain(b, &x, (h, w), (packed.bytes, packed.rgb[1]));
     let share = 1.0 / (BLOCK * BLOCK) as f32;
     let mut weights = Vec::new();
     for byte in (0..BLOCK).flat_map(|_| 0..packed.bytes) {
@@ -226,27 +243,50 @@ fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> Name {
     let rows = b.reshape(&columns, &[h, side, w * 3]);
     let sums = b.sum(&rows, 1, false);
     let means = b.reshape(&sums, &[1, h, w, 3]);
-    b.transpose(&means, &[0, 3, 1, 2])
+    (b.transpose(&means, &[0, 3, 1, 2]), grain)
 }
 
-/// Of so many planes, `[1, planes, H, W]`; blocks are pixels across and down.
-fn of_planes(
+/// The mean absolute second difference in one row of each block: that of noise, but not of a slope.
+/// Pixels have so many samples, one of which is looked at.
+fn grain(b: &mut Builder, x: &str, (h, w): (usize, usize), (samples, at): (usize, usize)) -> Name {
+    let row = BLOCK * samples;
+    let rows = b.reshape(x, &[h as i64, BLOCK as i64, (w * row) as i64]);
+    let rows = b.slice(&rows, 1, 1, 2);
+    let rows = b.reshape(&rows, &[(h * w) as i64, row as i64]);
+    const TIMES: usize = BLOCK - 2;
+    let mut weights = vec![0.0; row * TIMES];
+    for first in 0..TIMES {
+        for (pixel, weight) in [1.0, -2.0, 1.0].into_iter().enumerate() {
+            weights[((first + pixel) * samples + at) * TIMES + first] = weight;
+        }
+    }
+    let weights = b.floats(&[row as i64, TIMES as i64], &weights);
+    let differences = b.matmul(&rows, &weights);
+    let differences = b.abs(&differences);
+    let shares = b.floats(&[TIMES as i64, 1], &[1.0 / TIMES as f32; TIMES]);
+    let grain = b.matmul(&differences, &shares);
+    b.reshape(&grain, &[1, 1, h as i64, w as i64])
+}
+
+/// Planes whose last blocks are as large as the others; blocks are pixels across and down.
+fn whole(b: &mut Builder, x: &str, [across, down]: [usize; 2], size: (usize, usize)) -> Name {
+    let beyond = |pixels: usize, block: usize| (pixels.next_multiple_of(block) - pixels) as i64;
+    match (beyond(size.0, down), beyond(size.1, across)) {
+        (0, 0) => x.into(),
+        (bottom, right) => b.pad(x, "edge", &[0, 0, 0, 0, 0, 0, bottom, right]),
+    }
+}
+
+/// Of so many planes, `[1, planes, H, W]`, as many blocks.
+fn mean(
     b: &mut Builder,
     x: &str,
     planes: i64,
-    block: [usize; 2],
-    (height, width): (usize, usize),
+    [across, down]: [usize; 2],
+    to: (usize, usize),
     scaling: Scaling,
 ) -> Name {
-    let [across, down] = block;
-    let to = (height.div_ceil(down), width.div_ceil(across));
-    let from = (to.0 * down, to.1 * across);
-    let mut x = x.to_string();
-    if from != (height, width) {
-        let (bottom, right) = ((from.0 - height) as i64, (from.1 - width) as i64);
-        x = b.pad(&x, "edge", &[0, 0, 0, 0, 0, 0, bottom, right]);
-    }
-    reduce(b, &x, planes, from, to, scaling)
+    reduce(b, x, planes, (to.0 * down, to.1 * across), to, scaling)
 }
 
 /// Codes in the units of 8-bit ones.

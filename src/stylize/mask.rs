@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gst_video::VideoRegionOfInterestMeta;
 use image::imageops::FilterType;
 
+use super::analytics;
 use super::background::Background;
 use super::report::Error;
 use super::settings::{MaskKind, MaskSettings};
@@ -51,6 +52,7 @@ impl Masks {
             // Until a graph without a mask is there.
             MaskKind::None => Ok(vec![255; size.0 * size.1].into()),
             MaskKind::Roi => Ok(of_regions(settings, size, frame)),
+            MaskKind::Analytics => analytics::of_findings(settings, size, frame),
             MaskKind::Image => self.of_picture(settings, size, refused),
         }
     }
@@ -104,6 +106,7 @@ pub(super) fn check(settings: &MaskSettings) -> Result<(), Error> {
     match (settings.kind, &settings.file) {
         (MaskKind::Image, None) => Err(Error::NoMaskFile),
         (MaskKind::Image, Some(file)) => open(file).map(drop),
+        (MaskKind::Analytics, _) => analytics::check(),
         _ => Ok(()),
     }
 }
@@ -116,23 +119,32 @@ impl Picture {
         let scaled = picture.resize_exact(side(width), side(height), FilterType::Triangle);
         // Where a picture has holes, these are what is meant.
         let holes = scaled.color().has_alpha() && scaled.to_rgba8().pixels().any(|p| p[3] < 255);
-        let mut grey = match holes {
+        let grey = match holes {
             true => image::GrayImage::from_fn(side(width), side(height), {
                 let colours = scaled.to_rgba8();
                 move |x, y| image::Luma([colours.get_pixel(x, y)[3]])
             }),
             false => scaled.into_luma8(),
         };
-        if self.feather > 0 {
-            // Two deviations to either side hold nearly all of the way from 0 to 255.
-            grey = image::imageops::fast_blur(&grey, self.feather as f32 / 4.0);
-        }
-        let mut mask = grey.into_raw();
-        if self.invert {
-            mask.iter_mut().for_each(|value| *value = 255 - *value);
-        }
-        Ok(mask.into())
+        Ok(finished(soft(grey, self.feather).into_raw(), self.invert))
     }
+}
+
+/// The same with edges of this width.
+pub(super) fn soft(mask: image::GrayImage, feather: u32) -> image::GrayImage {
+    match feather {
+        0 => mask,
+        // Two deviations to either side hold nearly all of the way from 0 to 255.
+        _ => image::imageops::fast_blur(&mask, feather as f32 / 4.0),
+    }
+}
+
+/// A mask that has been drawn, or the other parts instead.
+pub(super) fn finished(mut mask: Vec<u8>, invert: bool) -> Mask {
+    if invert {
+        mask.iter_mut().for_each(|value| *value = 255 - *value);
+    }
+    mask.into()
 }
 
 fn open(file: &Path) -> Result<image::DynamicImage, Error> {
@@ -142,44 +154,45 @@ fn open(file: &Path) -> Result<image::DynamicImage, Error> {
     })
 }
 
-/// All of the painting inside the regions of interest that the frame carries, none outside, and a
-/// way of `feather` pixels between, half of it inside.
-fn of_regions(
-    settings: &MaskSettings,
-    (width, height): (usize, usize),
-    frame: &gst::BufferRef,
-) -> Mask {
-    let mut mask = vec![0_u8; width * height];
+/// All of the painting inside the regions of interest that the frame carries, none outside.
+fn of_regions(settings: &MaskSettings, size: (usize, usize), frame: &gst::BufferRef) -> Mask {
+    let mut mask = vec![0_u8; size.0 * size.1];
     for region in frame.iter_meta::<VideoRegionOfInterestMeta>() {
         let (x, y, w, h) = region.rect();
-        let columns = ramp(width, x, w, settings.feather);
-        let rows = ramp(height, y, h, settings.feather);
-        for (row, line) in rows.iter().zip(mask.chunks_exact_mut(width)) {
-            if *row == 0 {
-                continue;
-            }
-            for (column, value) in columns.iter().zip(line) {
-                let covered = u32::from(*row) * u32::from(*column) / 255;
-                *value = (*value).max(covered as u8);
-            }
+        let rect = [x, y, w, h].map(f64::from);
+        draw(&mut mask, size.0, rect, settings.feather);
+    }
+    finished(mask, settings.invert)
+}
+
+/// Adds a rectangle (x, y, width, height) to a mask, with a way of `feather` pixels at its edge, half
+/// of it inside.
+pub(super) fn draw(mask: &mut [u8], width: usize, [x, y, w, h]: [f64; 4], feather: u32) {
+    let columns = ramp(width, x, w, feather);
+    let rows = ramp(mask.len() / width, y, h, feather);
+    for (row, line) in rows.iter().zip(mask.chunks_exact_mut(width)) {
+        if *row == 0 {
+            continue;
+        }
+        for (column, value) in columns.iter().zip(line) {
+            let covered = u32::from(*row) * u32::from(*column) / 255;
+            *value = (*value).max(covered as u8);
         }
     }
-    if settings.invert {
-        mask.iter_mut().for_each(|value| *value = 255 - *value);
-    }
-    mask.into()
 }
 
 /// 255 for the pixels of one axis that are inside, 0 outside, linear between.
-fn ramp(pixels: usize, begin: u32, length: u32, feather: u32) -> Vec<u8> {
-    let (begin, end) = (f64::from(begin), f64::from(begin) + f64::from(length));
-    let way = f64::from(feather.max(1));
+fn ramp(pixels: usize, begin: f64, length: f64, feather: u32) -> Vec<u8> {
     let share = |pixel: usize| {
         let middle = pixel as f64 + 0.5;
-        let inside = (middle - begin).min(end - middle);
-        ((inside / way + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8
+        edge((middle - begin).min(begin + length - middle), feather)
     };
     (0..pixels).map(share).collect()
+}
+
+/// The share of the painting so many pixels inside of an edge, in 255ths.
+pub(super) fn edge(inside: f64, feather: u32) -> u8 {
+    ((inside / f64::from(feather.max(1)) + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
 #[cfg(test)]
@@ -188,13 +201,14 @@ mod tests {
 
     #[test]
     fn a_ramp_is_sharp_or_wide() {
-        assert_eq!(ramp(6, 2, 2, 0), [0, 0, 255, 255, 0, 0]);
+        assert_eq!(ramp(6, 2.0, 2.0, 0), [0, 0, 255, 255, 0, 0]);
         assert_eq!(
-            ramp(8, 2, 4, 4),
+            ramp(8, 2.0, 4.0, 4),
             [32, 96, 159, 223, 223, 159, 96, 32],
             "half at the edge"
         );
-        assert_eq!(ramp(3, 1, u32::MAX, 0), [0, 255, 255], "beyond the frame");
+        let length = f64::from(u32::MAX);
+        assert_eq!(ramp(3, 1.0, length, 0), [0, 255, 255], "beyond the frame");
     }
 
     #[test]

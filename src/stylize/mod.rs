@@ -2,6 +2,11 @@
 //! The element `stylize`.
 
 mod adapt;
+#[cfg(feature = "analytics")]
+mod analytics;
+#[cfg(not(feature = "analytics"))]
+#[path = "no_analytics.rs"]
+mod analytics;
 mod background;
 mod caps;
 mod cost;

@@ -78,6 +78,16 @@ pub(super) enum Error {
         "The mask \"{file}\" cannot be read: {reason}. Set mask-file to a JPEG, PNG or WebP file."
     )]
     Mask { file: String, reason: String },
+    #[cfg(feature = "analytics")]
+    #[error(
+        "A segmentation mask that a frame carries cannot be used: {0}. It must be GRAY8 or GRAY16_LE, described by a GstVideoMeta; correct the element that attaches it, or set mask=none."
+    )]
+    Segmentation(String),
+    #[cfg(not(feature = "analytics"))]
+    #[error(
+        "This build of the plugin cannot read GstAnalyticsRelationMeta, so there is no mask=analytics. Build it with `cargo build --release --features analytics` where GStreamer 1.26 or newer is installed, or set mask=roi."
+    )]
+    NoAnalytics,
     #[error("A frame's memory cannot be used: {0}.")]
     Memory(String),
     #[error(
@@ -190,6 +200,10 @@ impl Error {
             Self::FrameSize { .. } | Self::Format(_) | Self::Hdr(_) | Self::Interlaced(_) => {
                 message!(StreamError::Format)
             }
+            #[cfg(feature = "analytics")]
+            Self::Segmentation(_) => message!(StreamError::Failed),
+            #[cfg(not(feature = "analytics"))]
+            Self::NoAnalytics => message!(CoreError::Disabled),
             Self::Memory(_) => message!(StreamError::Failed),
             Self::Dump { .. } => message!(ResourceError::Write),
             Self::Threads(_) => message!(ResourceError::NoSpaceLeft),

@@ -73,6 +73,12 @@ pub enum MaskKind {
         nick = "image"
     )]
     Image,
+    /// In the objects and segments that analysis found in a frame.
+    #[enum_value(
+        name = "In the objects and segments that the frame carries (GstAnalyticsRelationMeta)",
+        nick = "analytics"
+    )]
+    Analytics,
 }
 
 /// Where the painting is shown, as the user says it.
