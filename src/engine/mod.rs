@@ -101,6 +101,10 @@ pub enum EngineError {
     Refused(String),
     #[error("The generator failed on a frame: {0}")]
     Run(String),
+    #[error(
+        "There is not enough memory for the generator at this size: {0}. Set inference-height to show it a smaller picture, or put `videoscale` before stylize."
+    )]
+    OutOfMemory(String),
     #[error("The run was cancelled.")]
     Cancelled,
     #[error(transparent)]
@@ -109,7 +113,7 @@ pub enum EngineError {
 
 impl EngineError {
     /// A library's message as one line for the user.
-    fn one_line(err: &ort::Error) -> String {
+    fn one_line<R>(err: &ort::Error<R>) -> String {
         err.message()
             .split_whitespace()
             .collect::<Vec<_>>()
@@ -117,15 +121,27 @@ impl EngineError {
     }
 
     fn refused<R>(err: ort::Error<R>) -> Self {
-        Self::Refused(
-            err.message()
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" "),
-        )
+        Self::told(Self::one_line(&err), Self::Refused)
     }
 
     fn run(err: ort::Error) -> Self {
-        Self::Run(Self::one_line(&err))
+        Self::told(Self::one_line(&err), Self::Run)
+    }
+
+    /// A library's message, for what it tells of: no provider has a code for a lack of memory. What
+    /// comes before the words for it are names of functions.
+    fn told(message: String, otherwise: fn(String) -> Self) -> Self {
+        const WORDS: [&str; 4] = [
+            "failed to allocate",
+            "could not allocate",
+            "out of memory",
+            "bad_alloc",
+        ];
+        let lower = message.to_ascii_lowercase();
+        let place = WORDS.iter().find_map(|words| lower.find(words));
+        match place.and_then(|place| message.get(place..)) {
+            Some(reason) => Self::OutOfMemory(reason.trim_end_matches('.').into()),
+            None => otherwise(message),
+        }
     }
 }

@@ -206,7 +206,9 @@ impl Error {
             Self::NoAnalytics => message!(CoreError::Disabled),
             Self::Memory(_) => message!(StreamError::Failed),
             Self::Dump { .. } => message!(ResourceError::Write),
-            Self::Threads(_) => message!(ResourceError::NoSpaceLeft),
+            Self::Threads(_) | Self::Engine(EngineError::OutOfMemory(_)) => {
+                message!(ResourceError::NoSpaceLeft)
+            }
             Self::NotNegotiated => message!(CoreError::Negotiation),
         }
     }
