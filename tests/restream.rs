@@ -3,15 +3,20 @@
 //! painted and reaches a player, with picture and sound together.
 
 mod common;
+#[path = "restream/janus.rs"]
+mod janus;
 #[path = "restream/peers.rs"]
 mod peers;
 #[path = "restream/player.rs"]
 mod player;
 #[path = "restream/recording.rs"]
 mod recording;
+#[path = "restream/viewer.rs"]
+mod viewer;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use janus::Janus;
 use peers::{Nginx, Relay, Restream, publish, wait_for};
 use player::record;
 use recording::Recording;
@@ -55,4 +60,14 @@ fn hls_through_a_web_server() {
         text.matches("#EXTINF").count() >= 3
     });
     Recording::read(&record(&nginx.http("live.m3u8"))).check("HLS");
+}
+
+#[test]
+fn webrtc_through_janus() {
+    let _alone = alone();
+    let (nginx, janus) = (Nginx::start(), Janus::start());
+    let from = nginx.rtmp("in");
+    let _publisher = publish("flv", &from);
+    let _restream = Restream::start(&from, &janus.rtp());
+    Recording::read(&viewer::record(&janus)).check("Janus");
 }

@@ -14,15 +14,15 @@ use super::output::Output;
 /// Compressed sound may wait for the painting; it is small.
 const SOUND_QUEUE: &str =
     "queue name=sound max-size-buffers=0 max-size-time=0 max-size-bytes=67108864";
-/// One picture may wait, and a newer one takes its place.
-const ONE: &str = "queue max-size-buffers=1 max-size-time=0 max-size-bytes=0 leaky=downstream";
+/// One picture may wait; where nothing can hold the source back, a newer one takes its place.
+const ONE: &str = "queue max-size-buffers=1 max-size-time=0 max-size-bytes=0";
 
 /// One life of the stream: what the source has shown so far.
 pub struct Streams {
     pipeline: gst::glib::WeakRef<gst::Pipeline>,
     output: Arc<Output>,
     stylize: String,
-    paced: bool,
+    live: bool,
     height: Option<u32>,
     bitrate: u32,
     key_interval: u32,
@@ -51,8 +51,7 @@ impl Streams {
             pipeline: pipeline.downgrade(),
             output: output.clone(),
             stylize: stylize.into(),
-            // A file comes as fast as it can be read, and somebody has to hold it back.
-            paced: !input.live && !output.keeps_time(),
+            live: input.live,
             height: args.height,
             bitrate: args.bitrate,
             key_interval: args.key_interval,
@@ -192,7 +191,12 @@ impl Streams {
         // A stream that does not say is taken for one of 30.
         let fps = if fps > 0.0 { fps } else { 30.0 };
         let interval = (fps * f64::from(self.key_interval)).round().max(1.0) as u32;
-        let paced = if self.paced { "! clocksync " } else { "" };
+        // A file comes as fast as it can be read: the clock holds it back, or the sinks do.
+        let (paced, leaky) = match (self.live, self.output.keeps_time()) {
+            (true, _) => ("", " leaky=downstream"),
+            (false, false) => ("! clocksync ", " leaky=downstream"),
+            (false, true) => ("", ""),
+        };
         let sound = sound.map(|pad| {
             let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
             let aac = caps.structure(0).is_some_and(|s| s.name() == "audio/mpeg");
@@ -200,7 +204,7 @@ impl Streams {
         });
         // Progressive frames pass `deinterlace` as they are.
         Ok(format!(
-            "queue name=video max-size-buffers=4 {paced}! {ONE} ! videoconvert ! deinterlace fields=top \
+            "queue name=video max-size-buffers=4 {paced}! {ONE}{leaky} ! videoconvert ! deinterlace fields=top \
              ! videoscale ! video/x-raw,width={width},height={height} ! {} ! videoconvert ! {}  {}  {}",
             self.stylize,
             self.output.video(self.bitrate, interval),

@@ -13,6 +13,8 @@ const PATIENCE: u64 = 2_000_000_000;
 const PLAYLIST: (u32, u32) = (6, 12);
 /// The sound's port is this much higher than the picture's: the ones between are for RTCP.
 const SOUND_PORT: u16 = 2;
+/// What is early waits here for its time.
+const EARLY: &str = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=5000000000";
 
 pub enum Output {
     Rtmp(String),
@@ -101,7 +103,7 @@ impl Output {
             Self::Rtmp(_) | Self::Hls(_) => format!("{encode} ! queue ! mux.video"),
             Self::Srt(_) => format!("{encode} ! queue ! mux."),
             Self::Rtp(host, port) => format!(
-                "{encode} ! rtph264pay pt=96 aggregate-mode=zero-latency config-interval=-1 \
+                "{encode} ! {EARLY} ! rtph264pay pt=96 aggregate-mode=zero-latency config-interval=-1 \
                  ! udpsink host={} port={port}",
                 quoted(host)
             ),

@@ -15,7 +15,9 @@ pub const RATE: u32 = 15;
 const PICTURE: &str = "smptebars=size=320x180:rate=15,\
     drawbox=c=black:t=fill:w=160:enable='lt(mod(t,1),0.2)',\
     drawbox=c=white:t=fill:x=160:enable='lt(mod(t,1),0.2)'";
-const SOUND: &str = "aevalsrc='if(lt(mod(t,1),0.2),sin(2*PI*1000*t)*0.5,0)':s=48000";
+/// Never silent, because browsers make silence longer and shorter as they like.
+const SOUND: &str =
+    "aevalsrc='sin(2*PI*300*t)*0.05+if(lt(mod(t,1),0.2),sin(2*PI*1000*t)*0.5,0)':s=48000";
 
 /// A process that ends with the test.
 pub struct Peer(pub Child);

@@ -50,8 +50,8 @@ fn buffers<const N: usize>(line: &str, names: [&str; N]) -> [Vec<(f64, Vec<u8>)>
     let bus = pipeline.bus().expect("a bus");
     let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(120), &ends);
     let message = message.expect("an end");
-    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
     pipeline.set_state(gst::State::Null).expect("stopped");
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
     found.map(|buffers| std::mem::take(&mut *buffers.lock().expect("a lock")))
 }
 
