@@ -129,7 +129,7 @@ impl Streams {
 
     fn leave_out(&self, pad: &gst::Pad) {
         pad.add_probe(gst::PadProbeType::DATA_DOWNSTREAM, |_, _| {
-            gst::PadProbeReturn::Drop
+            gst::PadProbeReturn::Handled
         });
     }
 
