@@ -21,7 +21,7 @@ pub struct Janus {
 fn mountpoint(video: u16, sound: u16) -> String {
     let docs = include_str!("../../docs/live.md");
     let (_, rest) = docs
-        .split_once("```c\n")
+        .split_once("```jcfg\n")
         .expect("a mountpoint in docs/live.md");
     let (text, _) = rest.split_once("```").expect("its end");
     assert!(text.contains("5004") && text.contains("5006"), "{text}");

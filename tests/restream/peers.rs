@@ -206,6 +206,7 @@ impl Relay {
 /// The example itself.
 pub struct Restream {
     _process: Peer,
+    lines: mpsc::Receiver<String>,
 }
 
 /// Cargo builds the examples with the tests, next to them.
@@ -242,13 +243,17 @@ impl Restream {
                 let _ = sender.send(line);
             }
         });
-        let first = lines
-            .recv_timeout(Duration::from_secs(60))
-            .expect("a line within a minute");
-        assert_eq!(
-            first,
-            "on air: 320x180 at 15.00 frames a second, with sound"
-        );
-        Self { _process: process }
+        let restream = Self {
+            _process: process,
+            lines,
+        };
+        restream.wait_on_air();
+        restream
+    }
+
+    pub fn wait_on_air(&self) {
+        let line = self.lines.recv_timeout(Duration::from_secs(60));
+        let line = line.expect("a line within a minute");
+        assert_eq!(line, "on air: 320x180 at 15.00 frames a second, with sound");
     }
 }
