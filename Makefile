@@ -42,7 +42,7 @@ pictures: setup ## Make the pictures in docs/controls.md anew: OUT=folder for an
 	@scripts/pictures.sh "$(OUT)"
 
 test: setup ## Run every test of the plugin
-	@scripts/setup.sh browser $(TEST_PROVIDERS)
+	@scripts/setup.sh tests $(TEST_PROVIDERS)
 	@scripts/fetch-clip.sh >/dev/null
 	cargo test
 

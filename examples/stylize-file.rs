@@ -11,32 +11,36 @@
 //! Every branch is a description as `gst-launch-1.0` reads it, so the line that is printed at the end
 //! is what ran. Ctrl-C ends the file early, playable; an error leaves no output behind.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
-use gst::prelude::*;
 
+#[path = "stylize-file/batch.rs"]
+mod batch;
+#[path = "stylize-file/interrupt.rs"]
+mod interrupt;
+#[path = "stylize-file/pieces.rs"]
+mod pieces;
 #[path = "stylize-file/plan.rs"]
 mod plan;
+#[path = "stylize-file/play.rs"]
+mod play;
 #[path = "stylize-file/progress.rs"]
 mod progress;
 #[path = "stylize-file/streams.rs"]
 mod streams;
 
 use plan::{Plan, plan, quoted};
-use progress::Progress;
-use streams::{Found, watch_streams};
+use play::{Played, mux};
 
 /// Stylize a video file, keeping its sound and subtitles.
-#[derive(Parser)]
+#[derive(Parser, Clone)]
 struct Args {
-    /// File or URI to read
+    /// File or URI to read, or a folder of films
     input: String,
-    /// File to write: .mp4 .m4v .mov .mkv .webm .ts
+    /// File to write: .mp4 .m4v .mov .mkv .webm .ts; or a folder for a folder's films
     output: PathBuf,
     /// ONNX generator (default: the built-in gallery)
     #[arg(long)]
@@ -56,6 +60,9 @@ struct Args {
     /// auto, fp32, fp16, bf16, int8
     #[arg(long)]
     precision: Option<String>,
+    /// Which of the provider's devices: a number from 0, or its name
+    #[arg(long)]
+    device: Option<String>,
     /// Threads of a CPU provider (0 = all)
     #[arg(long)]
     threads: Option<u32>,
@@ -68,6 +75,10 @@ struct Args {
     /// Video bitrate in kbit/s (default: constant quality)
     #[arg(long)]
     bitrate: Option<u32>,
+    /// Paint the film in so many pieces, each kept until the film is whole: an interrupted run goes on
+    /// where it was, and the same command in other processes shares the work
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=999))]
+    segments: u32,
     /// Overwrite the output
     #[arg(long)]
     force: bool,
@@ -89,6 +100,19 @@ fn main() -> std::process::ExitCode {
 fn run(args: &Args) -> Result<()> {
     gst::init()?;
     gststylize::plugin_register_static()?;
+    if Path::new(&args.input).is_dir() {
+        return batch::run(args);
+    }
+    interrupt::watch_signal(args.segments == 1)?;
+    match film(args)? {
+        Some(text) => println!("{text}"),
+        None => println!("{} is being made elsewhere", args.output.display()),
+    }
+    Ok(())
+}
+
+/// Makes one film; what there is to say of it, or nothing if another process makes it.
+fn film(args: &Args) -> Result<Option<String>> {
     let plan = plan(args)?;
     let uri = uri(&args.input)?;
     if args.output.exists() && !args.force {
@@ -105,27 +129,48 @@ fn run(args: &Args) -> Result<()> {
         bail!("{} is not a folder", folder.display());
     }
     // Written under another name beside it, so that what has the name is always whole.
-    let part = part_name(&args.output);
-    let result = play(args, &plan, &uri, &part);
-    match &result {
-        Ok(_) => std::fs::rename(&part, &args.output)
-            .inspect_err(|_| drop(std::fs::remove_file(&part)))
-            .with_context(|| format!("{} cannot be written", args.output.display()))?,
-        // Nothing was written if it is not there.
-        Err(_) => drop(std::fs::remove_file(&part)),
+    let part = beside(&args.output, ".part");
+    if args.segments > 1 {
+        return pieces::film(args, &plan, &uri, &part);
     }
-    let played = result?;
-    for note in &played.found.notes {
-        println!("note: {note}");
-    }
-    println!("{}", played.summary(args, &plan, &uri));
-    Ok(())
+    let Some(_lock) = claim(&part)? else {
+        return Ok(None);
+    };
+    let played = whole(&part, &args.output, || mux(args.quiet, &plan, &uri, &part))?;
+    Ok(Some(played.summary(args, &plan, &uri)?))
 }
 
-fn part_name(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".part");
+/// The name with something behind it.
+fn beside(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(more);
     name.into()
+}
+
+/// A file that no other process writes, for as long as what is returned lives; nothing if one does.
+fn claim(file: &Path) -> Result<Option<File>> {
+    let cannot = || format!("{} cannot be written", file.display());
+    let claimed = File::options().create(true).append(true).open(file);
+    let claimed = claimed.with_context(cannot)?;
+    match claimed.try_lock() {
+        Ok(()) => Ok(Some(claimed)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(err)) => Err(err).with_context(cannot),
+    }
+}
+
+/// Gives `part` its name when it is whole and on the disk; an error leaves nothing behind.
+fn whole<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
+    let finish = |value| {
+        File::open(part)?.sync_all()?;
+        std::fs::rename(part, name)?;
+        Ok::<_, std::io::Error>(value)
+    };
+    let result = write().and_then(|value| {
+        finish(value).with_context(|| format!("{} cannot be written", name.display()))
+    });
+    // Nothing was written if it is not there.
+    result.inspect_err(|_| drop(std::fs::remove_file(part)))
 }
 
 fn uri(input: &str) -> Result<String> {
@@ -138,110 +183,11 @@ fn uri(input: &str) -> Result<String> {
     Ok(gst::glib::filename_to_uri(std::path::absolute(input)?, None)?.into())
 }
 
-/// A file that played to its end.
-struct Played {
-    found: Found,
-    stats: gst::Structure,
-    time: Duration,
-}
-
-fn play(args: &Args, plan: &Plan, uri: &str, part: &Path) -> Result<Played> {
-    let pipeline = gst::Pipeline::new();
-    let source = gst::ElementFactory::make("urisourcebin")
-        .property("uri", uri)
-        .build()?;
-    let parse = gst::ElementFactory::make("parsebin").build()?;
-    let muxer = gst::parse::bin_from_description(plan.muxer, false)?
-        .children()
-        .pop()
-        .context("the muxer is missing")?;
-    // Out of the bin that the description came in.
-    muxer
-        .parent()
-        .and_downcast::<gst::Bin>()
-        .map(|bin| bin.remove(&muxer))
-        .transpose()?;
-    let sink = gst::ElementFactory::make("filesink")
-        .property("location", part)
-        .build()?;
-    pipeline.add_many([&source, &parse, &muxer, &sink])?;
-    muxer.link(&sink)?;
-    let entry = parse.clone();
-    source.connect_pad_added(move |_, pad| {
-        let sink = entry.static_pad("sink");
-        // A second stream of the same source has nowhere to go; parsebin reports what matters.
-        let _ = sink
-            .filter(|sink| !sink.is_linked())
-            .map(|sink| pad.link(&sink));
-    });
-    let found = Arc::new(Mutex::new(Found::default()));
-    watch_streams(&parse, &pipeline, &muxer, plan, &found);
-
-    let interrupts = Arc::new(AtomicU32::new(0));
-    let (weak, leftover) = (pipeline.downgrade(), part.to_owned());
-    ctrlc::set_handler(move || {
-        match (interrupts.fetch_add(1, Ordering::SeqCst), weak.upgrade()) {
-            (0, Some(pipeline)) => drop(pipeline.send_event(gst::event::Eos::new())),
-            _ => {
-                let _ = std::fs::remove_file(&leftover);
-                std::process::exit(130);
-            }
-        }
-    })?;
-
-    let begin = Instant::now();
-    let result = wait(&pipeline, &found, args.quiet);
-    let time = begin.elapsed();
-    let stats = stats(&pipeline);
-    pipeline.set_state(gst::State::Null)?;
-    result?;
-    let found = std::mem::take(
-        &mut *found
-            .lock()
-            .map_err(|_| anyhow!("a stream handler failed"))?,
-    );
-    if !found.video {
-        bail!("the input has no video");
-    }
-    let stats = stats.context("nothing was stylized")?;
-    Ok(Played { found, stats, time })
-}
-
-/// Plays to the end, showing how far it is. The first error wins: what follows is its echo.
-fn wait(pipeline: &gst::Pipeline, found: &Mutex<Found>, quiet: bool) -> Result<()> {
-    use gst::MessageView;
-    let bus = pipeline.bus().context("a pipeline without a bus")?;
-    // An error message says more than the failed state change.
-    let started = pipeline.set_state(gst::State::Playing);
-    let progress = Progress::new(quiet)?;
-    loop {
-        let message = bus.timed_pop(gst::ClockTime::from_mseconds(200));
-        if let Some(err) = found.lock().ok().and_then(|mut found| found.error.take()) {
-            return Err(err);
-        }
-        match message.as_ref().map(|message| message.view()) {
-            Some(MessageView::Eos(_)) => break,
-            Some(MessageView::Error(err)) => {
-                gst::error!(gst::CAT_DEFAULT, "{err:?}");
-                return Err(anyhow!("{}", err.error().message()));
-            }
-            Some(_) => (),
-            None if started.is_err() => bail!("the pipeline does not start"),
-            None => progress.show(pipeline),
-        }
-    }
-    progress.bar.finish_and_clear();
-    Ok(())
-}
-
-fn stats(pipeline: &gst::Pipeline) -> Option<gst::Structure> {
-    Some(pipeline.by_name("stylize")?.property("stats"))
-}
-
 impl Played {
-    fn summary(&self, args: &Args, plan: &Plan, uri: &str) -> String {
-        let frames = self.stats.get::<u64>("frames").unwrap_or(0);
-        let text = |name| self.stats.get::<String>(name).unwrap_or_default();
+    fn summary(&self, args: &Args, plan: &Plan, uri: &str) -> Result<String> {
+        let stats = self.stats.as_ref().context("nothing was stylized")?;
+        let frames = stats.get::<u64>("frames").unwrap_or(0);
+        let text = |name| stats.get::<String>(name).unwrap_or_default();
         let seconds = self.time.as_secs_f64();
         // The plugin of the same build lies one folder up from the examples.
         let plugins = std::env::current_exe().ok();
@@ -254,14 +200,20 @@ impl Played {
             plan.muxer,
             quoted(&args.output.to_string_lossy()),
         );
-        format!(
-            "{frames} frames in {seconds:.1} s, {:.1} fps, on {} in {}\n\n{}{}",
+        let notes = self
+            .found
+            .notes
+            .iter()
+            .map(|note| format!("note: {note}\n"));
+        Ok(format!(
+            "{}{frames} frames in {seconds:.1} s, {:.1} fps, on {} in {}\n\n{}{}",
+            notes.collect::<String>(),
             frames as f64 / seconds,
             text("provider"),
             text("precision"),
             path.unwrap_or_default(),
             shell(&line),
-        )
+        ))
     }
 }
 

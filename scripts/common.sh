@@ -66,15 +66,19 @@ install_wheels() {
     rm -rf "$target.old" "$work"
 }
 
-# apt_root WORD …: apt-get as root.
-apt_root() {
+# as_root COMMAND …
+as_root() {
     local sudo=()
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null ||
-            die "this needs root, and there is no sudo: apt-get $*"
+        command -v sudo >/dev/null || die "this needs root, and there is no sudo: $*"
         sudo=(sudo)
     fi
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    "${sudo[@]}" "$@"
+}
+
+# apt_root WORD …: apt-get as root.
+apt_root() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get "$@"
 }
 
 # apt_install PACKAGE …: installs those that are missing.

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MPL-2.0
 # Installs what is missing on Debian 12, Ubuntu or newer: system packages with apt, ONNX Runtime as a
 # PyPI wheel into .deps/onnxruntime, and what the execution providers named as arguments need
-# (providers.sh); with `browser` before them, Chromium for the tests. Does nothing, and needs no
-# network, when all is there.
+# (providers.sh); with `tests` before them, Chromium and the streaming servers that tests need. Does
+# nothing, and needs no network, when all is there.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 cd "$root"
@@ -40,6 +40,22 @@ browser() {
     fi
 }
 
+# What the tests of restreaming talk to. Installed, nginx and Janus start as services and take ports;
+# tests start their own, so services that were not there before are switched off again.
+servers() {
+    command -v apt-get >/dev/null || {
+        echo "setup: no apt here; install ffmpeg, srt-live-transmit, nginx with its RTMP module, and Janus for the tests." >&2
+        return
+    }
+    local service new=()
+    for service in nginx janus; do
+        command -v "$service" >/dev/null || new+=("$service")
+    done
+    apt_install ffmpeg nginx libnginx-mod-rtmp srt-tools janus
+    [ ! -d /run/systemd/system ] || ((${#new[@]} == 0)) ||
+        as_root systemctl disable --quiet --now "${new[@]}"
+}
+
 rust() {
     command -v cargo >/dev/null ||
         die "cargo is missing. Install Rust 1.92 or newer (https://rustup.rs), then run this again."
@@ -71,8 +87,9 @@ onnx_runtime() {
 system_packages
 rust
 onnx_runtime
-if [ "${1:-}" = browser ]; then
+if [ "${1:-}" = tests ]; then
     browser
+    servers
     shift
 fi
 (($# == 0)) || scripts/providers.sh "$@"

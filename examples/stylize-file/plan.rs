@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What is decided before anything plays: container, encoder, and the element's properties.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, anyhow, bail};
 use gst::prelude::*;
 
@@ -51,11 +53,29 @@ pub const LONG_QUEUE: &str = "queue max-size-buffers=0 max-size-time=0 max-size-
 pub struct Plan {
     pub muxer: &'static str,
     pub webm: bool,
+    /// Files with the painted video, where it is not painted while the container is written.
+    pub pieces: Option<PathBuf>,
     stylize: String,
     encoder: String,
 }
 
 impl Plan {
+    /// What makes the picture look as it does, in lines. Not where it is computed: that may differ from
+    /// piece to piece.
+    pub fn look(&self, args: &Args) -> String {
+        let (model, quality) = (args.model_file.as_deref(), args.quality.as_deref());
+        let (style, precision) = (args.style.as_deref(), args.precision.as_deref());
+        format!(
+            "model: {}\nquality: {}\nstyle: {}\nstrength: {}\nprecision: {}\nencoder: {}\n",
+            model.unwrap_or("built in"),
+            quality.unwrap_or("auto"),
+            style.unwrap_or("the first"),
+            args.strength.unwrap_or(1.0),
+            precision.unwrap_or("auto"),
+            self.encoder,
+        )
+    }
+
     /// Description of the video's way from the parsed stream to the muxer.
     pub fn video(&self, odd: (bool, bool)) -> String {
         let crop = match odd {
@@ -72,7 +92,7 @@ impl Plan {
         // `deinterlace` as they are, of others one field is kept, at the same rate. Turned upright,
         // because the muxers do not write the tag that says how to turn it.
         format!(
-            "queue max-size-buffers=8 ! decodebin ! deinterlace fields=top ! videoconvert \
+            "queue max-size-buffers=8 ! decodebin ! deinterlace name=frames fields=top ! videoconvert \
              ! video/x-raw,format=RGB \
              ! queue max-size-buffers=4 ! {stylize}{crop} ! queue max-size-buffers=4 ! videoconvert \
              ! videoflip video-direction=auto ! {encoder} ! queue"
@@ -80,15 +100,22 @@ impl Plan {
     }
 }
 
+/// The extension, if it names a container, and its muxer.
+fn container(file: &Path) -> Option<(&'static str, &'static str)> {
+    let extension = file.extension()?.to_str()?.to_ascii_lowercase();
+    CONTAINERS
+        .iter()
+        .copied()
+        .find(|(known, _)| *known == extension)
+}
+
+pub fn is_container(file: &Path) -> bool {
+    container(file).is_some()
+}
+
 /// The plan for these arguments.
 pub fn plan(args: &Args) -> Result<Plan> {
-    let extension = args
-        .output
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or("");
-    let extension = extension.to_ascii_lowercase();
-    let Some((_, muxer)) = CONTAINERS.iter().find(|(known, _)| *known == extension) else {
+    let Some((extension, muxer)) = container(&args.output) else {
         let known: Vec<_> = CONTAINERS.iter().map(|(name, _)| *name).collect();
         bail!(
             "{}: the extension says the container; use one of {}",
@@ -100,6 +127,7 @@ pub fn plan(args: &Args) -> Result<Plan> {
     Ok(Plan {
         muxer,
         webm,
+        pieces: None,
         stylize: stylize(args)?,
         encoder: encoder(args, webm)?,
     })
@@ -119,6 +147,7 @@ fn stylize(args: &Args) -> Result<String> {
         ("strength", args.strength.map(|v| v.to_string())),
         ("execution-provider", args.execution_provider.clone()),
         ("precision", args.precision.clone()),
+        ("device", args.device.clone()),
         ("threads", args.threads.map(|v| v.to_string())),
         ("runtime-library", args.runtime_library.clone()),
     ];

@@ -8,7 +8,7 @@ use anyhow::Result;
 use gst::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::stats;
+use super::play::stats;
 
 /// Shows frames, rate and time left.
 pub struct Progress {

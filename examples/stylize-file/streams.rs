@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Finds a place in the container for every stream of the input.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Error, Result, anyhow};
 use gst::prelude::*;
 
-use super::plan::{LONG_QUEUE, Plan};
+use super::pieces::seamless;
+use super::plan::{LONG_QUEUE, Plan, quoted};
+
+/// Name of what reads the painted pieces.
+pub const PIECES: &str = "pieces";
 
 /// What is found out while the streams appear.
 #[derive(Default)]
@@ -54,6 +59,19 @@ pub fn watch_streams(
     });
 }
 
+/// Sends a message when data flows out of a pad: all streams are there then. `parsebin` 1.22 does not
+/// say so itself.
+pub fn tell_when_known(pipeline: &gst::Pipeline, pad: &gst::Pad) {
+    let weak = pipeline.downgrade();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        if let Some(pipeline) = weak.upgrade() {
+            let structure = gst::Structure::new_empty("streams-known");
+            drop(pipeline.post_message(gst::message::Application::new(structure)));
+        }
+        gst::PadProbeReturn::Remove
+    });
+}
+
 fn add_stream(
     pipeline: &gst::Pipeline,
     muxer: &gst::Element,
@@ -75,9 +93,15 @@ fn add_stream(
             let note = "an odd side loses its last row or column: 4:2:0 video has none";
             found.notes.push(note.into());
         }
+        if let Some(pieces) = &plan.pieces {
+            add_pieces(pipeline, muxer, pieces, &video_caps(plan.webm))?;
+            tell_when_known(pipeline, pad);
+            return leave_out(pipeline, pad);
+        }
         (plan.video(odd), video_caps(plan.webm))
     } else if found.video_like(&name) || !is_known(&name) {
-        return leave_out(pipeline, pad, &name, found);
+        found.no_place(&name);
+        return leave_out(pipeline, pad);
     } else if caps.can_intersect(&aac()) && template(muxer, &aac()).is_some() {
         (format!("{LONG_QUEUE} ! aacparse"), aac())
     } else if template(muxer, &caps).is_some() {
@@ -98,7 +122,8 @@ fn add_stream(
             format!("queue ! decodebin ! audioconvert ! audioresample ! {encoder} ! {LONG_QUEUE}");
         (branch, gst::Caps::new_empty_simple(encoded))
     } else {
-        return leave_out(pipeline, pad, &name, found);
+        found.no_place(&name);
+        return leave_out(pipeline, pad);
     };
     let (bin, into, out) = build(&branch)?;
     pipeline.add(&bin)?;
@@ -116,9 +141,34 @@ fn add_stream(
     Ok(())
 }
 
+/// The video is painted already, and comes from these files, in the order of their names.
+fn add_pieces(
+    pipeline: &gst::Pipeline,
+    muxer: &gst::Element,
+    pieces: &Path,
+    wanted: &gst::Caps,
+) -> Result<()> {
+    let line = format!(
+        "splitfilesrc location={} ! gdpdepay name=depay ! queue",
+        quoted(&pieces.to_string_lossy())
+    );
+    let bin = gst::parse::bin_from_description(&line, true)?;
+    seamless(&bin.by_name("depay").context("no depayloader")?)?;
+    // Started when the muxer has all its pads: it would begin without the others.
+    bin.set_property("name", PIECES);
+    bin.set_locked_state(true);
+    pipeline.add(&bin)?;
+    let template = template(muxer, wanted).context("the container takes no video")?;
+    let place = muxer
+        .request_pad(&template, None, None)
+        .context("no place")?;
+    bin.static_pad("src").context("no pad")?.link(&place)?;
+    Ok(())
+}
+
 /// A branch with its input and output. Every branch begins with a queue; its end is the only pad
 /// that has nothing behind it.
-fn build(branch: &str) -> Result<(gst::Bin, gst::Pad, gst::Pad)> {
+pub fn build(branch: &str) -> Result<(gst::Bin, gst::Pad, gst::Pad)> {
     let named = branch.replacen("queue", "queue name=head", 1);
     let bin = gst::parse::bin_from_description(&named, false)?;
     let head = bin.by_name("head").and_then(|head| head.static_pad("sink"));
@@ -131,6 +181,13 @@ fn build(branch: &str) -> Result<(gst::Bin, gst::Pad, gst::Pad)> {
 }
 
 impl Found {
+    /// What the user should know of a stream that is left out.
+    fn no_place(&mut self, name: &str) {
+        let note =
+            format!("a stream of type {name} is left out: the container has no place for it");
+        self.notes.push(note);
+    }
+
     /// A second picture stream, such as a cover.
     fn video_like(&self, name: &str) -> bool {
         self.video && (name.starts_with("video/") || name.starts_with("image/"))
@@ -152,21 +209,14 @@ fn is_known(name: &str) -> bool {
 }
 
 /// Whether width and height are odd.
-fn odd_sides(caps: &gst::Caps) -> (bool, bool) {
+pub fn odd_sides(caps: &gst::Caps) -> (bool, bool) {
     let side = |name: &str| caps.structure(0).and_then(|s| s.get::<i32>(name).ok());
     let odd = |name: &str| side(name).is_some_and(|side| side % 2 == 1);
     (odd("width"), odd("height"))
 }
 
-/// Lets a stream run to nowhere, and says so.
-fn leave_out(
-    pipeline: &gst::Pipeline,
-    pad: &gst::Pad,
-    name: &str,
-    found: &mut Found,
-) -> Result<()> {
-    let note = format!("a stream of type {name} is left out: the container has no place for it");
-    found.notes.push(note);
+/// Lets a stream run to nowhere.
+pub fn leave_out(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<()> {
     let sink = gst::ElementFactory::make("fakesink")
         .property("async", false)
         .build()?;
@@ -186,6 +236,15 @@ fn plain_text() -> gst::Caps {
     gst::Caps::builder("text/x-raw")
         .field("format", "utf8")
         .build()
+}
+
+/// What the container will want of the video.
+pub fn painted_caps(plan: &Plan) -> Result<gst::Caps> {
+    let name = plan.muxer.split(' ').next().unwrap_or_default();
+    let muxer = gst::ElementFactory::make(name).build()?;
+    let wanted = video_caps(plan.webm);
+    let template = template(&muxer, &wanted).context("the container takes no video")?;
+    Ok(template.caps().intersect(&wanted))
 }
 
 fn video_caps(webm: bool) -> gst::Caps {

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A folder of films into another folder, in the order of their names. One that cannot be painted
+//! stops no other; one that is there already is left as it is.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Args, interrupt, pieces, plan, uri};
+
+/// Names that films have; everything else in the folder is something else.
+const FILMS: [&str; 16] = [
+    "3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv",
+    "ts", "webm", "wmv",
+];
+/// Seconds by which a painted film may be longer or shorter than its source: containers count the last
+/// frame, and the sound behind it, in different ways.
+const TOLERANCE: f64 = 1.0;
+
+enum Outcome {
+    Painted(String),
+    Whole,
+    Elsewhere,
+}
+
+/// Paints what is missing; an error at the end if any film failed.
+pub fn run(args: &Args) -> Result<()> {
+    let (from, to) = (Path::new(&args.input), &args.output);
+    std::fs::create_dir_all(to).with_context(|| format!("{} cannot be made", to.display()))?;
+    if from.canonicalize()? == to.canonicalize()? {
+        bail!(
+            "{} is where the films are; give another folder for the paintings",
+            to.display()
+        );
+    }
+    interrupt::watch_signal(false)?;
+    let films = films(from)?;
+    if films.is_empty() {
+        bail!(
+            "{} has no films; known are .{}",
+            from.display(),
+            FILMS.join(" .")
+        );
+    }
+    let (mut painted, mut whole, mut elsewhere, mut failed) = (0, 0, 0, 0);
+    let mut names = HashSet::new();
+    for file in &films {
+        let result = output(to, file).and_then(|output| {
+            if !names.insert(output.clone()) {
+                bail!(
+                    "{} is another film's painting; rename one",
+                    output.display()
+                );
+            }
+            one(args, file, output)
+        });
+        let (count, text) = match result {
+            Ok(Outcome::Painted(text)) => (&mut painted, text),
+            Ok(Outcome::Whole) => (&mut whole, "is there already".into()),
+            Ok(Outcome::Elsewhere) => (&mut elsewhere, "is being made elsewhere".into()),
+            Err(err) => (&mut failed, format!("error: {err:#}")),
+        };
+        *count += 1;
+        // The line for gst-launch-1.0 is for who paints one film.
+        let text = text.lines().take_while(|line| !line.is_empty());
+        println!(
+            "{}: {}",
+            file.display(),
+            text.collect::<Vec<_>>().join("; ")
+        );
+    }
+    println!(
+        "{} films: {painted} painted, {whole} there already, {elsewhere} elsewhere, {failed} failed",
+        films.len()
+    );
+    if failed > 0 {
+        bail!("{failed} of {} films failed", films.len());
+    }
+    Ok(())
+}
+
+/// The films of a folder, by name.
+fn films(folder: &Path) -> Result<Vec<PathBuf>> {
+    let cannot = || format!("{} cannot be read", folder.display());
+    let mut films = Vec::new();
+    for entry in folder.read_dir().with_context(cannot)? {
+        let path = entry.with_context(cannot)?.path();
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+        let known = FILMS.contains(&extension.to_ascii_lowercase().as_str());
+        if known && path.is_file() {
+            films.push(path);
+        } else {
+            println!("{}: left out, it is no film", path.display());
+        }
+    }
+    films.sort();
+    Ok(films)
+}
+
+/// The same name, with a container that can be written.
+fn output(folder: &Path, film: &Path) -> Result<PathBuf> {
+    let name = film.file_name().context("a film without a name")?;
+    let output = folder.join(name);
+    let keeps = plan::is_container(&output);
+    Ok(if keeps {
+        output
+    } else {
+        output.with_extension("mp4")
+    })
+}
+
+fn one(args: &Args, film: &Path, output: PathBuf) -> Result<Outcome> {
+    let args = Args {
+        input: film.to_str().context("its name is not UTF-8")?.into(),
+        output,
+        ..args.clone()
+    };
+    if args.output.exists() && !args.force {
+        let (source, painting) = (seconds(film)?, seconds(&args.output)?);
+        if (source - painting).abs() > TOLERANCE {
+            bail!(
+                "{} has {painting:.1} of {source:.1} seconds; remove it, or say --force to overwrite all",
+                args.output.display()
+            );
+        }
+        return Ok(Outcome::Whole);
+    }
+    Ok(super::film(&args)?.map_or(Outcome::Elsewhere, Outcome::Painted))
+}
+
+fn seconds(film: &Path) -> Result<f64> {
+    let duration = pieces::duration(&uri(&film.to_string_lossy())?);
+    let duration = duration.with_context(|| format!("{} cannot be played", film.display()))?;
+    Ok(duration.nseconds() as f64 / 1e9)
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The example `restream` between real servers and real players on loopback: what a publisher sends is
+//! painted and reaches a player, with picture and sound together.
+
+mod common;
+#[path = "restream/janus.rs"]
+mod janus;
+#[path = "restream/peers.rs"]
+mod peers;
+#[path = "restream/player.rs"]
+mod player;
+#[path = "restream/recording.rs"]
+mod recording;
+#[path = "restream/viewer.rs"]
+mod viewer;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use janus::Janus;
+use peers::{Nginx, Relay, Restream, program, publish, wait_for};
+use player::record;
+use recording::Recording;
+
+/// One after the other: two streams at once would measure the machine.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    common::init();
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn rtmp_through_nginx() {
+    let _alone = alone();
+    let nginx = Nginx::start();
+    let (from, to) = (nginx.rtmp("in"), nginx.rtmp("out"));
+    let _publisher = publish("flv", &from);
+    let _restream = Restream::start(&from, &to);
+    Recording::read(&record(&to)).check("RTMP");
+}
+
+#[test]
+fn srt_through_srt_live_transmit() {
+    let _alone = alone();
+    let (before, after) = (Relay::start(), Relay::start());
+    let _publisher = publish("mpegts", &before.write());
+    let _restream = Restream::start(&before.read(), &after.write());
+    Recording::read(&record(&after.read())).check("SRT");
+}
+
+#[test]
+fn hls_through_a_web_server() {
+    let _alone = alone();
+    let nginx = Nginx::start();
+    let from = nginx.rtmp("in");
+    let playlist = nginx.folder.path().join("live.m3u8");
+    let _publisher = publish("flv", &from);
+    let _restream = Restream::start(&from, playlist.to_str().expect("UTF-8"));
+    wait_for("a playlist of three segments", || {
+        let text = std::fs::read_to_string(&playlist).unwrap_or_default();
+        text.matches("#EXTINF").count() >= 3
+    });
+    Recording::read(&record(&nginx.http("live.m3u8"))).check("HLS");
+}
+
+#[test]
+fn webrtc_through_janus() {
+    let _alone = alone();
+    let (nginx, janus) = (Nginx::start(), Janus::start());
+    let from = nginx.rtmp("in");
+    let _publisher = publish("flv", &from);
+    let _restream = Restream::start(&from, &janus.rtp());
+    Recording::read(&viewer::record(&janus)).check("Janus");
+}
+
+#[test]
+fn a_publisher_that_comes_back_is_on_the_air_again() {
+    let _alone = alone();
+    let nginx = Nginx::start();
+    let (from, to) = (nginx.rtmp("in"), nginx.rtmp("out"));
+    let publisher = publish("flv", &from);
+    let restream = Restream::start(&from, &to);
+    drop(publisher);
+    // Longer than it waits for a picture.
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    let _publisher = publish("flv", &from);
+    restream.wait_on_air();
+    Recording::read(&record(&to)).check("RTMP again");
+}
+
+/// How a run ends that cannot begin.
+fn refused(arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(program());
+    let output = command.args(arguments).output().expect("it runs");
+    assert!(!output.status.success(), "{arguments:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_one_line() {
+    let _alone = alone();
+    let refusals: [(&[&str], &str); 9] = [
+        (
+            &["nothing.mp4", "rtmp://127.0.0.1/live/x"],
+            "nothing.mp4 is not a file",
+        ),
+        (
+            &["/dev/video77", "rtmp://127.0.0.1/live/x"],
+            "there is no /dev/video77",
+        ),
+        (
+            &["nope://x", "rtmp://127.0.0.1/live/x"],
+            "nope://x cannot be played",
+        ),
+        (
+            &["test", "painted.mp4"],
+            "painted.mp4 is no place to send to",
+        ),
+        (&["test", "rtp://127.0.0.1"], "rtp://127.0.0.1 has no port"),
+        (&["test", "nowhere/live.m3u8"], "nowhere is not a folder"),
+        (
+            &["test", "/dev/video77"],
+            "modprobe v4l2loopback video_nr=77",
+        ),
+        (
+            &["test", "rtp://127.0.0.1:5004", "stile=x"],
+            "stylize has no property stile",
+        ),
+        (
+            &["test", "rtp://127.0.0.1:5004", "strength=much"],
+            "strength=much",
+        ),
+    ];
+    for (arguments, words) in refusals {
+        let said = refused(arguments);
+        assert!(
+            said.contains(words) && said.lines().count() == 1,
+            "{arguments:?}: {said}"
+        );
+    }
+}
+
+/// As far as a machine without the kernel's module goes: a painting reaches `v4l2sink`, which says what
+/// it is given.
+#[test]
+fn a_virtual_camera_that_is_none_is_named() {
+    let _alone = alone();
+    let file = tempfile::Builder::new()
+        .prefix("camera")
+        .tempfile_in("/dev/shm")
+        .expect("a file");
+    let path = file.path().to_str().expect("UTF-8");
+    let model = format!("model-file={}", peers::generator());
+    let said = refused(&["--once", "--height=180", "test", path, &model]);
+    assert!(said.contains(path) && said.contains("v4l2sink"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}

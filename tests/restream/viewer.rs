@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A WebRTC viewer that keeps what it gets. Not a browser: what browsers hear is stretched and squeezed
+//! by their jitter buffer, by up to 200 ms on a busy machine, and says little of what was sent.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst_webrtc::{WebRTCICEGatheringState, WebRTCSDPType, WebRTCSessionDescription};
+use serde_json::json;
+
+use super::janus::Janus;
+use super::peers::wait_for;
+use super::player::{FRAMES, File};
+
+/// Watches mountpoint 1 until there are enough frames.
+pub fn record(janus: &Janus) -> File {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = "recording.mkv";
+    let line = format!(
+        "webrtcbin name=webrtc bundle-policy=max-bundle \
+         rtph264depay name=video ! h264parse name=frames ! queue ! mux. \
+         rtpopusdepay name=audio ! queue ! mux. \
+         matroskamux name=mux ! filesink name=file async=false location={}",
+        folder.path().join(name).display()
+    );
+    let pipeline = gst::parse::launch(&line).expect("a pipeline");
+    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
+    let part = |name: &str| pipeline.by_name(name).expect("an element");
+    let webrtc = part("webrtc");
+    let ends = ["video", "audio"].map(|kind| part(kind).static_pad("sink").expect("a pad"));
+    let [video, audio] = ends.clone();
+    webrtc.connect_pad_added(move |_, pad| {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let media = caps
+            .structure(0)
+            .and_then(|s| s.get::<String>("media").ok());
+        let end = if media.as_deref() == Some("video") {
+            &video
+        } else {
+            &audio
+        };
+        pad.link(end).expect("linked");
+    });
+    let frames = Arc::new(AtomicU32::new(0));
+    let count = frames.clone();
+    let parsed = part("frames").static_pad("src").expect("a pad");
+    parsed.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        gst::PadProbeReturn::Ok
+    });
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    watch(janus, &webrtc);
+    wait_for("the viewer's frames", || {
+        frames.load(Ordering::SeqCst) >= FRAMES
+    });
+    // webrtcbin has sinks, too, that never end; so the file tells.
+    let (sender, ended) = mpsc::channel();
+    let written = part("file").static_pad("sink").expect("a pad");
+    written.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if info
+            .event()
+            .is_some_and(|event| event.type_() == gst::EventType::Eos)
+        {
+            // Nobody waits any more if it comes twice.
+            let _ = sender.send(());
+        }
+        gst::PadProbeReturn::Ok
+    });
+    for end in ends {
+        // False where it had ended by itself.
+        end.send_event(gst::event::Eos::new());
+    }
+    ended
+        .recv_timeout(Duration::from_secs(60))
+        .expect("the end of the file");
+    pipeline.set_state(gst::State::Null).expect("stopped");
+    File { folder, name }
+}
+
+/// Takes Janus' offer and answers it.
+fn watch(janus: &Janus, webrtc: &gst::Element) {
+    let created = janus.post("", json!({ "janus": "create" }));
+    let session = format!("/{}", created["data"]["id"]);
+    let attach = json!({ "janus": "attach", "plugin": "janus.plugin.streaming" });
+    let handle = format!("{session}/{}", janus.post(&session, attach)["data"]["id"]);
+    let watch = json!({ "janus": "message", "body": { "request": "watch", "id": 1 } });
+    janus.post(&handle, watch);
+    let offer = std::iter::repeat_with(|| janus.event(&session))
+        .take(20)
+        .find_map(|event| event["jsep"]["sdp"].as_str().map(str::to_owned))
+        .expect("an offer");
+
+    let sdp = gst_sdp::SDPMessage::parse_buffer(offer.as_bytes()).expect("SDP");
+    let offer = WebRTCSessionDescription::new(WebRTCSDPType::Offer, sdp);
+    ask(webrtc, "set-remote-description", &offer);
+    let promise = gst::Promise::new();
+    webrtc.emit_by_name::<()>("create-answer", &[&None::<gst::Structure>, &promise]);
+    promise.wait();
+    let answer = promise.get_reply().expect("a reply");
+    let answer = answer
+        .get::<WebRTCSessionDescription>("answer")
+        .expect("an answer");
+    let (sender, gathered) = mpsc::channel();
+    webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
+        let state = webrtc.property::<WebRTCICEGatheringState>("ice-gathering-state");
+        if state == WebRTCICEGatheringState::Complete {
+            // Nobody waits any more if it comes twice.
+            let _ = sender.send(());
+        }
+    });
+    ask(webrtc, "set-local-description", &answer);
+    gathered
+        .recv_timeout(Duration::from_secs(60))
+        .expect("addresses");
+    let local = webrtc.property::<WebRTCSessionDescription>("local-description");
+    let sdp = local.sdp().as_text().expect("text");
+    let start = json!({ "janus": "message", "body": { "request": "start" },
+                        "jsep": { "type": "answer", "sdp": sdp } });
+    janus.post(&handle, start);
+}
+
+fn ask(webrtc: &gst::Element, signal: &str, description: &WebRTCSessionDescription) {
+    let promise = gst::Promise::new();
+    webrtc.emit_by_name::<()>(signal, &[description, &promise]);
+    promise.wait();
+    let refused = promise
+        .get_reply()
+        .and_then(|reply| reply.get::<gst::glib::Error>("error").ok());
+    assert!(refused.is_none(), "{signal}: {refused:?}");
+}
