@@ -109,7 +109,7 @@ impl Channel {
             format!(" {sound} ! audioconvert ! avenc_aac ! aacparse ! rtpmp4apay name=pay1 pt=97")
         });
         format!(
-            "( {video} ! videoconvert ! stylize quality={quality} style=\"{style}\" \
+            "( {video} ! videoconvert ! stylize adapt=resolution quality={quality} style=\"{style}\" \
              ! videoconvert ! video/x-raw,format=I420 ! queue max-size-buffers=2 \
              ! x264enc tune=zerolatency speed-preset=veryfast bitrate={bitrate} key-int-max=50 \
              ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1{} )",

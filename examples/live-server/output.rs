@@ -41,10 +41,10 @@ pub fn generator(args: &Args) -> String {
     )
 }
 
-/// The frames between source and output: RGB, which costs least before `stylize` on a CPU.
+/// The frames between source and output: as most decoders give them and the encoder takes them.
 pub fn caps(args: &Args) -> String {
     format!(
-        "video/x-raw,format=RGB,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
+        "video/x-raw,format=I420,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
         args.width, args.height, args.framerate
     )
 }
@@ -61,7 +61,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     // A key frame every ten seconds, for whoever does not ask; browsers ask when they need one.
     let line = format!(
         "appsrc name=in is-live=true format=time leaky-type=downstream max-buffers=1 max-bytes=0 caps={} \
-         ! stylize name=stylize on-error=hold reuse=true qos=false {} ! {notice} tee name=raw \
+         ! stylize name=stylize on-error=hold reuse=true qos=false adapt=resolution {} ! {notice} tee name=raw \
          raw. ! {queue} ! videoconvert ! video/x-raw,format=I420 \
          ! x264enc name=encoder tune=zerolatency speed-preset=ultrafast bitrate={} key-int-max={} \
          ! video/x-h264,profile=constrained-baseline,stream-format=byte-stream \
@@ -92,8 +92,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     limit_key_frames(&pad(&part("encoder")?, "src")?);
     let mjpeg = Mjpeg::new(part("valve")?, &cast(part("jpeg")?)?);
 
-    let size = args.width as usize * args.height as usize * 3;
-    let blank = gst::Buffer::from_slice(vec![40_u8; padded_rows(args, size)]);
+    let blank = gst::Buffer::from_slice(blank(args)?);
     let frame_time = Duration::from_secs(1) / args.framerate;
     let output = Arc::new(Output {
         feed: Feed::new(input, blank, frame_time),
@@ -119,10 +118,13 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     Ok((output, mjpeg, reason))
 }
 
-/// GStreamer pads rows of RGB to four bytes.
-fn padded_rows(args: &Args, packed: usize) -> usize {
-    let row = args.width as usize * 3;
-    packed / row * row.next_multiple_of(4)
+/// A dark grey frame.
+fn blank(args: &Args) -> Result<Vec<u8>> {
+    let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, args.width, args.height);
+    let info = info.build()?;
+    let mut frame = vec![128; info.size()];
+    frame[..info.offset()[1]].fill(50);
+    Ok(frame)
 }
 
 fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
@@ -142,7 +144,7 @@ fn limit_key_frames(pad: &gst::Pad) {
             return gst::PadProbeReturn::Ok;
         };
         if asks && last.is_some_and(|last| last.elapsed() < KEY_FRAME_EVERY) {
-            return gst::PadProbeReturn::Drop;
+            return gst::PadProbeReturn::Handled;
         }
         if asks {
             *last = Some(Instant::now());

@@ -240,7 +240,7 @@ fn link(pad: &gst::Pad, bin: &gst::Bin, name: &str) -> Result<()> {
 /// The element with the properties that were asked for, each checked here.
 pub fn stylize(properties: &[String]) -> Result<String> {
     let element = gst::ElementFactory::make("stylize").build()?;
-    let mut text = String::from("stylize name=stylize");
+    let mut text = String::from("stylize name=stylize adapt=resolution");
     for property in properties {
         let (name, value) = property
             .split_once('=')

@@ -234,7 +234,10 @@ impl Restream {
     pub fn start(from: &str, to: &str) -> Self {
         let mut command = Command::new(program());
         command.args([from, to, "--bitrate=3000", "--key-interval=1"]);
-        command.arg(format!("model-file={}", generator()));
+        // The pictures are compared with paintings of this size.
+        command
+            .arg(format!("model-file={}", generator()))
+            .arg("adapt=off");
         let mut process = Peer::start(command.stdout(Stdio::piped()), "");
         let out = BufReader::new(process.0.stdout.take().expect("a pipe"));
         let (sender, lines) = mpsc::channel();
