@@ -16,6 +16,7 @@ use ort::value::TensorRef;
 const WIDTH: usize = 1280;
 const HEIGHT: usize = 720;
 const PAIRS: usize = 60;
+const SIZES: [(usize, usize); 4] = [(640, 360), (1280, 720), (1920, 1080), (3840, 2160)];
 
 /// `stylize ! fakesink`, fed frame by frame through a pad of our own.
 struct Element {
@@ -123,17 +124,18 @@ fn bytes(width: usize, size: usize) -> Vec<u8> {
 struct Bare {
     session: ort::session::Session,
     picture: Vec<f32>,
+    shape: [usize; 4],
     input: String,
     /// Name and values of the style input.
     style: (String, Vec<f32>),
 }
 
 impl Bare {
-    fn new(provider: Provider, precision: Precision) -> Self {
+    fn new(provider: Provider, precision: Precision, width: usize, height: usize) -> Self {
         let runtime = Runtime::get(None).expect("ONNX Runtime");
         let model = Model::parse(gststylize::gallery::LITE.onnx).expect("the built-in generator");
         let graph = model
-            .at_size(Layout::Nchw, WIDTH, HEIGHT)
+            .at_size(Layout::Nchw, width, height)
             .expect("a fixed size");
         let choice = Choice {
             provider,
@@ -141,8 +143,8 @@ impl Bare {
             ..Choice::cpu()
         };
         let session = load(&runtime, &graph, &choice).expect("a session");
-        let bytes = bytes(WIDTH, 3 * WIDTH * HEIGHT);
-        let plane = WIDTH * HEIGHT;
+        let plane = width * height;
+        let bytes = bytes(width, 3 * plane);
         let at = |i: usize| f32::from(bytes[i % plane * 3 + i / plane]) / 255.0;
         Self {
             input: session.inputs()[0].name().to_string(),
@@ -154,14 +156,15 @@ impl Bare {
                 (style.name().to_string(), values)
             },
             session,
+            shape: [1, 3, height, width],
             picture: (0..plane * 3).map(at).collect(),
         }
     }
 
     fn run(&mut self) -> Duration {
         let begin = Instant::now();
-        let shape = [1, 3, HEIGHT, WIDTH];
-        let picture = TensorRef::from_array_view((shape, &self.picture[..])).expect("a tensor");
+        let picture =
+            TensorRef::from_array_view((self.shape, &self.picture[..])).expect("a tensor");
         let (_, style) = &self.style;
         let style = TensorRef::from_array_view(([style.len()], &style[..])).expect("a tensor");
         let outputs = self
@@ -183,9 +186,13 @@ fn ms(time: Duration) -> f64 {
 }
 
 /// Element against bare session, pair by pair.
-fn overhead(provider: (&str, Provider), precision: (&str, Precision)) {
-    let element = Element::new(provider.0, precision.0);
-    let mut bare = Bare::new(provider.1, precision.1);
+fn overhead(
+    provider: (&str, Provider),
+    precision: (&str, Precision),
+    (width, height): (usize, usize),
+) {
+    let element = Element::sized(provider.0, precision.0, width, height);
+    let mut bare = Bare::new(provider.1, precision.1, width, height);
     for _ in 0..5 {
         element.run();
         bare.run();
@@ -199,7 +206,7 @@ fn overhead(provider: (&str, Provider), precision: (&str, Precision)) {
     }
     ratios.sort_by(f64::total_cmp);
     println!(
-        "stylize ÷ bare session.run, {} {}, 1280x720: {:.3} of its frame rate (median of {PAIRS} pairs; {:.1} ms and {:.1} ms, fastest {:.1} and {:.1})",
+        "stylize ÷ bare session.run, {} {}, {width}x{height}: {:.3} of its frame rate (median of {PAIRS} pairs; {:.1} ms and {:.1} ms, fastest {:.1} and {:.1})",
         provider.0,
         precision.0,
         ratios[PAIRS / 2],
@@ -210,19 +217,37 @@ fn overhead(provider: (&str, Provider), precision: (&str, Precision)) {
     );
 }
 
+/// Frames per second at sizes from 640x360 to 3840x2160, and how the time grows with the pixels.
 fn frame_rate() {
-    let element = Element::new("auto", "auto");
-    for _ in 0..10 {
-        element.run();
+    let mut points = Vec::new();
+    for (width, height) in SIZES {
+        let element = Element::sized("auto", "auto", width, height);
+        for _ in 0..10 {
+            element.run();
+        }
+        let pixels = (width * height) as f64;
+        let count = (2e8 / pixels) as usize;
+        let times: Vec<Duration> = (0..count).map(|_| element.run()).collect();
+        let total: Duration = times.iter().sum();
+        let median = median(times);
+        points.push((pixels.ln(), median.as_secs_f64().ln()));
+        println!(
+            "built-in lite gallery, {width}x{height}, auto = {} {}: {:.1} fps (mean of {count} frames; median {:.1} ms)",
+            element.stat::<String>("provider"),
+            element.stat::<String>("precision"),
+            count as f64 / total.as_secs_f64(),
+            ms(median),
+        );
     }
-    let times: Vec<Duration> = (0..200).map(|_| element.run()).collect();
-    let total: Duration = times.iter().sum();
+    // The slope of the line through all, in logarithms.
+    let mean =
+        |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let above: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    let below: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
     println!(
-        "built-in lite gallery, 1280x720, auto = {} {}: {:.1} fps (mean of 200 frames; median {:.1} ms)",
-        element.stat::<String>("provider"),
-        element.stat::<String>("precision"),
-        200.0 / total.as_secs_f64(),
-        ms(median(times)),
+        "time grows with the pixels to the power of {:.2}",
+        above / below
     );
 }
 
@@ -259,8 +284,8 @@ fn memory(frames: usize) {
 }
 
 /// How long a flush waits for a frame that is being computed, at the worst of some tries.
-fn cancelling(provider: &str, precision: &str) {
-    let element = Element::sized(provider, precision, 3840, 2160);
+fn cancelling(provider: &str, precision: &str, (width, height): (usize, usize)) {
+    let element = Element::sized(provider, precision, width, height);
     let frame = element.run();
     let mut waits = Vec::new();
     for part in 1..10 {
@@ -281,7 +306,7 @@ fn cancelling(provider: &str, precision: &str) {
         assert!(run.is_ok() || run == Err(gst::FlowError::Flushing));
     }
     println!(
-        "flush while a 3840x2160 frame of {:.0} ms is computed, {provider} {precision}: {:.0} ms at the worst of {} tries, median {:.0} ms",
+        "flush while a {width}x{height} frame of {:.0} ms is computed, {provider} {precision}: {:.0} ms at the worst of {} tries, median {:.0} ms",
         ms(frame),
         ms(waits.iter().max().copied().unwrap_or_default()),
         waits.len(),
@@ -462,8 +487,10 @@ fn main() {
         sharing("openvino", "bf16");
     }
     if wanted("cancelling") {
-        cancelling("cpu", "fp32");
-        cancelling("openvino", "bf16");
+        for size in [(1280, 720), (1920, 1080), (3840, 2160)] {
+            cancelling("cpu", "fp32", size);
+            cancelling("openvino", "bf16", size);
+        }
     }
     if wanted("stages") {
         for size in [(1280, 720), (1920, 1080)] {
@@ -480,9 +507,11 @@ fn main() {
         }
     }
     if wanted("overhead") {
-        overhead(("cpu", Provider::Cpu), ("fp32", Precision::Fp32));
         let openvino = ("openvino", Provider::OpenVino);
-        overhead(openvino, ("fp32", Precision::Fp32));
-        overhead(openvino, ("bf16", Precision::Bf16));
+        for size in [(1280, 720), (1920, 1080)] {
+            overhead(("cpu", Provider::Cpu), ("fp32", Precision::Fp32), size);
+            overhead(openvino, ("fp32", Precision::Fp32), size);
+            overhead(openvino, ("bf16", Precision::Bf16), size);
+        }
     }
 }
