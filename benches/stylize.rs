@@ -365,7 +365,7 @@ fn live(provider: &str, precision: &str, adapt: &str) {
     // Black, because drawing anything else takes a part of what is to be measured.
     const TIME: Duration = Duration::from_secs(15);
     let line = format!(
-        "videotestsrc is-live=true pattern=black ! video/x-raw,width=1920,height=1080,framerate=30/1 \
+        "videotestsrc is-live=true pattern=black ! video/x-raw,format=ABGR,width=1920,height=1080,framerate=30/1 \
          ! queue max-size-buffers=2 ! stylize name=stylize execution-provider={provider} \
          precision={precision} adapt={adapt} ! queue max-size-buffers=2 ! fakesink name=sink sync=true qos=true"
     );
