@@ -56,7 +56,7 @@ pub(super) fn of_pixels(
         Colour::Style => painted.into(),
         Colour::Source => {
             // The source, with its luma moved. Their difference would be one pass more.
-            let matrix = b.floats(&[packed.bytes as i64; 2], &pixels.spread([luma; 3]));
+            let matrix = b.floats(&[packed.bytes as i64; 2], &pixels.spread(luma));
             let [painted, dark] = [painted, source].map(|x| pixels.times(b, x, &matrix));
             let light = b.sub(&painted, &dark);
             b.add(source, &light)
@@ -87,37 +87,33 @@ struct Pixels<'a> {
 }
 
 impl Pixels<'_> {
+    /// Which of red (0), green and blue a byte is; `None` for the fourth.
+    fn colour(&self, byte: usize) -> Option<usize> {
+        self.packed.rgb.iter().position(|at| *at == byte)
+    }
+
     /// `[bytes, 3]`: what each byte gives to three sums of red, green and blue.
     fn columns(&self, rows: [[f32; 3]; 3]) -> Vec<f32> {
-        let byte = |byte: usize| {
-            let colour = self.packed.rgb.iter().position(|at| *at == byte);
-            rows.map(|row| colour.map_or(0.0, |colour| row[colour]))
-        };
+        let byte = |byte| rows.map(|row| self.colour(byte).map_or(0.0, |colour| row[colour]));
         (0..self.packed.bytes).flat_map(byte).collect()
     }
 
     /// `[3, bytes]`: what three values give to each byte, by rows for red, green and blue.
     fn rows(&self, rows: [[f32; 3]; 3]) -> Vec<f32> {
-        let value = |value: usize| {
-            (0..self.packed.bytes).map(move |byte| {
-                let colour = self.packed.rgb.iter().position(|at| *at == byte);
-                colour.map_or(0.0, |colour| rows[colour][value])
-            })
-        };
+        let part = |value: usize, byte| self.colour(byte).map_or(0.0, |c| rows[c][value]);
+        let value = |value| (0..self.packed.bytes).map(move |byte| part(value, byte));
         (0..3).flat_map(value).collect()
     }
 
-    /// `[bytes, bytes]`: what each byte gives to red, green and blue, by rows for these.
-    fn spread(&self, rows: [[f32; 3]; 3]) -> Vec<f32> {
-        let at = |byte: usize| self.packed.rgb.iter().position(|at| *at == byte);
-        let all = 0..self.packed.bytes;
-        let one = |from: usize, to: usize| match (at(from), at(to)) {
-            (Some(from), Some(to)) => rows[to][from],
+    /// `[bytes, bytes]`: a sum of red, green and blue with these weights in the place of each.
+    fn spread(&self, weights: [f32; 3]) -> Vec<f32> {
+        let part = |from, to| match (self.colour(from), self.colour(to)) {
+            (Some(from), Some(_)) => weights[from],
             _ => 0.0,
         };
-        all.clone()
-            .flat_map(|from| all.clone().map(move |to| one(from, to)))
-            .collect()
+        let bytes = self.packed.bytes;
+        let row = |from| (0..bytes).map(move |to| part(from, to));
+        (0..bytes).flat_map(row).collect()
     }
 
     /// Three sums of some rows' pixels, floats or bytes: `[1, 3, rows, W]`.
