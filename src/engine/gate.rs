@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Who runs next where there is room for few: the earliest deadline first.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -12,14 +12,25 @@ use super::{Choice, Provider};
 /// Lets a number of runs in at once.
 pub(super) struct Gate {
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 struct State {
     free: usize,
-    /// Deadline and ticket of those who wait; tickets keep the order of arrival.
-    waiting: BTreeSet<(Instant, u64)>,
+    /// Those who wait by deadline and ticket, which keeps the order of arrival. Each is woken by itself: to
+    /// wake all for every frame takes the processor from the one who runs.
+    waiting: BTreeMap<(Instant, u64), Arc<Condvar>>,
     tickets: u64,
+}
+
+impl State {
+    /// Wakes whose turn it is, if there is room.
+    fn next(&self) {
+        if self.free > 0
+            && let Some((_, turn)) = self.waiting.first_key_value()
+        {
+            turn.notify_one();
+        }
+    }
 }
 
 /// A place inside, until it is dropped.
@@ -47,10 +58,9 @@ impl Gate {
         Self {
             state: Mutex::new(State {
                 free: places.max(1),
-                waiting: BTreeSet::new(),
+                waiting: BTreeMap::new(),
                 tickets: 0,
             }),
-            changed: Condvar::new(),
         }
     }
 
@@ -60,37 +70,40 @@ impl Gate {
         let mut state = self.state.lock();
         let me = (deadline, state.tickets);
         state.tickets += 1;
-        state.waiting.insert(me);
+        let turn = Arc::new(Condvar::new());
+        state.waiting.insert(me, turn.clone());
+        let is_first = |state: &State| state.waiting.keys().next() == Some(&me);
         let pass = loop {
             if cancelled() {
                 break None;
             }
-            if state.free > 0 && state.waiting.first() == Some(&me) {
+            if state.free > 0 && is_first(&state) {
                 state.free -= 1;
                 break Some(Pass(self));
             }
-            self.changed.wait(&mut state);
+            turn.wait(&mut state);
         };
         state.waiting.remove(&me);
-        if state.free > 0 {
-            // Another one is first now.
-            self.changed.notify_all();
-        }
+        // Another one is first now.
+        state.next();
         pass
     }
 
     /// Lets those who wait look again whether they are cancelled.
     pub fn wake(&self) {
         // Under the lock, or one who has just looked would sleep on.
-        let _state = self.state.lock();
-        self.changed.notify_all();
+        let state = self.state.lock();
+        for turn in state.waiting.values() {
+            turn.notify_one();
+        }
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().free += 1;
-        self.0.changed.notify_all();
+        let mut state = self.0.state.lock();
+        state.free += 1;
+        state.next();
     }
 }
 
