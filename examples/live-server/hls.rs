@@ -36,11 +36,19 @@ struct State {
     next: u64,
 }
 
+/// What a request looks at. As long as there is one, the pipeline goes on.
+pub struct Look {
+    pub window: watch::Receiver<Window>,
+    _here: Arc<()>,
+}
+
 /// The pipeline, and what it has made.
 struct Stream {
     pipeline: gst::Pipeline,
     output: Arc<Output>,
     window: watch::Receiver<Window>,
+    /// Held by all who look.
+    here: Arc<()>,
     used: Instant,
     failed: Arc<AtomicBool>,
     /// Frames come as long as this is there.
@@ -89,15 +97,15 @@ impl Hls {
     }
 
     /// What there is now, if it is muxed.
-    pub fn window(&self) -> Option<watch::Receiver<Window>> {
-        self.lock().window()
+    pub fn look(&self) -> Option<Look> {
+        self.lock().look()
     }
 
     /// The same; begins to mux if nobody has watched.
-    pub fn watch(&self, output: &Arc<Output>) -> Result<watch::Receiver<Window>> {
+    pub fn watch(&self, output: &Arc<Output>) -> Result<Look> {
         let mut state = self.lock();
-        if let Some(window) = state.window() {
-            return Ok(window);
+        if let Some(look) = state.look() {
+            return Ok(look);
         }
         state.end();
         // From the clock, so that no address is used for something else after a restart of this program.
@@ -108,16 +116,16 @@ impl Hls {
             Window::new(state.streams, first, self.lengths),
             self.lengths,
         )?;
-        let window = stream.window.clone();
+        let look = stream.look();
         state.stream = Some(stream);
-        Ok(window)
+        Ok(look)
     }
 
     /// Forgets viewers that are gone, and ends the pipeline after the last one.
     pub fn sweep(&self) {
         let mut state = self.lock();
         state.viewers.retain(|_, seen| seen.elapsed() < SILENCE);
-        let used = |stream: &Stream| stream.runs() && stream.used.elapsed() < SILENCE;
+        let used = |stream: &Stream| stream.runs() && stream.used();
         if state.viewers.is_empty() && !state.stream.as_ref().is_some_and(used) {
             state.end();
         }
@@ -129,10 +137,10 @@ impl Hls {
 }
 
 impl State {
-    fn window(&mut self) -> Option<watch::Receiver<Window>> {
+    fn look(&mut self) -> Option<Look> {
         let stream = self.stream.as_mut().filter(|stream| stream.runs())?;
         stream.used = Instant::now();
-        Some(stream.window.clone())
+        Some(stream.look())
     }
 
     fn end(&mut self) {
@@ -146,6 +154,17 @@ impl State {
 impl Stream {
     fn runs(&self) -> bool {
         !self.failed.load(Ordering::Relaxed)
+    }
+
+    fn used(&self) -> bool {
+        Arc::strong_count(&self.here) > 1 || self.used.elapsed() < SILENCE
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            window: self.window.clone(),
+            _here: self.here.clone(),
+        }
     }
 
     fn start(output: &Arc<Output>, window: Window, lengths: Lengths) -> Result<Self> {
@@ -186,6 +205,7 @@ impl Stream {
         let stream = Self {
             output: output.clone(),
             window,
+            here: Arc::default(),
             used: Instant::now(),
             failed,
             _link: output.encoded.add_consumer(&source)?,

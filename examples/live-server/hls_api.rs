@@ -9,12 +9,12 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::watch;
 
 use super::App;
 use super::api::room;
 use super::error::ApiError;
 use super::guard::random;
+use super::hls::Look;
 use super::hls_window::{Answer, Window};
 
 /// Longest wait for the first playlist.
@@ -29,6 +29,7 @@ const LONGEST_NAME: usize = 64;
 struct Query {
     token: Option<String>,
     viewer: String,
+    stream: Option<u64>,
     segment: Option<u64>,
     part: Option<u64>,
 }
@@ -47,6 +48,7 @@ impl Query {
             match &*name {
                 "token" => query.token = Some(value.into_owned()),
                 "viewer" => query.viewer = value.chars().take(LONGEST_NAME).collect(),
+                "stream" => query.stream = Some(number()?),
                 "_HLS_msn" => query.segment = Some(number()?),
                 "_HLS_part" => query.part = Some(number()?),
                 // Other directives are for servers that offer them.
@@ -80,6 +82,10 @@ fn not_here(text: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, text)
 }
 
+fn ended(stream: u64) -> ApiError {
+    not_here(format!("stream {stream} has ended; begin with /live.m3u8"))
+}
+
 fn late(what: &str) -> ApiError {
     let text = format!("{what} is not there yet, though it should be; ask again");
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
@@ -89,8 +95,8 @@ fn late(what: &str) -> ApiError {
 pub async fn live(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
     let query = Query::of(&uri)?;
     room(&app)?;
-    let mut window = app.hls.watch(&app.output).map_err(ApiError::internal)?;
-    let ready = window.wait_for(|window| window.codec().is_some());
+    let mut look = app.hls.watch(&app.output).map_err(ApiError::internal)?;
+    let ready = look.window.wait_for(|window| window.codec().is_some());
     let window = match tokio::time::timeout(START, ready).await {
         Ok(Ok(window)) => window,
         _ => return Err(late("the stream")),
@@ -108,9 +114,10 @@ pub async fn live(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Api
          #EXT-X-INDEPENDENT-SEGMENTS\n\
          #EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},CODECS=\"{}\",\
          RESOLUTION={width}x{height},FRAME-RATE={:.3}\n\
-         hls/media.m3u8?viewer={viewer}{token}\n",
+         hls/media.m3u8?stream={}&viewer={viewer}{token}\n",
         window.codec().unwrap_or_default(),
         f64::from(app.framerate),
+        window.first(),
     );
     Ok(playlist(text, "no-store"))
 }
@@ -129,9 +136,9 @@ pub async fn file(
         not_here(text)
     };
     let name = Name::of(&file).ok_or_else(unknown)?;
-    let window = app.hls.window();
-    let window = window.ok_or_else(|| not_here("nobody watches; begin with /live.m3u8"))?;
-    let data = fetch(window, name).await?;
+    let look = app.hls.look();
+    let look = look.ok_or_else(|| not_here("nobody watches; begin with /live.m3u8"))?;
+    let data = fetch(look, name).await?;
     let headers = [
         (header::CONTENT_TYPE, "video/mp4"),
         (header::CACHE_CONTROL, KEPT),
@@ -140,8 +147,17 @@ pub async fn file(
 }
 
 async fn media(app: &App, query: Query) -> Result<Response, ApiError> {
+    let mut look = match query.stream {
+        // Players do not get over one that begins anew.
+        Some(number) => app
+            .hls
+            .look()
+            .filter(|look| look.window.borrow().first() == number)
+            .ok_or_else(|| ended(number))?,
+        None => app.hls.watch(&app.output).map_err(ApiError::internal)?,
+    };
     app.hls.seen(&query.viewer, || room(app))?;
-    let mut window = app.hls.watch(&app.output).map_err(ApiError::internal)?;
+    let window = &mut look.window;
     let first = window.wait_for(|window| window.playlist("").is_some());
     if !matches!(tokio::time::timeout(START, first).await, Ok(Ok(_))) {
         return Err(late("the playlist"));
@@ -195,9 +211,7 @@ impl Name {
         match self {
             Self::Init(number) => match window.init(number) {
                 Some(init) => Answer::Ready(init),
-                None => {
-                    Answer::Refused(format!("stream {number} has ended; begin with /live.m3u8"))
-                }
+                None => Answer::Refused(ended(number).text),
             },
             Self::Segment(segment) => window.segment(segment),
             Self::Part(segment, part) => window.part(segment, part),
@@ -205,9 +219,11 @@ impl Name {
     }
 }
 
-async fn fetch(mut window: watch::Receiver<Window>, name: Name) -> Result<Bytes, ApiError> {
-    let limit = 3 * Duration::from_secs(window.borrow().target());
-    let ready = window.wait_for(|window| name.find(window) != Answer::Wait);
+async fn fetch(mut look: Look, name: Name) -> Result<Bytes, ApiError> {
+    let limit = 3 * Duration::from_secs(look.window.borrow().target());
+    let ready = look
+        .window
+        .wait_for(|window| name.find(window) != Answer::Wait);
     match tokio::time::timeout(limit, ready).await {
         Ok(Ok(window)) => match name.find(&window) {
             Answer::Ready(data) => Ok(data),

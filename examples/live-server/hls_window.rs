@@ -97,6 +97,11 @@ impl Window {
         }
     }
 
+    /// The number by which this stream is known.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
     /// What a decoder needs before the first part, and the codec's name in the words of RFC 6381.
     pub fn set_init(&mut self, data: Bytes, codec: String) {
         self.init = Some((data, codec));

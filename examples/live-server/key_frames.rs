@@ -16,6 +16,9 @@ pub struct KeyFrames(Mutex<State>);
 
 #[derive(Default)]
 struct State {
+    /// Whether a frame has left. The first one is a key frame, and GStreamer 1.22 ignores all requests
+    /// after one that comes before it: there it counts from the encoder's thousand hours.
+    made: bool,
     /// When somebody asked last and was heard.
     asked: Option<Instant>,
     segment: Option<gst::ClockTime>,
@@ -36,6 +39,11 @@ impl KeyFrames {
                 true => gst::PadProbeReturn::Handled,
                 false => gst::PadProbeReturn::Ok,
             }
+        });
+        let first = frames.clone();
+        source.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            first.lock().made = true;
+            gst::PadProbeReturn::Remove
         });
         let begin = frames.clone();
         let sink = encoder.static_pad("sink").context("a pad")?;
@@ -69,7 +77,7 @@ impl KeyFrames {
 
     fn may(&self) -> bool {
         let mut state = self.lock();
-        let may = state.asked.is_none_or(|asked| asked.elapsed() >= ASKED);
+        let may = state.made && state.asked.is_none_or(|asked| asked.elapsed() >= ASKED);
         if may {
             state.asked = Some(Instant::now());
         }
@@ -85,7 +93,7 @@ impl KeyFrames {
         if begins {
             state.begin = Some(time);
         }
-        begins
+        begins && state.made
     }
 }
 

@@ -236,6 +236,7 @@ fn hls_refuses_in_json_and_ends_after_the_last_viewer() {
         std::thread::sleep(Duration::from_secs(11));
     }
     refused(&segment, 404, "nobody watches");
+    refused(&media, 404, "has ended");
     // Another stream: other numbers.
     let again = text(&server, &self::media(&server, ""));
     let number = |text: &str| {
@@ -244,6 +245,7 @@ fn hls_refuses_in_json_and_ends_after_the_last_viewer() {
             .ok()
     };
     assert!(number(&again) > number(&playlist), "{again}");
+    refused(&media, 404, "has ended");
     assert!(again.contains("DISCONTINUITY-SEQUENCE:1\n"), "{again}");
 }
 

@@ -98,6 +98,7 @@ fn there_is_no_playlist_before_a_player_can_begin() {
     assert_eq!(window.codec(), Some("avc1"));
     assert_eq!(window.init(7).as_deref(), Some(&b"init"[..]));
     assert_eq!(window.init(6), None, "another stream's");
+    assert_eq!(window.first(), 7);
     for (segments, there) in [(0, false), (3, false), (4, true)] {
         let window = self::window(segments);
         assert_eq!(window.playlist("").is_some(), there, "{segments}");
