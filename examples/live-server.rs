@@ -29,6 +29,14 @@ mod events;
 mod feed;
 #[path = "live-server/guard.rs"]
 mod guard;
+#[path = "live-server/hls.rs"]
+mod hls;
+#[path = "live-server/hls_api.rs"]
+mod hls_api;
+#[path = "live-server/hls_window.rs"]
+mod hls_window;
+#[path = "live-server/key_frames.rs"]
+mod key_frames;
 #[path = "live-server/meter.rs"]
 mod meter;
 #[path = "live-server/mjpeg.rs"]
@@ -45,6 +53,7 @@ mod tiles;
 mod viewers;
 
 use guard::Guard;
+use hls::Hls;
 use mjpeg::Mjpeg;
 use output::Output;
 use source::Source;
@@ -75,7 +84,7 @@ struct Args {
     /// Bitrate for each viewer, kbit/s
     #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
     bitrate: u32,
-    /// Most viewers at once; those by MJPEG count too
+    /// Most viewers at once; those by MJPEG and HLS count too
     #[arg(long, default_value_t = 32)]
     max_viewers: usize,
     /// Helps browsers behind a router to find this server: stun://host:port
@@ -101,10 +110,15 @@ struct Args {
 /// What every request may need.
 struct App {
     max_viewers: usize,
+    /// Pixels, frames a second, kbit/s.
+    size: [u32; 2],
+    framerate: u32,
+    bitrate: u32,
     output: Arc<Output>,
     source: Source,
     viewers: Viewers,
     mjpeg: Mjpeg,
+    hls: Hls,
     tiles: Tiles,
     guard: Guard,
     /// Told after every change, so that events go out at once.
@@ -152,6 +166,10 @@ async fn run(args: Args) -> Result<()> {
     let tiles = tiles::start(&args, output.clone(), changed.clone())?;
     let app = Arc::new(App {
         max_viewers: args.max_viewers,
+        size: [args.width, args.height],
+        framerate: args.framerate,
+        bitrate: args.bitrate,
+        hls: Hls::new(args.framerate),
         viewers: Viewers::new(args.stun_server.clone()),
         output,
         source,
@@ -172,6 +190,7 @@ async fn run(args: Args) -> Result<()> {
         loop {
             tick.tick().await;
             sweeper.viewers.sweep();
+            sweeper.hls.sweep();
         }
     });
     let result = tokio::select! {
@@ -181,6 +200,7 @@ async fn run(args: Args) -> Result<()> {
     };
     app.source.stop();
     app.viewers.clear();
+    app.hls.clear();
     app.output.stop();
     result
 }

@@ -5,8 +5,14 @@
 mod chromium;
 #[path = "live_server/film.rs"]
 mod film;
+#[path = "live_server/hls.rs"]
+mod hls;
+#[path = "../examples/live-server/hls_window.rs"]
+mod hls_window;
 #[path = "live_server/server.rs"]
 mod server;
+#[path = "live_server/window.rs"]
+mod window;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -164,6 +170,7 @@ fn the_api_answers_and_refuses_in_json() {
                 continue;
             }
             let path = path.replace("{name}", "great-wave").replace("{id}", "1");
+            let path = path.replace("{file}", "media.m3u8");
             let (status, answer) = server.request(&method.to_uppercase(), &path, &[], "");
             assert!(status != 405, "{method} {path}: {answer}");
             assert!(
@@ -234,7 +241,13 @@ fn whoever_has_the_token_may() {
             assert!(error(&answer).contains("token"), "{answer}");
         }
     }
-    for path in ["/api/stats", "/api/events", "/stream.mjpeg", "/whep/1"] {
+    for path in [
+        "/api/stats",
+        "/api/events",
+        "/stream.mjpeg",
+        "/whep/1",
+        "/live.m3u8",
+    ] {
         assert_eq!(server.get(path).0, 401, "{path}");
     }
     assert_eq!(server.get("/").0, 200, "the page asks for it");

@@ -19,6 +19,7 @@ use super::controls::{self, Change, StyleChange, Values};
 use super::error::ApiError;
 use super::events::events;
 use super::guard::guard;
+use super::hls_api;
 
 /// Offers of browsers have some kilobytes.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -46,6 +47,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/whep", post(whep))
         .route("/whep/{id}", any(session))
         .route("/stream.mjpeg", get(mjpeg))
+        .route("/live.m3u8", get(hls_api::live))
+        .route("/hls/{file}", get(hls_api::file))
         .route_layer(from_fn_with_state(app.clone(), guard));
     Router::new()
         .route("/", get(page))
@@ -180,9 +183,9 @@ async fn whep(State(app): Server, headers: HeaderMap, body: Body) -> Answer<Resp
 }
 
 /// Whether one more may watch.
-fn room(app: &App) -> Answer<()> {
+pub fn room(app: &App) -> Answer<()> {
     let most = app.max_viewers;
-    if app.viewers.count() + app.mjpeg.viewers() < most {
+    if app.viewers.count() + app.mjpeg.viewers() + app.hls.viewers() < most {
         return Ok(());
     }
     Err(ApiError::new(

@@ -42,7 +42,11 @@ impl App {
             "model": text("model"),
             "width": small("frame-width"),
             "height": small("frame-height"),
-            "viewers": { "webrtc": self.viewers.count(), "mjpeg": self.mjpeg.viewers() },
+            "viewers": {
+                "webrtc": self.viewers.count(),
+                "mjpeg": self.mjpeg.viewers(),
+                "hls": self.hls.viewers(),
+            },
             "source": self.source.status(),
         })
     }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use serde::Serialize;
 
+use super::key_frames::running_time;
+
 /// This many latest frames are looked at.
 const WINDOW: usize = 512;
 /// The rate is that of the frames of this time.
@@ -47,13 +49,7 @@ impl Meter {
                 .parent_element()
                 .and_then(|el| el.current_running_time());
             let pts = info.buffer().and_then(|buffer| buffer.pts());
-            // The encoder begins its segment at a thousand hours, not at zero.
-            let came = pad
-                .sticky_event::<gst::event::Segment>(0)
-                .and_then(|event| {
-                    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
-                    segment.to_running_time(pts)
-                });
+            let came = running_time(pad, pts);
             if let (Some(now), Some(came)) = (now, came) {
                 meter.add(Duration::from_nanos(now.saturating_sub(came).nseconds()));
             }

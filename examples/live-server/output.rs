@@ -2,8 +2,7 @@
 //! The pipeline that never stops: paints every frame once, and encodes it once.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;
@@ -13,12 +12,9 @@ use tokio::sync::oneshot;
 
 use super::Args;
 use super::feed::Feed;
+use super::key_frames::KeyFrames;
 use super::meter::Meter;
 use super::mjpeg::Mjpeg;
-
-/// A viewer who keeps asking for key frames gets one so often at most: each is many times as large as
-/// another frame, for all viewers.
-const KEY_FRAME_EVERY: Duration = Duration::from_millis(500);
 
 pub struct Output {
     pub pipeline: gst::Pipeline,
@@ -26,6 +22,7 @@ pub struct Output {
     pub feed: Feed,
     /// The encoder's frames, for viewers.
     pub encoded: StreamProducer,
+    pub key_frames: Arc<KeyFrames>,
     /// Frames as they leave `stylize`, and as they leave the encoder.
     pub painted: Meter,
     pub ready: Meter,
@@ -89,7 +86,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     let (painted, ready) = (Meter::default(), Meter::default());
     painted.watch(&pad(&stylize, "src")?);
     ready.watch(&pad(encoded.upcast_ref(), "sink")?);
-    limit_key_frames(&pad(&part("encoder")?, "src")?);
+    let key_frames = KeyFrames::of(&part("encoder")?)?;
     let mjpeg = Mjpeg::new(part("valve")?, &cast(part("jpeg")?)?);
 
     let blank = gst::Buffer::from_slice(blank(args)?);
@@ -98,6 +95,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
         feed: Feed::new(input, blank, frame_time),
         encoded: StreamProducer::with(&encoded, ProducerSettings { sync: false }),
         stylize,
+        key_frames,
         painted,
         ready,
         notice: pipeline.by_name("notice"),
@@ -132,25 +130,6 @@ fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
     element
         .downcast()
         .map_err(|_| anyhow!("{name} is another element"))
-}
-
-fn limit_key_frames(pad: &gst::Pad) {
-    let last = Mutex::new(None::<Instant>);
-    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
-        let asks = info
-            .event()
-            .is_some_and(|event| gst_video::ForceKeyUnitEvent::is(event));
-        let Ok(mut last) = last.lock() else {
-            return gst::PadProbeReturn::Ok;
-        };
-        if asks && last.is_some_and(|last| last.elapsed() < KEY_FRAME_EVERY) {
-            return gst::PadProbeReturn::Handled;
-        }
-        if asks {
-            *last = Some(Instant::now());
-        }
-        gst::PadProbeReturn::Ok
-    });
 }
 
 /// Warnings are printed; an error is the end.

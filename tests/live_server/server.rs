@@ -84,6 +84,19 @@ impl Server {
         headers: &[(&str, &str)],
         body: &str,
     ) -> (u16, Value) {
+        let response = self.fetch(method, path, headers, body);
+        let value = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
+        (response.status().as_u16(), value)
+    }
+
+    /// The answer as it is.
+    pub fn fetch(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> ureq::http::Response<Vec<u8>> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -96,12 +109,13 @@ impl Server {
             request = request.header(*name, *value);
         }
         let request = request.body(body.to_owned()).expect("a request");
-        let mut response = ureq::Agent::new_with_config(config)
+        let response = ureq::Agent::new_with_config(config)
             .run(request)
             .expect("an answer");
-        let text = response.body_mut().read_to_string().unwrap_or_default();
-        let value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        (response.status().as_u16(), value)
+        let (parts, mut body) = response.into_parts();
+        // Some answers never end.
+        let body = body.read_to_vec().unwrap_or_default();
+        ureq::http::Response::from_parts(parts, body)
     }
 
     pub fn stats(&self) -> Value {

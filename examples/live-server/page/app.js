@@ -230,7 +230,7 @@ function showStats(stats) {
   $('painting').textContent = `${stats.painting_ms.median.toFixed(0)} ms`;
   $('encoded').textContent = `${stats.latency_ms.encoded.median.toFixed(0)} ms`;
   $('provider').textContent = `${stats.provider} ${stats.precision}`;
-  $('viewers').textContent = stats.viewers.webrtc + stats.viewers.mjpeg;
+  $('viewers').textContent = Object.values(stats.viewers).reduce((sum, count) => sum + count);
   if (stats.width) $('picture').style.aspectRatio = `${stats.width} / ${stats.height}`;
 }
 

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What players of HLS ask for. The addresses in the playlists carry the token if the request had it
+//! in its address, since most players cannot send a header.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::api::room;
+use super::error::ApiError;
+use super::guard::random;
+use super::hls::Look;
+use super::hls_window::{Answer, Window};
+
+/// Longest wait for the first playlist.
+const START: Duration = Duration::from_secs(15);
+/// For what never changes: longer than it is in any playlist.
+const KEPT: &str = "max-age=60, immutable";
+/// No longer name is kept.
+const LONGEST_NAME: usize = 64;
+
+/// What may stand behind the `?`.
+#[derive(Default)]
+struct Query {
+    token: Option<String>,
+    viewer: String,
+    stream: Option<u64>,
+    segment: Option<u64>,
+    part: Option<u64>,
+}
+
+impl Query {
+    fn of(uri: &Uri) -> Result<Self, ApiError> {
+        let mut query = Self::default();
+        let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        for (name, value) in pairs {
+            let number = || {
+                value.parse().map_err(|_| {
+                    let text = format!("{name} is \"{value}\"; give a whole number");
+                    ApiError::new(StatusCode::BAD_REQUEST, text)
+                })
+            };
+            match &*name {
+                "token" => query.token = Some(value.into_owned()),
+                "viewer" => query.viewer = value.chars().take(LONGEST_NAME).collect(),
+                "stream" => query.stream = Some(number()?),
+                "_HLS_msn" => query.segment = Some(number()?),
+                "_HLS_part" => query.part = Some(number()?),
+                // Other directives are for servers that offer them.
+                _ => (),
+            }
+        }
+        if query.part.is_some() && query.segment.is_none() {
+            let text = "_HLS_part needs _HLS_msn; give both";
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, text));
+        }
+        Ok(query)
+    }
+
+    /// For addresses in a playlist.
+    fn token(&self) -> Option<String> {
+        let token = self.token.as_ref()?.as_bytes();
+        let token: String = url::form_urlencoded::byte_serialize(token).collect();
+        Some(format!("token={token}"))
+    }
+}
+
+fn playlist(text: String, cache: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
+        (header::CACHE_CONTROL, cache),
+    ];
+    (headers, text).into_response()
+}
+
+fn not_here(text: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, text)
+}
+
+fn ended(stream: u64) -> ApiError {
+    not_here(format!("stream {stream} has ended; begin with /live.m3u8"))
+}
+
+fn late(what: &str) -> ApiError {
+    let text = format!("{what} is not there yet, though it should be; ask again");
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+/// `GET /live.m3u8`: the address to give to players. Each gets a name, so that viewers are counted.
+pub async fn live(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
+    let query = Query::of(&uri)?;
+    room(&app)?;
+    let mut look = app.hls.watch(&app.output).map_err(ApiError::internal)?;
+    let ready = look.window.wait_for(|window| window.codec().is_some());
+    let window = match tokio::time::timeout(START, ready).await {
+        Ok(Ok(window)) => window,
+        _ => return Err(late("the stream")),
+    };
+    let viewer = random().map_err(ApiError::internal)?;
+    let token = query
+        .token()
+        .map_or(String::new(), |token| format!("&{token}"));
+    // Key frames are larger than the average.
+    let (average, peak) = (app.bitrate * 1000, app.bitrate * 1500);
+    let [width, height] = app.size;
+    let text = format!(
+        "#EXTM3U\n\
+         #EXT-X-VERSION:6\n\
+         #EXT-X-INDEPENDENT-SEGMENTS\n\
+         #EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},CODECS=\"{}\",\
+         RESOLUTION={width}x{height},FRAME-RATE={:.3}\n\
+         hls/media.m3u8?stream={}&viewer={viewer}{token}\n",
+        window.codec().unwrap_or_default(),
+        f64::from(app.framerate),
+        window.first(),
+    );
+    Ok(playlist(text, "no-store"))
+}
+
+/// `GET /hls/FILE`: the playlist that grows, and what it lists.
+pub async fn file(
+    State(app): State<Arc<App>>,
+    Path(file): Path<String>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    if file == "media.m3u8" {
+        return media(&app, Query::of(&uri)?).await;
+    }
+    let unknown = || {
+        let text = format!("there is no /hls/{file}; /live.m3u8 is where players begin");
+        not_here(text)
+    };
+    let name = Name::of(&file).ok_or_else(unknown)?;
+    let look = app.hls.look();
+    let look = look.ok_or_else(|| not_here("nobody watches; begin with /live.m3u8"))?;
+    let data = fetch(look, name).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "video/mp4"),
+        (header::CACHE_CONTROL, KEPT),
+    ];
+    Ok((headers, data).into_response())
+}
+
+async fn media(app: &App, query: Query) -> Result<Response, ApiError> {
+    let mut look = match query.stream {
+        // Players do not get over one that begins anew.
+        Some(number) => app
+            .hls
+            .look()
+            .filter(|look| look.window.borrow().first() == number)
+            .ok_or_else(|| ended(number))?,
+        None => app.hls.watch(&app.output).map_err(ApiError::internal)?,
+    };
+    app.hls.seen(&query.viewer, || room(app))?;
+    let window = &mut look.window;
+    let first = window.wait_for(|window| window.playlist("").is_some());
+    if !matches!(tokio::time::timeout(START, first).await, Ok(Ok(_))) {
+        return Err(late("the playlist"));
+    }
+    if let Some(segment) = query.segment {
+        let limit = 3 * Duration::from_secs(window.borrow().target());
+        let ready = window.wait_for(|window| window.reload(segment, query.part) != Answer::Wait);
+        match tokio::time::timeout(limit, ready).await {
+            Ok(Ok(window)) => {
+                if let Answer::Refused(text) = window.reload(segment, query.part) {
+                    return Err(ApiError::new(StatusCode::BAD_REQUEST, text));
+                }
+            }
+            _ => return Err(late("what _HLS_msn and _HLS_part ask for")),
+        }
+    }
+    let token = query
+        .token()
+        .map_or(String::new(), |token| format!("?{token}"));
+    let text = window.borrow().playlist(&token);
+    let text = text.ok_or_else(|| late("the playlist"))?;
+    // What an address with a number in it shows is right for long; the newest one is right now.
+    let cache = match query.segment {
+        Some(_) => "max-age=6",
+        None => "no-cache",
+    };
+    Ok(playlist(text, cache))
+}
+
+/// What the playlist lists.
+#[derive(Debug, PartialEq, Clone, Copy)]
+enum Name {
+    Init(u64),
+    Segment(u64),
+    Part(u64, usize),
+}
+
+impl Name {
+    fn of(file: &str) -> Option<Self> {
+        if let Some(number) = file.strip_prefix("init-") {
+            return Some(Self::Init(number.strip_suffix(".mp4")?.parse().ok()?));
+        }
+        let numbers = file.strip_suffix(".m4s")?;
+        Some(match numbers.split_once('.') {
+            Some((segment, part)) => Self::Part(segment.parse().ok()?, part.parse().ok()?),
+            None => Self::Segment(numbers.parse().ok()?),
+        })
+    }
+
+    fn find(self, window: &Window) -> Answer<Bytes> {
+        match self {
+            Self::Init(number) => match window.init(number) {
+                Some(init) => Answer::Ready(init),
+                None => Answer::Refused(ended(number).text),
+            },
+            Self::Segment(segment) => window.segment(segment),
+            Self::Part(segment, part) => window.part(segment, part),
+        }
+    }
+}
+
+async fn fetch(mut look: Look, name: Name) -> Result<Bytes, ApiError> {
+    let limit = 3 * Duration::from_secs(look.window.borrow().target());
+    let ready = look
+        .window
+        .wait_for(|window| name.find(window) != Answer::Wait);
+    match tokio::time::timeout(limit, ready).await {
+        Ok(Ok(window)) => match name.find(&window) {
+            Answer::Ready(data) => Ok(data),
+            Answer::Wait => Err(late("this part")),
+            Answer::Refused(text) => Err(not_here(text)),
+        },
+        Ok(Err(_)) => Err(not_here("the stream has ended; begin with /live.m3u8")),
+        Err(_) => Err(late("this part")),
+    }
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The latest seconds of a stream as Low-Latency HLS tells them (RFC 8216bis): parts, segments made of
+//! parts, the playlist, and which requests have to wait. No clock, no network, no GStreamer elements.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use gst::glib;
+
+/// Complete segments in the playlist, and in the first one. Players without Low-Latency HLS begin three
+/// before the end, and some give up on a playlist that has fewer.
+const LISTED: usize = 6;
+const FIRST: usize = 3;
+/// Complete segments that can be fetched: whoever has a playlist may still ask for all it lists.
+const KEPT: usize = 2 * LISTED + 1;
+/// Parts are listed for the open segment and this many before it; players use none that are older.
+const WITH_PARTS: usize = 3;
+/// A key frame after this share of a segment's time begins the next one.
+const EARLIEST: f64 = 0.75;
+
+/// Some frames: what a player can fetch while their segment is still growing.
+pub struct Part {
+    /// When its first frame came in, since 1970.
+    pub time: Duration,
+    pub duration: Duration,
+    /// Whether it begins with a key frame.
+    pub independent: bool,
+    pub data: Bytes,
+}
+
+struct Segment(Vec<Part>);
+
+impl Segment {
+    fn duration(&self) -> Duration {
+        self.0.iter().map(|part| part.duration).sum()
+    }
+}
+
+/// How long things are meant to be.
+#[derive(Clone, Copy)]
+pub struct Lengths {
+    pub frame: Duration,
+    /// No part is longer, unless one frame is.
+    pub part: Duration,
+    pub segment: Duration,
+}
+
+impl Lengths {
+    /// Parts of about a quarter of a second, four or so to a segment, in whole frames.
+    pub fn at(framerate: u32) -> Self {
+        let frame = Duration::from_secs(1) / framerate;
+        let frames = (framerate + 2) / 4;
+        let frames = frames.max(1);
+        let parts = framerate.div_ceil(frames);
+        Self {
+            frame,
+            // Frames never come exactly in time.
+            part: frame * frames + frame / 2,
+            segment: frame * frames * parts,
+        }
+    }
+}
+
+/// The answer to a request for something that may still come.
+#[derive(Debug, PartialEq)]
+pub enum Answer<T> {
+    Ready(T),
+    Wait,
+    /// It is no more, or will not be for long; why, and what to do.
+    Refused(String),
+}
+
+pub struct Window {
+    /// How many streams there were before this one, whose times have nothing to do with its own.
+    stream: u64,
+    /// The number of the first segment of all; later streams begin with higher ones.
+    first: u64,
+    /// The number of the oldest segment that is kept.
+    oldest: u64,
+    /// The last one is still growing.
+    segments: VecDeque<Segment>,
+    lengths: Lengths,
+    init: Option<(Bytes, String)>,
+}
+
+impl Window {
+    pub fn new(stream: u64, first: u64, lengths: Lengths) -> Self {
+        Self {
+            stream,
+            first,
+            oldest: first,
+            segments: VecDeque::new(),
+            lengths,
+            init: None,
+        }
+    }
+
+    /// The number by which this stream is known.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// What a decoder needs before the first part, and the codec's name in the words of RFC 6381.
+    pub fn set_init(&mut self, data: Bytes, codec: String) {
+        self.init = Some((data, codec));
+    }
+
+    pub fn init(&self, number: u64) -> Option<Bytes> {
+        let (data, _) = self.init.as_ref()?;
+        (number == self.first).then(|| data.clone())
+    }
+
+    pub fn codec(&self) -> Option<&str> {
+        self.init.as_ref().map(|(_, codec)| codec.as_str())
+    }
+
+    pub fn push(&mut self, part: Part) {
+        let long = match self.segments.back() {
+            Some(open) => open.duration() >= self.lengths.segment.mul_f64(EARLIEST),
+            None => true,
+        };
+        if long && part.independent {
+            self.segments.push_back(Segment(Vec::new()));
+        }
+        // Before the first key frame there is none.
+        if let Some(open) = self.segments.back_mut() {
+            open.0.push(part);
+        }
+        while self.segments.len() > KEPT + 1 {
+            self.segments.pop_front();
+            self.oldest += 1;
+        }
+    }
+
+    /// The number of the segment that is growing.
+    pub fn open(&self) -> u64 {
+        self.oldest + (self.segments.len() as u64).saturating_sub(1)
+    }
+
+    fn parts(&self, segment: u64) -> &[Part] {
+        let index = segment.checked_sub(self.oldest);
+        let segment = index.and_then(|index| self.segments.get(usize::try_from(index).ok()?));
+        segment.map_or(&[], |segment| &segment.0)
+    }
+
+    /// In whole seconds, as long as no segment is half a second longer than meant.
+    pub fn target(&self) -> u64 {
+        (self.lengths.segment.as_secs_f64().round() as u64).max(1)
+    }
+
+    /// How many parts ahead somebody may ask: three, or three seconds.
+    fn ahead(&self) -> u64 {
+        (3.0 / self.lengths.part.as_secs_f64()).ceil().max(3.0) as u64
+    }
+
+    /// What comes next: most likely, since nobody knows where the encoder makes a key frame.
+    fn hint(&self) -> (u64, usize) {
+        let full = self.lengths.segment - self.lengths.frame / 2;
+        match self.segments.back() {
+            Some(open) if open.duration() < full => (self.open(), open.0.len()),
+            Some(_) => (self.open() + 1, 0),
+            None => (self.first, 0),
+        }
+    }
+
+    /// Whether the playlist is as new as `_HLS_msn` and `_HLS_part` ask.
+    pub fn reload(&self, segment: u64, part: Option<u64>) -> Answer<()> {
+        let open = self.open();
+        let limit = self.parts(open).len() as u64 + self.ahead();
+        if segment > open + 1 || (segment >= open && part.is_some_and(|part| part > limit)) {
+            return Answer::Refused(format!(
+                "_HLS_msn={segment} with _HLS_part={} is too far ahead: segment {open} is being made and has {} parts; ask for what comes next",
+                part.map_or("(none)".into(), |part| part.to_string()),
+                self.parts(open).len(),
+            ));
+        }
+        let there = match part {
+            None => segment < open,
+            // A part beyond the end of its segment is the first one of the next.
+            Some(part) => {
+                segment < open
+                    && (segment + 1 < open
+                        || part < self.parts(segment).len() as u64
+                        || !self.parts(open).is_empty())
+                    || segment == open && part < self.parts(open).len() as u64
+            }
+        };
+        match there {
+            true => Answer::Ready(()),
+            false => Answer::Wait,
+        }
+    }
+
+    /// A part, also the next one, which the playlist names in advance.
+    pub fn part(&self, segment: u64, part: usize) -> Answer<Bytes> {
+        if let Some(part) = self.parts(segment).get(part) {
+            return Answer::Ready(part.data.clone());
+        }
+        let next = segment == self.open() && part == self.parts(segment).len();
+        if next || (segment, part) == self.hint() {
+            return Answer::Wait;
+        }
+        Answer::Refused(format!(
+            "part {part} of segment {segment} is not here; load the playlist anew"
+        ))
+    }
+
+    /// A complete segment.
+    pub fn segment(&self, segment: u64) -> Answer<Bytes> {
+        let parts = self.parts(segment);
+        if parts.is_empty() || segment >= self.open() {
+            return Answer::Refused(format!(
+                "segment {segment} is not here; load the playlist anew"
+            ));
+        }
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &part.data[..]).collect();
+        Answer::Ready(parts.concat().into())
+    }
+
+    /// None before there are segments enough. `query` goes behind each address.
+    pub fn playlist(&self, query: &str) -> Option<String> {
+        self.init.as_ref()?;
+        let complete = self.segments.len().checked_sub(1)?;
+        if complete < FIRST {
+            return None;
+        }
+        let listed = complete.min(LISTED);
+        let from = self.oldest + (complete - listed) as u64;
+        let part = self.lengths.part.as_secs_f64();
+        let mut text = format!(
+            "#EXTM3U\n\
+             #EXT-X-VERSION:6\n\
+             #EXT-X-TARGETDURATION:{}\n\
+             #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={:.3}\n\
+             #EXT-X-PART-INF:PART-TARGET={part:.3}\n\
+             #EXT-X-MEDIA-SEQUENCE:{from}\n\
+             #EXT-X-DISCONTINUITY-SEQUENCE:{}\n\
+             #EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-MAP:URI=\"init-{}.mp4{query}\"\n",
+            self.target(),
+            3.0 * part,
+            self.stream,
+            self.first,
+        );
+        for number in from..=self.open() {
+            self.write(&mut text, number, query);
+        }
+        let (segment, part) = self.hint();
+        line(
+            &mut text,
+            format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{segment}.{part}.m4s{query}\""),
+        );
+        Some(text)
+    }
+
+    fn write(&self, text: &mut String, number: u64, query: &str) {
+        let parts = self.parts(number);
+        if let Some(time) = parts.first().and_then(|part| date(part.time)) {
+            line(text, format_args!("#EXT-X-PROGRAM-DATE-TIME:{time}"));
+        }
+        let with_parts = number + WITH_PARTS as u64 >= self.open();
+        for (index, part) in parts.iter().enumerate().filter(|_| with_parts) {
+            let independent = if part.independent {
+                ",INDEPENDENT=YES"
+            } else {
+                ""
+            };
+            let time = part.duration.as_secs_f64();
+            line(
+                text,
+                format_args!(
+                    "#EXT-X-PART:DURATION={time:.5},URI=\"{number}.{index}.m4s{query}\"{independent}"
+                ),
+            );
+        }
+        if number < self.open() {
+            let time: Duration = parts.iter().map(|part| part.duration).sum();
+            line(text, format_args!("#EXTINF:{:.5},", time.as_secs_f64()));
+            line(text, format_args!("{number}.m4s{query}"));
+        }
+    }
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments) {
+    // A string takes everything.
+    let _ = writeln!(text, "{line}");
+}
+
+/// ISO 8601, in milliseconds.
+fn date(time: Duration) -> Option<String> {
+    let seconds = i64::try_from(time.as_secs()).ok()?;
+    let date = glib::DateTime::from_unix_utc(seconds).ok()?;
+    let date = date.format("%Y-%m-%dT%H:%M:%S").ok()?;
+    Some(format!("{date}.{:03}Z", time.subsec_millis()))
+}
