@@ -12,6 +12,7 @@ use ort::session::RunOptions;
 use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
 use parking_lot::Mutex;
 use protobuf::MessageField;
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::assignment::{self, Assignment};
 use super::gate::Gate;
@@ -109,6 +110,10 @@ pub(super) struct Session {
     session: ort::session::Session,
     /// As many places as runs may be at once.
     pub gate: Arc<Gate>,
+    /// As many threads, which alone run it: ONNX Runtime keeps memory for each thread that calls it (with
+    /// CUDA a context of tens of MB), and one that has just run a frame runs the next one sooner than
+    /// another that has to be woken.
+    pub threads: ThreadPool,
     pub assignment: Assignment,
     inputs: [CString; FIXED],
     output: CString,
@@ -177,6 +182,7 @@ impl Session {
         Ok(Self {
             session,
             gate,
+            threads: threads(choice.options.streams.max(1))?,
             assignment,
             inputs: [names.frame, names.source, names.strength, names.split].map(c),
             output: c(names.out),
@@ -362,6 +368,13 @@ impl Session {
             Err(EngineError::Run(format!("1 + 1 gives {y:?}")))
         }
     }
+}
+
+/// So many threads for runs.
+fn threads(count: usize) -> Result<ThreadPool, EngineError> {
+    let threads = ThreadPoolBuilder::new().num_threads(count);
+    let threads = threads.thread_name(|_| "stylize:run".into()).build();
+    threads.map_err(|err| EngineError::Run(format!("no thread could be started: {err}")))
 }
 
 /// A session of ort's, all options set. Public for the benchmark, which compares with it.

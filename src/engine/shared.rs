@@ -163,7 +163,8 @@ impl Lease {
             false => &mut none,
         };
         let begin = Instant::now();
-        match session.run(options, source, controls, &numbers, memory, out) {
+        let run = || session.run(options, source, controls, &numbers, memory, out);
+        match session.threads.install(run) {
             Err(_) if cancelled() => Err(EngineError::Cancelled),
             result => result.map(|()| begin.elapsed()),
         }

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The networks that the settings mean: a user's file, or the built-in gallery.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Weak};
+
+use parking_lot::Mutex;
 
 use super::report::Error;
 use super::settings::{Quality, Settings};
 use crate::engine::{self, Choice, Precision, Predictor, Runtime, probe};
 use crate::gallery::{self, BuiltIn};
-use crate::model::{self, Model, Signature, metadata, modelinfo};
+use crate::model::{self, Model, ModelError, Signature, metadata, modelinfo};
 
 /// A network as it was read, with what is known about it so far.
 struct Unprobed {
-    model: Model,
+    model: Arc<Model>,
     facts: model::Facts,
     name: String,
     /// A user's file is run once even if it says all about itself: what cannot run is refused when
@@ -21,7 +25,7 @@ struct Unprobed {
 
 /// A network that is understood.
 pub(super) struct Network {
-    pub model: Model,
+    pub model: Arc<Model>,
     pub signature: Signature,
     /// How it is called in messages.
     pub name: String,
@@ -96,7 +100,7 @@ impl Unprobed {
         };
         let (model, facts) = read().map_err(Error::of_model(&name))?;
         Ok(Self {
-            model,
+            model: Arc::new(model),
             facts,
             name,
             foreign: true,
@@ -105,7 +109,7 @@ impl Unprobed {
 
     fn built_in(network: &BuiltIn, properties: model::Facts) -> Result<Self, Error> {
         let read = || {
-            let model = Model::parse(network.onnx)?;
+            let model = shared(network)?;
             let facts = properties.or(metadata::facts(&model)?);
             Ok((model, facts))
         };
@@ -143,6 +147,20 @@ impl Unprobed {
             None => vec![self.model.name(&self.name)],
         }
     }
+}
+
+/// A built-in network, which all elements have in common: each by itself would keep megabytes of it.
+fn shared(network: &BuiltIn) -> Result<Arc<Model>, ModelError> {
+    static PARSED: LazyLock<Mutex<HashMap<&'static str, Weak<Model>>>> =
+        LazyLock::new(Mutex::default);
+    let mut parsed = PARSED.lock();
+    let known = parsed.entry(network.name).or_default();
+    if let Some(model) = known.upgrade() {
+        return Ok(model);
+    }
+    let model = Arc::new(Model::parse(network.onnx)?);
+    *known = Arc::downgrade(&model);
+    Ok(model)
 }
 
 /// The built-in networks of this quality: for all places or CPUs, and for GPUs.
