@@ -189,6 +189,7 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
     if not shown:
         return None
     table = []
+    gains: list[dict[str, float]] = []
     styles = sorted({key.partition("/")[2] for key in cells})
     for style in styles:
         of = {label: cells.get(f"{label}/{style}") for label in (*GALLERIES, "alone", "unsteady")}
@@ -202,6 +203,7 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
             row |= {"alone": single["style"], "ratio": lite["style"] / single["style"]}
         if lite and unsteady:
             row["unsteady"] = f"{unsteady['style']:.3g} / {unsteady['temporal']:.3g}"
+            gains.append({term: lite[term] / unsteady[term] for term in ("style", "temporal")})
         table.append(row)
     columns = {"style": "style", "photo": "untouched photo"}
     for label in shown:
@@ -215,7 +217,16 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
         "errors are relative to those of the frames themselves."
     )
     if steps:
-        caption += f" Alone: {max(steps):,} steps, as many as each style had in the gallery."
+        caption += f" Alone: {max(steps):,} steps."
+    if gains:
+        style, temporal = (
+            100 * (sum(gain[term] for gain in gains) / len(gains) - 1)
+            for term in ("style", "temporal")
+        )
+        caption += (
+            f" What the temporal loss does, in the mean: temporal error {temporal:+.1f} %, "
+            f"style loss {style:+.1f} %."
+        )
     return _block(table, columns, caption, cells)
 
 
