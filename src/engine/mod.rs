@@ -20,6 +20,7 @@ pub mod provider;
 pub mod runtime;
 pub mod session;
 mod shared;
+mod threads;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

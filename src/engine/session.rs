@@ -12,12 +12,12 @@ use ort::session::RunOptions;
 use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
 use parking_lot::Mutex;
 use protobuf::MessageField;
-use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::assignment::{self, Assignment};
 use super::gate::Gate;
 use super::memory::{Memory, Port, StateTensor};
 use super::noise::normal;
+use super::threads::Threads;
 use super::{Choice, EngineError, Runtime, cache, configure};
 use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, MOST_NOISE, ModelError};
@@ -107,13 +107,11 @@ pub struct Blueprint {
 
 /// A session over one compiled graph.
 pub(super) struct Session {
+    /// What it is run on; first, because they end while it is still there.
+    pub threads: Threads,
     session: ort::session::Session,
     /// As many places as runs may be at once.
     pub gate: Arc<Gate>,
-    /// As many threads, which alone run it: ONNX Runtime keeps memory for each thread that calls it (with
-    /// CUDA a context of tens of MB), and one that has just run a frame runs the next one sooner than
-    /// another that has to be woken.
-    pub threads: ThreadPool,
     pub assignment: Assignment,
     inputs: [CString; FIXED],
     output: CString,
@@ -182,7 +180,8 @@ impl Session {
         Ok(Self {
             session,
             gate,
-            threads: threads(choice.options.streams.max(1))?,
+            threads: Threads::new(choice.options.streams)
+                .map_err(|err| EngineError::Run(format!("no thread could be started: {err}")))?,
             assignment,
             inputs: [names.frame, names.source, names.strength, names.split].map(c),
             output: c(names.out),
@@ -368,13 +367,6 @@ impl Session {
             Err(EngineError::Run(format!("1 + 1 gives {y:?}")))
         }
     }
-}
-
-/// So many threads for runs.
-fn threads(count: usize) -> Result<ThreadPool, EngineError> {
-    let threads = ThreadPoolBuilder::new().num_threads(count);
-    let threads = threads.thread_name(|_| "stylize:run".into()).build();
-    threads.map_err(|err| EngineError::Run(format!("no thread could be started: {err}")))
 }
 
 /// A session of ort's, all options set. Public for the benchmark, which compares with it.

@@ -164,7 +164,7 @@ impl Lease {
         };
         let begin = Instant::now();
         let run = || session.run(options, source, controls, &numbers, memory, out);
-        match session.threads.install(run) {
+        match session.threads.run(run) {
             Err(_) if cancelled() => Err(EngineError::Cancelled),
             result => result.map(|()| begin.elapsed()),
         }

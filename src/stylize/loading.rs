@@ -53,6 +53,8 @@ impl Stylize {
             let (revision, time) = (loading.revision, loading.begin.elapsed());
             stream.loading = None;
             match loaded {
+                // For a moment it would show what is not wanted any more, perhaps for the second time.
+                Ok(_) if stream.player.is_some() && revision.0 != wanted.0 => overtaken = true,
                 Ok(player) => {
                     self.announce_loaded(Ok(()), time);
                     self.warn(&player);
