@@ -29,6 +29,8 @@ mod events;
 mod feed;
 #[path = "live-server/guard.rs"]
 mod guard;
+#[path = "shared/live.rs"]
+mod live;
 #[path = "live-server/meter.rs"]
 mod meter;
 #[path = "live-server/mjpeg.rs"]
