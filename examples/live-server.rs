@@ -37,6 +37,8 @@ mod hls_api;
 mod hls_window;
 #[path = "live-server/key_frames.rs"]
 mod key_frames;
+#[path = "shared/live.rs"]
+mod live;
 #[path = "live-server/meter.rs"]
 mod meter;
 #[path = "live-server/mjpeg.rs"]

@@ -23,8 +23,12 @@ use gst::prelude::*;
 mod branches;
 #[path = "restream/input.rs"]
 mod input;
+#[path = "shared/live.rs"]
+mod live;
 #[path = "restream/output.rs"]
 mod output;
+#[path = "restream/pace.rs"]
+mod pace;
 
 use branches::Streams;
 use input::Input;

@@ -19,6 +19,9 @@ use gst::glib;
 use gst::prelude::*;
 use gst_rtsp_server::prelude::*;
 
+#[path = "shared/live.rs"]
+mod live;
+
 /// Serve stylized video over RTSP.
 #[derive(Parser)]
 struct Args {
@@ -51,6 +54,8 @@ struct Channel {
     /// A launch description that ends in raw video, and one that ends in raw sound, if there is any.
     video: String,
     sound: Option<String>,
+    /// Pictures come from afar, and are as new as they can be when they are here.
+    live: bool,
     quality: String,
     bitrate: u32,
     styles: Vec<String>,
@@ -62,7 +67,7 @@ impl Channel {
         let scale = format!(
             "videoconvert ! videoscale ! video/x-raw,height={height},pixel-aspect-ratio=1/1"
         );
-        let (video, sound) = match args.source.as_str() {
+        let (video, sound, live) = match args.source.as_str() {
             "test" => (
                 format!(
                     "videotestsrc is-live=true pattern=ball ! \
@@ -70,6 +75,7 @@ impl Channel {
                     height * 16 / 9 / 2 * 2
                 ),
                 Some("audiotestsrc is-live=true wave=ticks".into()),
+                false,
             ),
             source => {
                 let uri = uri(source)?;
@@ -81,16 +87,24 @@ impl Channel {
                     bail!("{source} has no video");
                 }
                 let sound = !info.audio_streams().is_empty();
+                let live = live::is_live(&uri);
                 let source = format!("uridecodebin uri=\"{uri}\" name=d");
+                // A newer picture takes the place of one that waits, as nothing can hold the source back.
+                let queue = match live {
+                    true => "queue max-size-buffers=1 leaky=downstream",
+                    false => "queue",
+                };
                 (
-                    format!("{source} d. ! queue ! {scale}"),
+                    format!("{source} d. ! {queue} ! {scale}"),
                     sound.then(|| "d. ! queue ! audioconvert ! audioresample".into()),
+                    live,
                 )
             }
         };
         Ok(Self {
             video,
             sound,
+            live,
             quality: args.quality.clone(),
             bitrate: args.bitrate,
             styles,
@@ -143,9 +157,11 @@ mod imp {
     use std::sync::OnceLock;
 
     use gst::glib;
+    use gst::prelude::*;
+    use gst_rtsp_server::prelude::*;
     use gst_rtsp_server::subclass::prelude::*;
 
-    use super::Channel;
+    use super::{Channel, at_once, live};
 
     /// Makes a pipeline for the style in a client's address.
     #[derive(Default)]
@@ -178,10 +194,37 @@ mod imp {
             let channel = self.channel.get()?;
             let uri = url.request_uri();
             let style = channel.style(&uri)?;
-            gst::parse::launch(&channel.line(&style))
+            let element = gst::parse::launch(&channel.line(&style))
                 .inspect_err(|err| drop(writeln!(std::io::stderr(), "{uri}: {err}")))
-                .ok()
+                .ok()?;
+            if let Some(bin) = element.downcast_ref().filter(|_| channel.live) {
+                live::hasten(bin);
+            }
+            Some(element)
         }
+
+        fn configure(&self, media: &gst_rtsp_server::RTSPMedia) {
+            self.parent_configure(media);
+            let live = self.channel.get().is_some_and(|channel| channel.live);
+            let pipeline = media.element().parent().and_downcast::<gst::Bin>();
+            if let Some(pipeline) = pipeline.filter(|_| live) {
+                pipeline.connect_deep_element_added(|_, _, element| {
+                    if element.is::<gst_base::BaseSink>() {
+                        at_once(element);
+                        // The server sets it with each PLAY.
+                        element.connect_notify(Some("sync"), |element, _| at_once(element));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Makes a sink send what it has. Else all would be as late as the first picture was, which had to wait for
+/// its client.
+fn at_once(sink: &gst::Element) {
+    if sink.property("sync") {
+        sink.set_property("sync", false);
     }
 }
 

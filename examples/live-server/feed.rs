@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+/// As many frames may come at once, behind one that was late.
+const CATCH_UP: u32 = 3;
+
 /// Takes frames from whoever has one, and gives them the time at which they came.
 pub struct Feed {
     input: gst_app::AppSrc,
@@ -19,6 +22,8 @@ struct Last {
     real: bool,
     repeating: bool,
     pushed: Instant,
+    /// When the source's next picture would come at the rate that was asked for.
+    due: Instant,
 }
 
 impl Feed {
@@ -29,6 +34,7 @@ impl Feed {
             real: false,
             repeating: false,
             pushed: Instant::now(),
+            due: Instant::now(),
         };
         Self {
             input,
@@ -37,9 +43,16 @@ impl Feed {
         }
     }
 
-    /// The next picture of the source.
+    /// The next picture of the source. Left out if there are more than were asked for; one that is only
+    /// early, or behind one that was late, is not.
     pub fn push(&self, picture: gst::Buffer) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if now + self.frame_time / 2 < last.due {
+            return;
+        }
+        let earliest = now.checked_sub(CATCH_UP * self.frame_time);
+        last.due = last.due.max(earliest.unwrap_or(now)) + self.frame_time;
         last.picture = picture;
         last.real = true;
         last.repeating = false;

@@ -38,12 +38,17 @@ pub fn generator(args: &Args) -> String {
     )
 }
 
-/// The frames between source and output: as most decoders give them and the encoder takes them.
-pub fn caps(args: &Args) -> String {
+/// The pictures between source and output: as most decoders give them and the encoder takes them.
+pub fn picture(args: &Args) -> String {
     format!(
-        "video/x-raw,format=I420,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
-        args.width, args.height, args.framerate
+        "video/x-raw,format=I420,width={},height={},pixel-aspect-ratio=1/1",
+        args.width, args.height
     )
+}
+
+/// The same, at the rate that was asked for.
+pub fn caps(args: &Args) -> String {
+    format!("{},framerate={}/1", picture(args), args.framerate)
 }
 
 /// Starts it, and returns what tells why it has ended, should it ever.

@@ -14,7 +14,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Args;
-use super::output::{Output, caps};
+use super::live;
+use super::output::{Output, picture};
 
 /// Pauses before the next try: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
@@ -64,6 +65,15 @@ impl FromStr for Kind {
     }
 }
 
+impl Kind {
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Test | Self::Camera(_) => true,
+            Self::Uri { uri, .. } => live::is_live(uri),
+        }
+    }
+}
+
 #[derive(Serialize, Clone, Copy, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
@@ -87,7 +97,8 @@ pub struct Source(Arc<Shared>);
 
 struct Shared {
     kind: Kind,
-    caps: String,
+    picture: String,
+    framerate: u32,
     output: Arc<Output>,
     status: Mutex<Status>,
     stop: AtomicBool,
@@ -104,7 +115,8 @@ pub fn start(
 ) -> Result<Source> {
     let shared = Arc::new(Shared {
         kind,
-        caps: caps(args),
+        picture: picture(args),
+        framerate: args.framerate,
         output,
         status: Mutex::new(Status {
             state: Condition::Starting,
@@ -183,16 +195,19 @@ impl Shared {
     fn line(&self) -> String {
         let from = match &self.kind {
             // Rings that move: something to paint at every place of the picture.
-            Kind::Test => {
-                "videotestsrc is-live=true pattern=zone-plate kx2=12 ky2=12 kt=2".to_owned()
-            }
+            Kind::Test => format!(
+                "videotestsrc is-live=true pattern=zone-plate kx2=12 ky2=12 kt=2 ! video/x-raw,framerate={}/1",
+                self.framerate
+            ),
             Kind::Camera(_) => "v4l2src name=from ! decodebin".into(),
             Kind::Uri { .. } => "uridecodebin name=from".into(),
         };
+        // No `videorate`: it keeps each picture until the next one has come. The feed leaves out what is
+        // too much. What is live has waited long enough when it is here; a file waits for its time.
         format!(
-            "{from} ! videoconvert ! videoscale ! videorate skip-to-first=true ! {} \
-             ! appsink name=out max-buffers=2 drop=true",
-            self.caps
+            "{from} ! videoconvert ! videoscale ! {} ! appsink name=out max-buffers=2 drop=true sync={}",
+            self.picture,
+            !self.kind.is_live()
         )
     }
 
@@ -201,6 +216,9 @@ impl Shared {
         let pipeline = gst::parse::launch(&self.line())?
             .downcast::<gst::Pipeline>()
             .map_err(|_| anyhow!("not a pipeline: {}", self.line()))?;
+        if self.kind.is_live() {
+            live::hasten(pipeline.upcast_ref());
+        }
         let from = pipeline.by_name("from");
         match (&self.kind, from) {
             (Kind::Camera(device), Some(from)) => from.set_property("device", device),

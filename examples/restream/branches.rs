@@ -9,7 +9,9 @@ use gst::prelude::*;
 
 use super::Args;
 use super::input::Input;
+use super::live;
 use super::output::Output;
+use super::pace;
 
 /// Compressed sound may wait for the painting; it is small.
 const SOUND_QUEUE: &str =
@@ -23,6 +25,8 @@ pub struct Streams {
     output: Arc<Output>,
     stylize: String,
     live: bool,
+    /// What comes is as new as it can be.
+    fresh: bool,
     height: Option<u32>,
     bitrate: u32,
     key_interval: u32,
@@ -52,6 +56,7 @@ impl Streams {
             output: output.clone(),
             stylize: stylize.into(),
             live: input.live,
+            fresh: live::is_live(&input.uri),
             height: args.height,
             bitrate: args.bitrate,
             key_interval: args.key_interval,
@@ -70,6 +75,9 @@ impl Streams {
             .property("uri", uri)
             .property("caps", caps)
             .build()?;
+        if let Some(bin) = source.downcast_ref().filter(|_| self.fresh) {
+            live::hasten(bin);
+        }
         let streams = Arc::downgrade(self);
         source.connect_pad_added(move |_, pad| {
             if let Some(streams) = streams.upgrade() {
@@ -145,6 +153,9 @@ impl Streams {
         let bin = gst::parse::bin_from_description(&line, false)?;
         let pipeline = self.pipeline.upgrade().context("no pipeline")?;
         pipeline.add(&bin)?;
+        if self.fresh && self.output.keeps_time() {
+            pace::keep(&pipeline, &bin, &video, frames_a_second(&video)?)?;
+        }
         // An element that does not start says on the bus why; that is the better error.
         let _ = bin.sync_state_with_parent();
         let weak = Arc::downgrade(self);
@@ -187,10 +198,9 @@ impl Streams {
         let caps = video.current_caps().context("video without caps")?;
         let info = gst_video::VideoInfo::from_caps(&caps)?;
         let (width, height) = self.size(&info);
-        let fps = f64::from(info.fps().numer()) / f64::from(info.fps().denom().max(1));
-        // A stream that does not say is taken for one of 30.
-        let fps = if fps > 0.0 { fps } else { 30.0 };
-        let interval = (fps * f64::from(self.key_interval)).round().max(1.0) as u32;
+        let interval = (frames_a_second(video)? * f64::from(self.key_interval))
+            .round()
+            .max(1.0) as u32;
         // A file comes as fast as it can be read: the clock holds it back, or the sinks do.
         let (paced, leaky) = match (self.live, self.output.keeps_time()) {
             (true, _) => ("", " leaky=downstream"),
@@ -223,6 +233,14 @@ impl Streams {
             even(height),
         )
     }
+}
+
+/// A stream that does not say is taken for one of 30.
+fn frames_a_second(video: &gst::Pad) -> Result<f64> {
+    let caps = video.current_caps().context("video without caps")?;
+    let fps = gst_video::VideoInfo::from_caps(&caps)?.fps();
+    let fps = f64::from(fps.numer()) / f64::from(fps.denom().max(1));
+    Ok(if fps > 0.0 { fps } else { 30.0 })
 }
 
 /// Links a source's pad to the queue of this name.

@@ -51,7 +51,7 @@ impl Janus {
         let main = format!(
             "general: {{ configs_folder = \"{path}\" plugins_folder = \"{path}/plugins\" \
              transports_folder = \"{path}/transports\" events_folder = \"{path}\" \
-             loggers_folder = \"{path}\" debug_level = 3 }}"
+             loggers_folder = \"{path}\" debug_level = 3 session_timeout = 0 }}"
         );
         let web =
             format!("general: {{ http = true port = {http} ip = \"127.0.0.1\" https = false }}");
@@ -85,8 +85,25 @@ impl Janus {
         format!("rtp://127.0.0.1:{}", self.video)
     }
 
+    /// Watches mountpoint 1 by whoever turns an offer into an answer, both in SDP.
+    pub fn watch(&self, answer: impl FnOnce(&str) -> String) {
+        let created = self.post("", json!({ "janus": "create" }));
+        let session = format!("/{}", created["data"]["id"]);
+        let attach = json!({ "janus": "attach", "plugin": "janus.plugin.streaming" });
+        let handle = format!("{session}/{}", self.post(&session, attach)["data"]["id"]);
+        let watch = json!({ "janus": "message", "body": { "request": "watch", "id": 1 } });
+        self.post(&handle, watch);
+        let offer = std::iter::repeat_with(|| self.event(&session))
+            .take(20)
+            .find_map(|event| event["jsep"]["sdp"].as_str().map(str::to_owned))
+            .expect("an offer");
+        let start = json!({ "janus": "message", "body": { "request": "start" },
+                            "jsep": { "type": "answer", "sdp": answer(&offer) } });
+        self.post(&handle, start);
+    }
+
     /// One request of the API; the answer.
-    pub fn post(&self, path: &str, mut body: Value) -> Value {
+    fn post(&self, path: &str, mut body: Value) -> Value {
         body["transaction"] = json!("test");
         let mut answer = ureq::post(self.url(path))
             .send_json(&body)
@@ -97,7 +114,7 @@ impl Janus {
     }
 
     /// What Janus has to say next.
-    pub fn event(&self, session: &str) -> Value {
+    fn event(&self, session: &str) -> Value {
         let mut answer = ureq::get(self.url(session)).call().expect("an event");
         let event: Value = answer.body_mut().read_json().expect("JSON");
         assert!(event["plugindata"]["data"]["error"].is_null(), "{event}");

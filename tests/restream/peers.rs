@@ -176,8 +176,14 @@ pub struct Relay {
 
 impl Relay {
     pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// With more for both its addresses: `&latency=20`.
+    pub fn with(more: &str) -> Self {
         let [write, read] = free_ports();
-        let [from, to] = [write, read].map(|port| format!("srt://127.0.0.1:{port}?mode=listener"));
+        let [from, to] =
+            [write, read].map(|port| format!("srt://127.0.0.1:{port}?mode=listener{more}"));
         let mut command = Command::new("srt-live-transmit");
         command.args(["-q", "-a:yes", &from, &to]);
         let process = Peer::start(&mut command, "srt-tools");
@@ -232,12 +238,23 @@ pub fn generator() -> String {
 impl Restream {
     /// Returns when it is on the air.
     pub fn start(from: &str, to: &str) -> Self {
-        let mut command = Command::new(program());
-        command.args([from, to, "--bitrate=3000", "--key-interval=1"]);
+        let model = format!("model-file={}", generator());
         // The pictures are compared with paintings of this size.
-        command
-            .arg(format!("model-file={}", generator()))
-            .arg("adapt=off");
+        let restream = Self::with(&[
+            from,
+            to,
+            "--bitrate=3000",
+            "--key-interval=1",
+            &model,
+            "adapt=off",
+        ]);
+        restream.wait_on_air();
+        restream
+    }
+
+    pub fn with(arguments: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command.args(arguments);
         let mut process = Peer::start(command.stdout(Stdio::piped()), "");
         let out = BufReader::new(process.0.stdout.take().expect("a pipe"));
         let (sender, lines) = mpsc::channel();
@@ -246,17 +263,20 @@ impl Restream {
                 let _ = sender.send(line);
             }
         });
-        let restream = Self {
+        Self {
             _process: process,
             lines,
-        };
-        restream.wait_on_air();
-        restream
+        }
+    }
+
+    /// What it says when it is.
+    pub fn on_air(&self) -> String {
+        let line = self.lines.recv_timeout(Duration::from_secs(60));
+        line.expect("a line within a minute")
     }
 
     pub fn wait_on_air(&self) {
-        let line = self.lines.recv_timeout(Duration::from_secs(60));
-        let line = line.expect("a line within a minute");
+        let line = self.on_air();
         assert_eq!(line, "on air: 320x180 at 15.00 frames a second, with sound");
     }
 }

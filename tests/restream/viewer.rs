@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gst_webrtc::{WebRTCICEGatheringState, WebRTCSDPType, WebRTCSessionDescription};
-use serde_json::json;
 
 use super::janus::Janus;
 use super::peers::wait_for;
@@ -51,7 +50,7 @@ pub fn record(janus: &Janus) -> File {
         gst::PadProbeReturn::Ok
     });
     pipeline.set_state(gst::State::Playing).expect("plays");
-    watch(janus, &webrtc);
+    janus.watch(|offer| answer(&webrtc, offer));
     wait_for("the viewer's frames", || {
         frames.load(Ordering::SeqCst) >= FRAMES
     });
@@ -79,19 +78,8 @@ pub fn record(janus: &Janus) -> File {
     File { folder, name }
 }
 
-/// Takes Janus' offer and answers it.
-fn watch(janus: &Janus, webrtc: &gst::Element) {
-    let created = janus.post("", json!({ "janus": "create" }));
-    let session = format!("/{}", created["data"]["id"]);
-    let attach = json!({ "janus": "attach", "plugin": "janus.plugin.streaming" });
-    let handle = format!("{session}/{}", janus.post(&session, attach)["data"]["id"]);
-    let watch = json!({ "janus": "message", "body": { "request": "watch", "id": 1 } });
-    janus.post(&handle, watch);
-    let offer = std::iter::repeat_with(|| janus.event(&session))
-        .take(20)
-        .find_map(|event| event["jsep"]["sdp"].as_str().map(str::to_owned))
-        .expect("an offer");
-
+/// The answer to Janus' offer.
+fn answer(webrtc: &gst::Element, offer: &str) -> String {
     let sdp = gst_sdp::SDPMessage::parse_buffer(offer.as_bytes()).expect("SDP");
     let offer = WebRTCSessionDescription::new(WebRTCSDPType::Offer, sdp);
     ask(webrtc, "set-remote-description", &offer);
@@ -115,10 +103,7 @@ fn watch(janus: &Janus, webrtc: &gst::Element) {
         .recv_timeout(Duration::from_secs(60))
         .expect("addresses");
     let local = webrtc.property::<WebRTCSessionDescription>("local-description");
-    let sdp = local.sdp().as_text().expect("text");
-    let start = json!({ "janus": "message", "body": { "request": "start" },
-                        "jsep": { "type": "answer", "sdp": sdp } });
-    janus.post(&handle, start);
+    local.sdp().as_text().expect("text")
 }
 
 fn ask(webrtc: &gst::Element, signal: &str, description: &WebRTCSessionDescription) {
