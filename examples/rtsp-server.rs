@@ -154,7 +154,7 @@ impl Channel {
 
 mod imp {
     use std::io::Write;
-    use std::sync::OnceLock;
+    use std::sync::{Mutex, OnceLock};
 
     use gst::glib;
     use gst::prelude::*;
@@ -167,6 +167,7 @@ mod imp {
     #[derive(Default)]
     pub struct Factory {
         pub(super) channel: OnceLock<Channel>,
+        pub(super) medias: Mutex<Vec<glib::WeakRef<gst_rtsp_server::RTSPMedia>>>,
     }
 
     #[glib::object_subclass]
@@ -205,6 +206,10 @@ mod imp {
 
         fn configure(&self, media: &gst_rtsp_server::RTSPMedia) {
             self.parent_configure(media);
+            if let Ok(mut medias) = self.medias.lock() {
+                medias.retain(|media| media.upgrade().is_some());
+                medias.push(media.downgrade());
+            }
             let live = self.channel.get().is_some_and(|channel| channel.live);
             let pipeline = media.element().parent().and_downcast::<gst::Bin>();
             if let Some(pipeline) = pipeline.filter(|_| live) {
@@ -241,6 +246,19 @@ impl Factory {
         let _ = imp::Factory::from_obj(&factory).channel.set(channel);
         factory.set_shared(true);
         factory
+    }
+
+    /// Asks for one now: who comes to a pipeline that plays already has seen nothing of it.
+    fn key_frame(&self) {
+        let medias = imp::Factory::from_obj(self).medias.lock();
+        let medias = medias.map_or(Vec::new(), |medias| medias.clone());
+        for media in medias.iter().filter_map(glib::WeakRef::upgrade) {
+            if let Some(pad) = media.stream(0).and_then(|stream| stream.srcpad()) {
+                let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
+                // False where nothing is encoded yet.
+                pad.send_event(event.build());
+            }
+        }
     }
 }
 
@@ -280,6 +298,10 @@ fn main() -> Result<()> {
     for style in &styles {
         mounts.add_factory(&format!("/{style}"), factory.clone());
     }
+    server.connect_client_connected(move |_, client| {
+        let factory = factory.clone();
+        client.connect_play_request(move |_, _| factory.key_frame());
+    });
     let id = server.attach(None);
     let id = id.map_err(|_| anyhow!("port {} cannot be listened at; is it taken?", args.port))?;
     // Sessions of clients that vanished are not kept for ever.
