@@ -149,7 +149,9 @@ fn what_is_still_stays() {
     };
     let first = paint(0, 0);
     for number in 1..4 {
-        assert_eq!(paint(number as u8, number), first, "frame {number}");
+        // What is added to the new painting is rounded: a value between two codes may become either.
+        let difference = paint(number as u8, number).max_difference(&first);
+        assert!(difference <= 1, "frame {number}: off by {difference}");
     }
     assert_ne!(paint(100, 4), first, "a cut");
 }
