@@ -67,7 +67,7 @@ const PATHS: [Path; 14] = [
     }),
     ("RTMP to restream to Janus", |glass| glass.janus()),
     ("RTMP to restream to HLS", |glass| glass.hls()),
-    // LL-HLS of live-server belongs here when there is one.
+    // LL-HLS of live-server is not among them yet; docs/live.md has what hls.js says of it.
 ];
 
 /// For addresses: the buffer against lost packets, ms, where nothing is lost.
