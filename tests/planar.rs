@@ -238,7 +238,8 @@ fn reference(
                 (_, true) => &[(-1, 0.25), (0, 0.5), (1, 0.25)],
                 (_, false) => &[(0, 0.5), (1, 0.5)],
             };
-            let index = |d: i64| ((i * step) as i64 + d).clamp(0, n as i64 - 1) as usize;
+            // Reflected at the beginning, repeated at the end.
+            let index = |d: i64| ((i * step) as i64 + d).abs().min(n as i64 - 1) as usize;
             weights.iter().map(|(d, w)| (index(*d), *w)).collect()
         };
         let code = |i: usize| {

@@ -294,9 +294,14 @@ impl Builder {
         self.node("ReduceSum", &[x, &axes], vec![keep])
     }
 
-    /// `[1, 4 · C, h, w]` to `[1, C, 2 · h, 2 · w]`; the channels of a block's first pixel come first.
-    pub(super) fn depth_to_space(&mut self, x: &str) -> Name {
-        self.node("DepthToSpace", &[x], vec![int("blocksize", 2)])
+    /// `[1, 4 · C, h, w]` to `[1, C, 2 · h, 2 · w]`; the channels of a block's first pixel come first, or
+    /// those `by_colour`, which needs operator set 11.
+    pub(super) fn depth_to_space(&mut self, x: &str, by_colour: bool) -> Name {
+        let mut attributes = vec![int("blocksize", 2)];
+        if by_colour {
+            attributes.push(text("mode", "CRD"));
+        }
+        self.node("DepthToSpace", &[x], attributes)
     }
 
     /// Values limited to `low..high`.

@@ -10,6 +10,7 @@
 use super::builder::{Builder, Name};
 use super::codes::Codes;
 use super::format::{Components, Frame, Planar};
+use super::late_shuffle::{LateShuffle, SIDE};
 use super::planes::{Samples, order_of};
 use crate::model::ChannelOrder;
 
@@ -83,26 +84,23 @@ pub(super) fn from_rgb(
         let others = b.gather(&rgb, 1, &order_of(planar).map(at));
         return (first, Some(others));
     }
-    let forward = Codes::of(planar.components, planar.depth).of_rgb();
-    let row = |component: usize| Component {
-        weights: channels.map(|channel| forward[component].0[channel] as f32 / scale),
-        offset: forward[component].1 as f32,
-    };
-    let (others, cosited) = match planar.components {
-        Components::Yuv { cosited, .. } => (Some(order_of(planar).map(row)), cosited),
-        _ => (None, [false; 2]),
-    };
-    let reduction = Reduction {
-        size: [frame.width, frame.height],
-        step: planar.subsampling,
-        begin: [0, 1].map(|axis| usize::from(planar.subsampling[axis] == 2 && cosited[axis])),
-        luma: row(0),
-        others,
-    };
+    let reduction = Reduction::new(frame, planar, channels, scale);
     match planar.depth.bits {
         8 => reduction.in_blocks(b, rgb),
         _ => reduction.in_full_precision(b, rgb),
     }
+}
+
+/// The same of blocks of 2x2 pixels, floats `[1, 12, H/2, W/2]`, for 8-bit luma and chroma.
+pub(super) fn from_blocks(
+    b: &mut Builder,
+    frame: &Frame,
+    planar: &Planar,
+    (blocks, shuffle): (&str, &LateShuffle),
+    order: ChannelOrder,
+    scale: f32,
+) -> (Name, Option<Name>) {
+    Reduction::new(frame, planar, channels(order), scale).of_blocks(b, blocks, shuffle)
 }
 
 /// A row of the matrix.
@@ -110,6 +108,14 @@ pub(super) fn from_rgb(
 struct Component {
     weights: [f32; 3],
     offset: f32,
+}
+
+/// How one sample of a block is made of the pixels from [`Reduction::begin`] before it on: a row of the
+/// matrix, and weights of columns and of rows.
+struct Kernel {
+    component: Component,
+    x: Vec<f32>,
+    y: Vec<f32>,
 }
 
 /// From red, green and blue to components; pairs are of across and down.
@@ -124,6 +130,25 @@ struct Reduction {
 }
 
 impl Reduction {
+    fn new(frame: &Frame, planar: &Planar, channels: [usize; 3], scale: f32) -> Self {
+        let forward = Codes::of(planar.components, planar.depth).of_rgb();
+        let row = |component: usize| Component {
+            weights: channels.map(|channel| forward[component].0[channel] as f32 / scale),
+            offset: forward[component].1 as f32,
+        };
+        let (others, cosited) = match planar.components {
+            Components::Yuv { cosited, .. } => (Some(order_of(planar).map(row)), cosited),
+            _ => (None, [false; 2]),
+        };
+        Self {
+            size: [frame.width, frame.height],
+            step: planar.subsampling,
+            begin: [0, 1].map(|axis| usize::from(planar.subsampling[axis] == 2 && cosited[axis])),
+            luma: row(0),
+            others,
+        }
+    }
+
     /// All components of 2x2 pixels by one convolution, then put in their places. A convolution to
     /// one or three channels costs as much as one to sixteen with ONNX Runtime's CPU provider, and
     /// this one has a quarter of the places.
@@ -131,35 +156,90 @@ impl Reduction {
         let rgb = self.padded(b, rgb, 2);
         let [across, down] = self.begin.map(|begin| begin + 2);
         let (mut weights, mut bias) = (Vec::new(), Vec::new());
-        let mut kernel = |component: &Component, step: [usize; 2], phase: [usize; 2]| {
-            let [x, y] = [0, 1].map(|axis| self.taps(axis, step[axis], phase[axis]));
+        for Kernel { component, x, y } in self.kernels() {
             for weight in component.weights {
                 for v in &y {
                     weights.extend(x.iter().map(|h| weight * v * h));
                 }
             }
             bias.push(component.offset);
-        };
-        for phase in phases([2, 2]) {
-            kernel(&self.luma, [1, 1], phase);
-        }
-        let each = self.step.map(|step| 2 / step);
-        for phase in phases(each) {
-            for component in self.others.iter().flatten() {
-                kernel(component, self.step, phase);
-            }
         }
         let count = bias.len() as i64;
         let weights = b.floats(&[count, 3, down as i64, across as i64], &weights);
         let bias = b.floats(&[count], &bias);
         let all = b.conv(&rgb, &weights, Some(&bias), [2, 2]);
-        if self.others.is_none() {
-            return (self.placed(b, &all, 1, [2, 2], [1, 1]), None);
+        self.parted(b, &all, count)
+    }
+
+    /// The same of blocks, `[1, 12, H/2, W/2]`. A block that is repeated at an edge has the pixels there
+    /// that a reflection has.
+    fn of_blocks(
+        &self,
+        b: &mut Builder,
+        blocks: &str,
+        shuffle: &LateShuffle,
+    ) -> (Name, Option<Name>) {
+        let [left, top] = self.begin.map(|begin| begin as i64);
+        let mut x = blocks.to_string();
+        if [left, top] != [0; 2] {
+            x = b.pad(&x, "edge", &[0, 0, top, left, 0, 0, 0, 0]);
         }
-        let luma = b.slice(&all, 1, 0, 4);
-        let others = b.slice(&all, 1, 4, count);
+        let [across, down] = self.begin.map(|begin| begin + 1);
+        let size = across * down;
+        let (mut weights, mut bias) = (Vec::new(), Vec::new());
+        for kernel in self.kernels() {
+            let mut of_blocks = vec![0.0; 3 * SIDE * SIDE * size];
+            let Kernel { component, x, y } = &kernel;
+            for (i, v) in y.iter().enumerate() {
+                for (j, h) in x.iter().enumerate() {
+                    // Where there is a pixel before the first block, it is the last of its own.
+                    let [j, i] = [j + self.begin[0], i + self.begin[1]];
+                    for (colour, weight) in component.weights.iter().enumerate() {
+                        let channel = shuffle.channel([j % SIDE, i % SIDE], colour);
+                        let place = i / SIDE * across + j / SIDE;
+                        of_blocks[channel * size + place] = weight * v * h;
+                    }
+                }
+            }
+            weights.append(&mut of_blocks);
+            bias.push(component.offset);
+        }
+        let count = bias.len() as i64;
+        let dims = [count, (3 * SIDE * SIDE) as i64, down as i64, across as i64];
+        let weights = b.floats(&dims, &weights);
+        let bias = b.floats(&[count], &bias);
+        let all = b.conv(&x, &weights, Some(&bias), [1, 1]);
+        self.parted(b, &all, count)
+    }
+
+    /// For each sample of a block how it is made: luma, then the others.
+    fn kernels(&self) -> Vec<Kernel> {
+        let kernel = |component: Component, step: [usize; 2], phase: [usize; 2]| {
+            let [x, y] = [0, 1].map(|axis| self.taps(axis, step[axis], phase[axis]));
+            Kernel { component, x, y }
+        };
+        let luma = phases([2, 2]).map(|phase| kernel(self.luma, [1, 1], phase));
+        let others = phases(self.each()).flat_map(|phase| {
+            let others = self.others.iter().flatten();
+            others.map(move |component| kernel(*component, self.step, phase))
+        });
+        luma.chain(others).collect()
+    }
+
+    /// How many samples of chroma a block has across and down.
+    fn each(&self) -> [usize; 2] {
+        self.step.map(|step| 2 / step)
+    }
+
+    /// So many samples of each block in the places where they belong.
+    fn parted(&self, b: &mut Builder, all: &str, count: i64) -> (Name, Option<Name>) {
+        if self.others.is_none() {
+            return (self.placed(b, all, 1, [2, 2], [1, 1]), None);
+        }
+        let luma = b.slice(all, 1, 0, 4);
+        let others = b.slice(all, 1, 4, count);
         let luma = self.placed(b, &luma, 1, [2, 2], [1, 1]);
-        let others = self.placed(b, &others, 2, each, self.step);
+        let others = self.placed(b, &others, 2, self.each(), self.step);
         (luma, Some(others))
     }
 
@@ -191,18 +271,22 @@ impl Reduction {
         (first, Some(b.concat(1, &[&others[0], &others[1]])))
     }
 
-    /// With pixels of the edges repeated, up to whole blocks; where a step is `single`, a block is
-    /// one pixel.
+    /// With pixels reflected before the first and repeated behind the last, up to whole blocks; where a
+    /// step is `single`, a block is one pixel.
     fn padded(&self, b: &mut Builder, rgb: &str, single: usize) -> Name {
         let [left, top] = self.begin.map(|begin| begin as i64);
         let [right, bottom] = [0, 1].map(|axis| {
             let block = self.step[axis].max(single);
             (self.size[axis].next_multiple_of(block) - self.size[axis]) as i64
         });
-        if [top, left, bottom, right] == [0; 4] {
-            return rgb.into();
+        let mut x = rgb.to_string();
+        if [top, left] != [0; 2] {
+            x = b.pad(&x, "reflect", &[0, 0, top, left, 0, 0, 0, 0]);
         }
-        b.pad(rgb, "edge", &[0, 0, top, left, 0, 0, bottom, right])
+        if [bottom, right] != [0; 2] {
+            x = b.pad(&x, "edge", &[0, 0, 0, 0, 0, 0, bottom, right]);
+        }
+        x
     }
 
     /// Weights of a block's pixels, and of those before it, in one sample.
@@ -230,7 +314,7 @@ impl Reduction {
         let blocks = self.size.map(|size| size.div_ceil(2));
         let [w, h] = [0, 1].map(|axis| (blocks[axis] * each[axis]) as i64);
         let mut x = match each {
-            [2, 2] => b.depth_to_space(x),
+            [2, 2] => b.depth_to_space(x, false),
             [1, 1] => x.to_string(),
             [across, down] => {
                 let [bw, bh] = blocks.map(|n| n as i64);

@@ -7,10 +7,11 @@
 //! strength.
 
 use super::builder::{Builder, Name};
-use super::components::from_rgb;
+use super::components::{from_blocks, from_rgb};
 use super::effects::{self, Colour, Effects, Sizes, mix};
 use super::format::{Components, Frame, Packed, Planar};
 use super::ingest::{self, Ingested, Seen, per_channel};
+use super::late_shuffle::{LateShuffle, SIDE};
 use super::resample::resample;
 use super::scale::enlarge;
 use super::small::Small;
@@ -26,6 +27,8 @@ pub(super) struct Job<'a> {
     pub effects: &'a Effects,
     /// The source as the generator sees it; there wherever an effect needs it.
     pub seen: Option<&'a Seen>,
+    /// The generator's last step, where it is left to the way out.
+    pub shuffle: Option<&'a LateShuffle>,
     pub blend: Blend,
     pub scaling: Scaling,
 }
@@ -37,7 +40,10 @@ pub(super) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &
     let past = past.then(|| Past::new(b, job.frame, job.scaling));
     match ingested {
         Ingested::Packed(packed, planes) => {
-            let (stylized, range) = painting(b, job, picture);
+            let (stylized, range) = match job.shuffle {
+                Some(_) => (picture, job.signature.output.range),
+                None => painting(b, job, picture),
+            };
             let tail = Tail {
                 order: job.signature.order,
                 range: &range,
@@ -45,6 +51,7 @@ pub(super) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &
                 packed,
                 planes,
                 stylized,
+                shuffle: job.shuffle,
                 effects: job.effects,
                 past,
             };
@@ -94,6 +101,10 @@ fn components(b: &mut Builder, job: &Job, planar: &Planar, picture: Name) -> (Na
         (b.clip(&rgb, 0.0, 255.0 * scale), scale)
     };
     let order = signature.order;
+    if let Some(shuffle) = job.shuffle {
+        let (blocks, scale) = limited(b, &picture, &signature.output.range);
+        return from_blocks(b, frame, planar, (&blocks, shuffle), order, scale);
+    }
     let Some(small) = Small::of(frame, signature, job.sizes, job.scaling) else {
         let (x, range) = painting(b, job, picture);
         let (rgb, scale) = limited(b, &x, &range);
@@ -182,10 +193,13 @@ fn strength(b: &mut Builder, job: &Job, [across, down]: [usize; 2]) -> Name {
 }
 
 /// The generator's picture as float planes in its own range, not yet clamped: of the size of what it
-/// was shown.
+/// was shown, or in blocks.
 fn picture(b: &mut Builder, job: &Job) -> Name {
     let output = &job.signature.output;
-    let mut x = output.name.clone();
+    let mut x = match job.shuffle {
+        Some(shuffle) => shuffle.blocks.clone(),
+        None => output.name.clone(),
+    };
     if output.element != ElementType::F32 {
         x = b.cast(&x, ElementType::F32);
     }
@@ -236,7 +250,7 @@ fn painting(b: &mut Builder, job: &Job, picture: Name) -> (Name, Range) {
     (x, in_range)
 }
 
-/// The last steps: `[1, 3, H, W]` floats to `[1, H, W, bytes]` u8.
+/// The last steps: `[1, 3, H, W]` floats, or the blocks of a shuffle, to `[1, H, W, bytes]` u8.
 struct Tail<'a> {
     order: ChannelOrder,
     /// Of the values of `stylized`.
@@ -245,6 +259,7 @@ struct Tail<'a> {
     packed: &'a Packed,
     planes: &'a str,
     stylized: Name,
+    shuffle: Option<&'a LateShuffle>,
     effects: &'a Effects,
     past: Option<Past<'a>>,
 }
@@ -263,7 +278,10 @@ impl Tail<'_> {
     /// part at strength 0, which gives the source's exactly.
     fn mixed(&self, b: &mut Builder) -> Name {
         let range = self.range;
-        let mut x = self.stylized.clone();
+        let mut x = match self.shuffle {
+            Some(shuffle) => shuffle.done(b, &self.stylized),
+            None => self.stylized.clone(),
+        };
         if range.plain_scale().is_none() {
             x = to_byte_range(b, &x, range);
         }
@@ -316,6 +334,9 @@ impl Tail<'_> {
             }
         };
         let channels = self.channels();
+        if let Some(shuffle) = self.shuffle {
+            return self.rows_of_blocks(b, shuffle, &x, &channels);
+        }
         let order: Vec<i64> = channels.iter().map(|c| c.unwrap_or(3)).collect();
         if let Some(fourth) = self.packed.fourth() {
             let plane = b.slice(self.planes, 1, fourth as i64, fourth as i64 + 1);
@@ -325,6 +346,36 @@ impl Tail<'_> {
             x = b.gather(&x, 1, &order);
         }
         b.transpose(&x, &[0, 2, 3, 1])
+    }
+
+    /// Blocks of bytes, `[1, 12, H/2, W/2]`, to rows: first all bytes of a block side by side, then the
+    /// lower half of each behind the upper.
+    fn rows_of_blocks(
+        &self,
+        b: &mut Builder,
+        shuffle: &LateShuffle,
+        blocks: &str,
+        channels: &[Option<i64>],
+    ) -> Name {
+        let mut order = Vec::new();
+        for pixel in 0..SIDE * SIDE {
+            let place = [pixel % SIDE, pixel / SIDE];
+            let channel = |c: &Option<i64>| c.map_or(0, |c| shuffle.channel(place, c as usize));
+            order.extend(channels.iter().map(|c| channel(c) as i64));
+        }
+        let mut x = blocks.to_string();
+        if !order.is_sorted() {
+            x = b.gather(&x, 1, &order);
+        }
+        let x = b.transpose(&x, &[0, 2, 3, 1]);
+        let half = (order.len() / SIDE) as i64;
+        let rows = (self.frame.height / SIDE) as i64;
+        let row = (self.frame.width * self.packed.bytes) as i64;
+        let halves = [0, 1].map(|i| {
+            let half = b.slice(&x, 3, i * half, (i + 1) * half);
+            b.reshape(&half, &[rows, 1, row])
+        });
+        b.concat(1, &[&halves[0], &halves[1]])
     }
 }
 

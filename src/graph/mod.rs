@@ -17,6 +17,7 @@ mod format;
 mod guided;
 mod half;
 mod ingest;
+mod late_shuffle;
 mod planes;
 mod resample;
 mod scale;
@@ -28,9 +29,10 @@ pub use effects::{Colour, Effects, Sizes, Upscale};
 pub use format::{Components, Depth, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};
 
 use crate::model::edit::{serialize, value_info};
-use crate::model::{ElementType, Model, ModelError, Signature};
+use crate::model::{ElementType, Extent, Model, ModelError, Signature};
 use builder::Builder;
 use ingest::How;
+use late_shuffle::SIDE;
 
 /// Name of the graph input that takes the frame's bytes, u8 `[H, stride]`, of a frame of planes
 /// `[1, size]`.
@@ -164,6 +166,10 @@ pub fn compile(
         true => Blend::Always,
         false => forms.blend,
     };
+    let shuffle = match takes_blocks(signature, frame, &sizes, blend) {
+        true => late_shuffle::take(graph, signature),
+        false => None,
+    };
     let mut ingest = Builder::new(opset);
     if let Some(style) = model.style() {
         ingest::style(&mut ingest, style, STYLE);
@@ -176,6 +182,7 @@ pub fn compile(
         sizes: &sizes,
         effects: &effects,
         seen: seen.as_ref(),
+        shuffle: shuffle.as_ref(),
         blend,
         scaling: forms.scaling,
     };
@@ -215,4 +222,16 @@ pub fn compile(
         graph.output.push(value(state.output));
     }
     serialize(&proto).map_err(GraphError::Model)
+}
+
+/// Whether the way out can make the frame of blocks of 2x2 pixels, and is quicker at it.
+fn takes_blocks(signature: &Signature, frame: &Frame, sizes: &Sizes, blend: Blend) -> bool {
+    let (height, width) = sizes.frame;
+    let whole = sizes.picture == sizes.frame && height % SIDE == 0 && width % SIDE == 0;
+    let fits = match &frame.format {
+        Format::Planar(planar) => planar.depth.bits == 8 && planar.components != Components::Rgb,
+        Format::Packed(packed) => packed.bytes == 3 && blend == Blend::Branch,
+    };
+    let open = matches!(signature.extent, Extent::Any { .. });
+    fits && whole && open && signature.output.range.plain_scale().is_some()
 }
