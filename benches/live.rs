@@ -47,6 +47,7 @@ mod streams;
 #[path = "live/table.rs"]
 mod table;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -70,6 +71,9 @@ struct Args {
     /// Of `glass`, only paths whose names contain this
     #[arg(long, default_value = "")]
     only: String,
+    /// For Low-Latency HLS: the file `dist/hls.min.js` of the package that `npm pack hls.js` fetches
+    #[arg(long)]
+    hls_js: Option<PathBuf>,
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -85,7 +89,7 @@ fn main() {
     let settle = Duration::from_secs(args.settle);
     let seconds = |default| Duration::from_secs(args.seconds.unwrap_or(default));
     let glass = (wanted("glass") || wanted("click"))
-        .then(|| glass::Glass::new(log, args.height, settle, seconds(20)));
+        .then(|| glass::Glass::new(log, args.height, args.hls_js, settle, seconds(20)));
     if let Some(glass) = &glass {
         if wanted("glass") {
             println!(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Glass to glass: from a frame's coming into being until somebody who looks has it decoded.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Glass {
     film: Arc<Film>,
     height: u32,
     log: Log,
+    /// The player of [`LOW_LATENCY_HLS`].
+    hls_js: Option<PathBuf>,
     pub settle: Duration,
     pub time: Duration,
 }
@@ -42,7 +45,7 @@ type Seen = (Watch, Option<u32>, String);
 type Source = (Camera, Option<Nginx>, Option<Relay>);
 
 /// Those without painting tell what the others' way in and out takes.
-const PATHS: [Path; 14] = [
+const PATHS: [Path; 15] = [
     ("one pipeline", plain),
     ("RTMP, without painting", |glass| glass.bare_rtmp()),
     ("SRT, without painting", |glass| glass.bare_srt("")),
@@ -67,8 +70,11 @@ const PATHS: [Path; 14] = [
     }),
     ("RTMP to restream to Janus", |glass| glass.janus()),
     ("RTMP to restream to HLS", |glass| glass.hls()),
-    // LL-HLS of live-server is not among them yet; docs/live.md has what hls.js says of it.
+    (LOW_LATENCY_HLS, |glass| glass.low_latency_hls()),
 ];
+
+/// The one whose player is not part of a browser.
+const LOW_LATENCY_HLS: &str = "RTMP to live-server to Low-Latency HLS, hls.js";
 
 /// For addresses: the buffer against lost packets, ms, where nothing is lost.
 const FAST_SRT: &str = "&latency=20";
@@ -80,11 +86,18 @@ pub enum Way {
 }
 
 impl Glass {
-    pub fn new(log: Log, height: u32, settle: Duration, time: Duration) -> Self {
+    pub fn new(
+        log: Log,
+        height: u32,
+        hls_js: Option<PathBuf>,
+        settle: Duration,
+        time: Duration,
+    ) -> Self {
         Self {
             film: Arc::new(Film::new(height * 16 / 9, height, RATE)),
             height,
             log,
+            hls_js,
             settle,
             time,
         }
@@ -102,6 +115,10 @@ impl Glass {
             "of which",
         ]);
         for (name, measure) in PATHS.iter().filter(|(name, _)| name.contains(only)) {
+            if *name == LOW_LATENCY_HLS && self.hls_js.is_none() {
+                eprintln!("{name}: not measured without --hls-js");
+                continue;
+            }
             let (watch, lines, parts) = measure(self);
             self.log.clear();
             let delays = watch.milliseconds();
@@ -216,6 +233,33 @@ impl Glass {
         client::look(&mut page, "document.getElementById('fallback')");
         let watch = self.look(&mut page);
         let parts = Self::server_parts(&server, &watch, None);
+        (watch, self.lines(), parts)
+    }
+
+    fn low_latency_hls(&self) -> Seen {
+        let player = self.hls_js.as_ref().expect("a player");
+        let player = std::fs::read_to_string(player).expect("the file of --hls-js");
+        let (_source, server) = self.live_server(Way::Rtmp);
+        let browser = browser();
+        // Any page of the server: it answers its own pages only.
+        let mut page = browser.open(&format!("{}/api/styles", server.url));
+        page.run(&format!("{player};0"));
+        page.run(
+            "(() => {
+                const video = window.video = document.createElement('video');
+                video.muted = video.autoplay = true;
+                document.body.append(video);
+                const hls = window.hls = new Hls({ lowLatencyMode: true });
+                hls.loadSource('/live.m3u8');
+                hls.attachMedia(video);
+                return 0;
+            })()",
+        );
+        page.wait_for("video.currentTime > 0.5");
+        client::look(&mut page, "video");
+        let watch = self.look(&mut page);
+        let behind = page.run("hls.latency").as_f64().expect("seconds");
+        let parts = format!("behind the playlist's end {:.0}", 1000.0 * behind);
         (watch, self.lines(), parts)
     }
 

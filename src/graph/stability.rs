@@ -219,14 +219,16 @@ fn blocks_of_source(b: &mut Builder, frame: &Frame, scaling: Scaling) -> (Name, 
 }
 
 /// Of interleaved bytes, the colours only: products with few columns are quicker everywhere than to
-/// put the channels apart and to pool them.
+/// put the channels apart and to pool them. Each use has its conversion to float: what a compiler sees
+/// shared it keeps in memory, at the size of the frame.
 fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> (Name, Name) {
-    let pixels = ingest::pixels(b, frame, packed, SOURCE);
-    let mut x = b.cast(&pixels, ElementType::F32);
+    let mut x = ingest::pixels(b, frame, packed, SOURCE);
     let (h, w) = (blocks(frame.height), blocks(frame.width));
     let beyond = |blocks: usize, pixels: usize| (blocks * BLOCK - pixels) as i64;
     let (bottom, right) = (beyond(h, frame.height), beyond(w, frame.width));
     if (bottom, right) != (0, 0) {
+        // Not every operator set can pad bytes.
+        x = b.cast(&x, ElementType::F32);
         x = b.pad(&x, "edge", &[0, 0, 0, 0, 0, bottom, right, 0]);
     }
     let grain = grain(b, &x, (h, w), (packed.bytes, packed.rgb[1]));
@@ -239,6 +241,7 @@ fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> (Name, Name) {
     let weights = b.floats(&[row, 3], &weights);
     let (h, w, side) = (h as i64, w as i64, BLOCK as i64);
     let x = b.reshape(&x, &[h * side * w, row]);
+    let x = b.cast(&x, ElementType::F32);
     let columns = b.matmul(&x, &weights);
     let rows = b.reshape(&columns, &[h, side, w * 3]);
     let sums = b.sum(&rows, 1, false);
@@ -247,12 +250,13 @@ fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> (Name, Name) {
 }
 
 /// The mean absolute second difference in one row of each block: that of noise, but not of a slope.
-/// Pixels have so many samples, one of which is looked at.
+/// Floats or bytes; pixels have so many samples, one of which is looked at.
 fn grain(b: &mut Builder, x: &str, (h, w): (usize, usize), (samples, at): (usize, usize)) -> Name {
     let row = BLOCK * samples;
     let rows = b.reshape(x, &[h as i64, BLOCK as i64, (w * row) as i64]);
     let rows = b.slice(&rows, 1, 1, 2);
     let rows = b.reshape(&rows, &[(h * w) as i64, row as i64]);
+    let rows = b.cast(&rows, ElementType::F32);
     const TIMES: usize = BLOCK - 2;
     let mut weights = vec![0.0; row * TIMES];
     for first in 0..TIMES {
