@@ -75,7 +75,7 @@ pub(super) fn of_pixels(
             let matrix = b.matmul(&matrix, &inverse);
             let offset = b.matmul(&offset, &inverse);
             let scaled = pixels.times(b, painted, &matrix);
-            b.add(&scaled, &offset)
+            pixels.plus(b, &scaled, &offset)
         }
     }
 }
@@ -126,6 +126,21 @@ impl Pixels<'_> {
         let sums = b.matmul(&pixels, forward);
         let sums = b.transpose(&sums, &[1, 0]);
         b.reshape(&sums, &[1, 3, rows, width])
+    }
+
+    /// Every pixel and a colour, `[1, bytes]`; a row at once, because nothing is quick at adding three
+    /// values.
+    fn plus(&self, b: &mut Builder, pixels: &str, colour: &str) -> Name {
+        let [height, width, bytes] = [self.frame.height, self.frame.width, self.packed.bytes];
+        let row = width * bytes;
+        let repeat = |i: usize| (0..row).map(move |at| if at % bytes == i { 1.0 } else { 0.0 });
+        let repeat: Vec<f32> = (0..bytes).flat_map(repeat).collect();
+        let repeat = b.floats(&[bytes as i64, row as i64], &repeat);
+        let colours = b.matmul(colour, &repeat);
+        let rows = b.reshape(pixels, &[height as i64, row as i64]);
+        let sums = b.add(&rows, &colours);
+        let [height, width, bytes] = [height, width, bytes].map(|size| size as i64);
+        b.reshape(&sums, &[1, height, width, bytes])
     }
 
     /// Every pixel times a matrix `[bytes, bytes]`, several pixels at once.

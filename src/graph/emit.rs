@@ -52,6 +52,7 @@ pub(super) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &
                 planes,
                 stylized,
                 shuffle: job.shuffle,
+                scaling: job.scaling,
                 effects: job.effects,
                 past,
             };
@@ -260,6 +261,7 @@ struct Tail<'a> {
     planes: &'a str,
     stylized: Name,
     shuffle: Option<&'a LateShuffle>,
+    scaling: Scaling,
     effects: &'a Effects,
     past: Option<Past<'a>>,
 }
@@ -278,19 +280,11 @@ impl Tail<'_> {
     /// part at strength 0, which gives the source's exactly.
     fn mixed(&self, b: &mut Builder) -> Name {
         let range = self.range;
-        let mut x = match self.shuffle {
-            Some(shuffle) => shuffle.done(b, &self.stylized),
-            None => self.stylized.clone(),
-        };
-        if range.plain_scale().is_none() {
-            x = to_byte_range(b, &x, range);
-        }
         let channels = self.channels();
-        if channels != [Some(0), Some(1), Some(2)] {
-            let order: Vec<i64> = channels.iter().map(|c| c.unwrap_or(0)).collect();
-            x = b.gather(&x, 1, &order);
-        }
-        x = b.transpose(&x, &[0, 2, 3, 1]);
+        let mut x = match self.shuffle {
+            Some(shuffle) => self.pixels_of_blocks(b, shuffle, &self.stylized, &channels),
+            None => self.interleaved(b, &channels),
+        };
         if let Some(scale) = range.plain_scale()
             && scale != 1.0
         {
@@ -323,19 +317,37 @@ impl Tail<'_> {
         b.round_to_bytes(&mixed)
     }
 
+    /// Planes of floats as pixels, in codes unless the range is a plain scale of them.
+    fn interleaved(&self, b: &mut Builder, channels: &[Option<i64>]) -> Name {
+        let mut x = self.stylized.clone();
+        if self.range.plain_scale().is_none() {
+            x = to_byte_range(b, &x, self.range);
+        }
+        if channels != [Some(0), Some(1), Some(2)] {
+            let order: Vec<i64> = channels.iter().map(|c| c.unwrap_or(0)).collect();
+            x = b.gather(&x, 1, &order);
+        }
+        b.transpose(&x, &[0, 2, 3, 1])
+    }
+
     /// The stylized picture alone: floats become bytes first, so that what moves is small.
     fn full(&self, b: &mut Builder) -> Name {
         let range = self.range;
-        let mut x = match range.plain_scale() {
-            Some(scale) => b.quantize(&self.stylized, scale),
+        let channels = self.channels();
+        let mut x = match (self.shuffle, self.packed.fourth()) {
+            // The fourth is no channel of a block.
+            (Some(shuffle), Some(_)) => shuffle.done(b, &self.stylized),
+            _ => self.stylized.clone(),
+        };
+        x = match range.plain_scale() {
+            Some(scale) => b.quantize(&x, scale),
             None => {
-                let x = to_byte_range(b, &self.stylized, range);
+                let x = to_byte_range(b, &x, range);
                 b.quantize(&x, 1.0)
             }
         };
-        let channels = self.channels();
-        if let Some(shuffle) = self.shuffle {
-            return self.rows_of_blocks(b, shuffle, &x, &channels);
+        if let (Some(shuffle), None) = (self.shuffle, self.packed.fourth()) {
+            return self.pixels_of_blocks(b, shuffle, &x, &channels);
         }
         let order: Vec<i64> = channels.iter().map(|c| c.unwrap_or(3)).collect();
         if let Some(fourth) = self.packed.fourth() {
@@ -348,9 +360,9 @@ impl Tail<'_> {
         b.transpose(&x, &[0, 2, 3, 1])
     }
 
-    /// Blocks of bytes, `[1, 12, H/2, W/2]`, to rows: first all bytes of a block side by side, then the
+    /// Blocks, `[1, 12, H/2, W/2]`, to pixels, `[1, H, W, bytes]`: first all bytes of a block side by side, then the
     /// lower half of each behind the upper.
-    fn rows_of_blocks(
+    fn pixels_of_blocks(
         &self,
         b: &mut Builder,
         shuffle: &LateShuffle,
@@ -369,13 +381,24 @@ impl Tail<'_> {
         }
         let x = b.transpose(&x, &[0, 2, 3, 1]);
         let half = (order.len() / SIDE) as i64;
-        let rows = (self.frame.height / SIDE) as i64;
-        let row = (self.frame.width * self.packed.bytes) as i64;
-        let halves = [0, 1].map(|i| {
-            let half = b.slice(&x, 3, i * half, (i + 1) * half);
-            b.reshape(&half, &[rows, 1, row])
-        });
-        b.concat(1, &[&halves[0], &halves[1]])
+        let [rows, columns] =
+            [self.frame.height, self.frame.width].map(|size| (size / SIDE) as i64);
+        let all = match self.scaling {
+            // One pass for a compiler; a kernel copies whole rows faster than it reorders.
+            Scaling::Products => {
+                let x = b.reshape(&x, &[rows, columns, SIDE as i64, half]);
+                b.transpose(&x, &[0, 2, 1, 3])
+            }
+            Scaling::Kernels => {
+                let halves = [0, 1].map(|i| {
+                    let x = b.slice(&x, 3, i * half, (i + 1) * half);
+                    b.reshape(&x, &[rows, 1, columns * half])
+                });
+                b.concat(1, &[&halves[0], &halves[1]])
+            }
+        };
+        let [height, width] = [self.frame.height, self.frame.width].map(|size| size as i64);
+        b.reshape(&all, &[1, height, width, self.packed.bytes as i64])
     }
 }
 

@@ -67,12 +67,13 @@ pub enum Blend {
     Branch,
 }
 
-/// How pictures are scaled; they come out alike.
+/// How pictures are scaled and their parts put in place; they come out alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scaling {
-    /// By `AveragePool` and `Resize`, where they can.
+    /// By `AveragePool` and `Resize`, where they can, and by copies.
     Kernels,
-    /// By products with small matrices: for providers that are slow at the others.
+    /// By products with small matrices and by transposition: for providers that are slow at the
+    /// others.
     Products,
 }
 
@@ -166,7 +167,7 @@ pub fn compile(
         true => Blend::Always,
         false => forms.blend,
     };
-    let shuffle = match takes_blocks(signature, frame, &sizes, blend) {
+    let shuffle = match takes_blocks(signature, frame, &sizes) {
         true => late_shuffle::take(graph, signature),
         false => None,
     };
@@ -225,12 +226,12 @@ pub fn compile(
 }
 
 /// Whether the way out can make the frame of blocks of 2x2 pixels, and is quicker at it.
-fn takes_blocks(signature: &Signature, frame: &Frame, sizes: &Sizes, blend: Blend) -> bool {
+fn takes_blocks(signature: &Signature, frame: &Frame, sizes: &Sizes) -> bool {
     let (height, width) = sizes.frame;
     let whole = sizes.picture == sizes.frame && height % SIDE == 0 && width % SIDE == 0;
     let fits = match &frame.format {
         Format::Planar(planar) => planar.depth.bits == 8 && planar.components != Components::Rgb,
-        Format::Packed(packed) => packed.bytes == 3 && blend == Blend::Branch,
+        Format::Packed(_) => true,
     };
     let open = matches!(signature.extent, Extent::Any { .. });
     fits && whole && open && signature.output.range.plain_scale().is_some()

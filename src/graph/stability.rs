@@ -92,7 +92,7 @@ impl<'a> Past<'a> {
         let states = states(frame);
         let kept = states[0];
         let (source, grain) = blocks_of_source(b, frame, scaling);
-        let grain = b.most_of_neighbours(&grain);
+        let grain = most_of_neighbours(b, &grain, frame, scaling);
         let scale = b.floats(&[], &[SAME_BY_GRAIN]);
         let same = b.mul(&grain, &scale);
         let same = b.clip(&same, SAME.0, SAME.1);
@@ -104,7 +104,7 @@ impl<'a> Past<'a> {
         let share = b.mean_of_picture(&gate);
         let cut = ramp(b, &share, CUT);
         // What moves covers and uncovers what is beside it.
-        let gate = b.most_of_neighbours(&gate);
+        let gate = most_of_neighbours(b, &gate, frame, scaling);
         let gate = b.max(&gate, &cut);
         let one = b.floats(&[], &[1.0]);
         let still = b.sub(&one, &gate);
@@ -180,6 +180,22 @@ fn blend(b: &mut Builder, state: State, new: &str, weight: &str) -> Name {
     mix(b, new, state.input, weight);
     b.rename_last(state.output);
     state.output.into()
+}
+
+/// The largest value, none below 0, of each block and the eight around it, `[1, 1, h, w]`.
+fn most_of_neighbours(b: &mut Builder, x: &str, frame: &Frame, scaling: Scaling) -> Name {
+    if scaling == Scaling::Kernels {
+        return b.most_of_neighbours(x);
+    }
+    // Compilers have no quick form of MaxPool for a single plane.
+    let mut x = b.pad(x, "constant", &[0, 0, 1, 1, 0, 0, 1, 1]);
+    for (axis, length) in [(2, blocks(frame.height)), (3, blocks(frame.width))] {
+        let length = length as i64;
+        let parts = [0, 1, 2].map(|begin| b.slice(&x, axis, begin, begin + length));
+        let most = b.max(&parts[0], &parts[1]);
+        x = b.max(&most, &parts[2]);
+    }
+    x
 }
 
 /// 0 up to the first limit, 1 from the second on, linear in between.
