@@ -68,7 +68,7 @@ struct Args {
     /// Height of the picture for `glass` and `click`; a smaller one is quicker to try
     #[arg(long, default_value_t = 720)]
     height: u32,
-    /// Of `glass`, only paths whose names contain this
+    /// Of `glass` and `streams`, only rows whose names contain this
     #[arg(long, default_value = "")]
     only: String,
     /// For Low-Latency HLS: the file `dist/hls.min.js` of the package that `npm pack hls.js` fetches
@@ -106,7 +106,7 @@ fn main() {
         streams::single(settle, seconds(60));
     }
     if wanted("streams") {
-        streams::many(settle, seconds(20));
+        streams::many(settle, seconds(20), &args.only);
     }
 }
 

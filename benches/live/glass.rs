@@ -243,7 +243,8 @@ impl Glass {
         let browser = browser();
         // Any page of the server: it answers its own pages only.
         let mut page = browser.open(&format!("{}/api/styles", server.url));
-        page.run(&format!("{player};0"));
+        page.wait_for("location.pathname === '/api/styles' && document.readyState === 'complete'");
+        page.run(&format!("{player}\n0"));
         page.run(
             "(() => {
                 const video = window.video = document.createElement('video');

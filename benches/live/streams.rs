@@ -229,8 +229,8 @@ fn told(trial: Option<&Trial>) -> [String; 2] {
     [format!("{:.1} %", 100.0 * trial.kept), lines]
 }
 
-/// How many streams of each size and rate.
-pub fn many(settle: Duration, time: Duration) {
+/// How many streams of each size and rate whose row's name contains `only`.
+pub fn many(settle: Duration, time: Duration, only: &str) {
     println!(
         "\nStreams in one process, H.264 to stylize to x264enc ultrafast, of which each keeps {:.0} % of its frames for {time:?}:\n",
         100.0 * KEPT
@@ -245,12 +245,16 @@ pub fn many(settle: Duration, time: Duration) {
         "lines",
     ]);
     for (size, fps) in SIZES.iter().flat_map(|size| RATES.map(|fps| (*size, fps))) {
+        let name = format!("{}x{}, {fps} fps", size.0, size.1);
+        if !name.contains(only) {
+            continue;
+        }
         let film = Arc::new(Encoded::new(size, fps));
         for adapt in ["off", "resolution"] {
             let (count, good, bad) = greatest(|count| trial(&film, adapt, count, settle, time));
             let ([kept, lines], [less, other]) = (told(good.as_ref()), told(bad.as_ref()));
             table.row(&[
-                format!("{}x{}, {fps} fps", size.0, size.1),
+                name.clone(),
                 adapt.into(),
                 count.to_string(),
                 kept,

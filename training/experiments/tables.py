@@ -15,6 +15,9 @@ Fragment = Callable[[Mapping[str, Cell]], str | None]
 GALLERIES = ("lite", "full")
 """Labels of the shipped galleries among the cells of the experiment ``gallery``."""
 
+UNSTEADY = {"lite": "unsteady", "full": "full-unsteady"}
+"""Labels of the same galleries trained without the temporal loss."""
+
 
 def norms(cells: Mapping[str, Cell]) -> str | None:
     """Losses with each norm, ratios to instance normalization, and the two further experiments."""
@@ -189,11 +192,12 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
     if not shown:
         return None
     table = []
-    gains: list[dict[str, float]] = []
+    gains: dict[str, list[dict[str, float]]] = {}
     styles = sorted({key.partition("/")[2] for key in cells})
     for style in styles:
-        of = {label: cells.get(f"{label}/{style}") for label in (*GALLERIES, "alone", "unsteady")}
-        lite, single, unsteady = of["lite"], of["alone"], of["unsteady"]
+        labels = (*GALLERIES, "alone", *UNSTEADY.values())
+        of = {label: cells.get(f"{label}/{style}") for label in labels}
+        lite, single = of["lite"], of["alone"]
         row: dict[str, str | float | None] = {"style": style}
         row["photo"] = next(cell["style_photo"] for cell in of.values() if cell)
         for label in shown:
@@ -201,15 +205,18 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
                 row |= {label: cell["style"], f"{label}-temporal": cell["temporal"]}
         if lite and single:
             row |= {"alone": single["style"], "ratio": lite["style"] / single["style"]}
-        if lite and unsteady:
-            row["unsteady"] = f"{unsteady['style']:.3g} / {unsteady['temporal']:.3g}"
-            gains.append({term: lite[term] / unsteady[term] for term in ("style", "temporal")})
+        for label, twin in UNSTEADY.items():
+            if (steady := of[label]) and (unsteady := of[twin]):
+                row[twin] = f"{unsteady['style']:.3g} / {unsteady['temporal']:.3g}"
+                gain = {term: steady[term] / unsteady[term] for term in ("style", "temporal")}
+                gains.setdefault(label, []).append(gain)
         table.append(row)
     columns = {"style": "style", "photo": "untouched photo"}
     for label in shown:
         columns |= {label: f"{label}: style loss", f"{label}-temporal": "temporal error"}
     columns |= {"alone": "lite body, this painting alone", "ratio": "lite / alone"}
-    columns["unsteady"] = "lite without temporal loss: style / temporal"
+    for label in gains:
+        columns[UNSTEADY[label]] = f"{label} without temporal loss: style / temporal"
     settings = next(iter(cells.values()))["settings"]
     steps = {c["settings"]["steps"] for key, c in cells.items() if key.startswith("alone/")}
     caption = (
@@ -219,14 +226,13 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
     if steps:
         caption += f" Alone: {max(steps):,} steps."
     if gains:
+        caption += " What the temporal loss does, in the mean:"
+    for label, of_label in gains.items():
         style, temporal = (
-            100 * (sum(gain[term] for gain in gains) / len(gains) - 1)
+            100 * (sum(gain[term] for gain in of_label) / len(of_label) - 1)
             for term in ("style", "temporal")
         )
-        caption += (
-            f" What the temporal loss does, in the mean: temporal error {temporal:+.1f} %, "
-            f"style loss {style:+.1f} %."
-        )
+        caption += f" {label}: temporal error {temporal:+.1f} %, style loss {style:+.1f} %."
     return _block(table, columns, caption, cells)
 
 
