@@ -150,6 +150,16 @@ fn every_effect_works_on_blocks() {
             ] {
                 same(provider, &info, &properties, true);
             }
+            for upscale in ["bilinear", "guided"] {
+                let properties = [("inference-height", "18"), ("upscale", upscale)];
+                let planar = format == Format::Nv12;
+                same(
+                    provider,
+                    &self::info(format, (72, 36), Site::MPEG2),
+                    &properties,
+                    planar,
+                );
+            }
         }
     }
 }
@@ -161,7 +171,7 @@ fn what_cannot_be_made_of_blocks_is_shuffled() {
         (Format::I42010le, (34, 18), None),
         (Format::Gbr, (34, 18), None),
         (Format::Rgba, (35, 18), None),
-        (Format::I420, (48, 36), Some(("inference-height", "18"))),
+        (Format::Rgb, (48, 36), Some(("inference-height", "18"))),
     ];
     for (format, size, property) in cases {
         let properties: Vec<_> = property.into_iter().collect();

@@ -102,17 +102,20 @@ fn components(b: &mut Builder, job: &Job, planar: &Planar, picture: Name) -> (Na
         (b.clip(&rgb, 0.0, 255.0 * scale), scale)
     };
     let order = signature.order;
-    if let Some(shuffle) = job.shuffle {
-        let (blocks, scale) = limited(b, &picture, &signature.output.range);
-        return from_blocks(b, frame, planar, (&blocks, shuffle), order, scale);
-    }
     let Some(small) = Small::of(frame, signature, job.sizes, job.scaling) else {
+        if let Some(shuffle) = job.shuffle {
+            let (blocks, scale) = limited(b, &picture, &signature.output.range);
+            return from_blocks(b, frame, planar, (&blocks, shuffle), order, scale);
+        }
         let (x, range) = painting(b, job, picture);
         let (rgb, scale) = limited(b, &x, &range);
         return from_rgb(b, frame, planar, &rgb, order, scale);
     };
     let (rgb, scale) = limited(b, &picture, &signature.output.range);
-    let (first, others) = small.components_of(b, &rgb, order, scale);
+    let (first, others) = match job.shuffle {
+        Some(shuffle) => small.components_of_blocks(b, (&rgb, shuffle), order, scale),
+        None => small.components_of(b, &rgb, order, scale),
+    };
     let others = others.map(|others| small.others_enlarged(b, &others));
     let first = match job.seen {
         Some(Seen::Luma(shown)) if job.effects.is_guided(job.sizes) => {

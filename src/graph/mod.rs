@@ -227,11 +227,11 @@ pub fn compile(
 
 /// Whether the way out can make the frame of blocks of 2x2 pixels, and is quicker at it.
 fn takes_blocks(signature: &Signature, frame: &Frame, sizes: &Sizes) -> bool {
-    let (height, width) = sizes.frame;
-    let whole = sizes.picture == sizes.frame && height % SIDE == 0 && width % SIDE == 0;
+    let (height, width) = sizes.shown;
+    let whole = sizes.picture == sizes.shown && height % SIDE == 0 && width % SIDE == 0;
     let fits = match &frame.format {
         Format::Planar(planar) => planar.depth.bits == 8 && planar.components != Components::Rgb,
-        Format::Packed(_) => true,
+        Format::Packed(_) => sizes.shown == sizes.frame,
     };
     let open = matches!(signature.extent, Extent::Any { .. });
     fits && whole && open && signature.output.range.plain_scale().is_some()

@@ -7,9 +7,10 @@
 //! that edge chroma is half a pixel off, and less before.
 
 use super::builder::{Builder, Name};
-use super::components::{from_rgb, to_rgb};
+use super::components::{from_blocks, from_rgb, to_rgb};
 use super::effects::{Sizes, mix};
 use super::format::{Components, Format, Frame, Planar};
+use super::late_shuffle::LateShuffle;
 use super::planes::Samples;
 use super::scale::{enlarge, reduce};
 use super::{Scaling, guided};
@@ -102,6 +103,17 @@ impl Small {
         scale: f32,
     ) -> (Name, Option<Name>) {
         from_rgb(b, &self.frame, &self.planar, rgb, order, scale)
+    }
+
+    /// The same of blocks, as [`from_blocks`] takes them.
+    pub(super) fn components_of_blocks(
+        &self,
+        b: &mut Builder,
+        blocks: (&str, &LateShuffle),
+        order: ChannelOrder,
+        scale: f32,
+    ) -> (Name, Option<Name>) {
+        from_blocks(b, &self.frame, &self.planar, blocks, order, scale)
     }
 
     /// Luma brought to the frame's size; along the frame's own with a `guide`, which is that of the
