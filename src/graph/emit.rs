@@ -363,8 +363,8 @@ impl Tail<'_> {
         b.transpose(&x, &[0, 2, 3, 1])
     }
 
-    /// Blocks, `[1, 12, H/2, W/2]`, to pixels, `[1, H, W, bytes]`: first all bytes of a block side by side, then the
-    /// lower half of each behind the upper.
+    /// Blocks, `[1, 12, H/2, W/2]`, to pixels, `[1, H, W, bytes]`: first all bytes of a block side by
+    /// side, then the lower half of each behind the upper.
     fn pixels_of_blocks(
         &self,
         b: &mut Builder,
