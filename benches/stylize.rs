@@ -323,22 +323,23 @@ fn stages(place: (&str, &str), format: &str, (width, height): (usize, usize)) {
         ("the same once more", &[]),
     ];
     let (provider, precision) = place;
-    let plain = Element::with(place, format, (width, height), &[]);
     for (label, properties) in controls {
-        let element = Element::with(place, format, (width, height), properties);
-        for _ in 0..2 {
-            plain.run();
-            element.run();
-        }
-        let mut ratios: Vec<f64> = (0..TURNS)
-            .map(|_| {
+        let mut ratios = Vec::new();
+        for _ in 0..SESSIONS {
+            let plain = Element::with(place, format, (width, height), &[]);
+            let element = Element::with(place, format, (width, height), properties);
+            for _ in 0..2 {
+                plain.run();
+                element.run();
+            }
+            ratios.extend((0..TURNS / SESSIONS).map(|_| {
                 let (without, with) = (plain.run(), element.run());
                 with.as_secs_f64() / without.as_secs_f64()
-            })
-            .collect();
+            }));
+        }
         ratios.sort_by(f64::total_cmp);
         println!(
-            "{label}, {provider} {precision}, {format} {width}x{height}: {:.0} % of the time without (median of {TURNS} pairs)",
+            "{label}, {provider} {precision}, {format} {width}x{height}: {:.0} % of the time without (median of {TURNS} pairs, {SESSIONS} pairs of sessions)",
             100.0 * ratios[TURNS / 2]
         );
     }
