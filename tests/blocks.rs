@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::generators::{F32, NCHW, Net, int, text};
+use common::generators::{self, Net, int, text};
 use gst::prelude::*;
 use gst_video::{VideoChromaSite as Site, VideoFormat as Format, VideoInfo};
 use onnx_protobuf::{Message, ModelProto};
@@ -24,13 +24,7 @@ fn net(mode: &str, last: bool) -> Net {
         bias.push(offset);
     }
     let shuffled = if last { "y" } else { "shuffled" };
-    let net = Net::new(13)
-        .input("x", F32, &NCHW)
-        .output("y", F32, &NCHW)
-        .meta("stylize.input-range", "0,1")
-        .meta("stylize.output-range", "0,1")
-        .meta("stylize.size-multiple", "2")
-        .meta("stylize.size-minimum", "2")
+    let net = generators::open(13, "0,1", 2)
         .floats("weights", &[12, 12, 1, 1], &weights)
         .floats("bias", &[12], &bias)
         .node("SpaceToDepth", &["x"], "blocks", vec![int("blocksize", 2)])

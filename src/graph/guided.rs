@@ -14,7 +14,7 @@ use super::builder::{Builder, Name};
 use super::codes::Codes;
 use super::effects::Sizes;
 use super::format::Planar;
-use super::scale::enlarge;
+use super::scale::{enlarge, with_neighbours};
 
 /// Variance of luma (0..255) below which a window counts as flat.
 const EPSILON: f32 = 13.0;
@@ -92,18 +92,13 @@ fn fit(
 
 /// Means of 3x3 pixels of a plane; those at the edge see it repeated. Planes by themselves: to take two
 /// apart again costs more than to go over both.
-fn window(b: &mut Builder, x: &str, (height, width): (usize, usize), scaling: Scaling) -> Name {
+fn window(b: &mut Builder, x: &str, size: (usize, usize), scaling: Scaling) -> Name {
     let x = b.pad(x, "edge", &[0, 0, 1, 1, 0, 0, 1, 1]);
     match scaling {
         Scaling::Kernels => b.average(&x, [3, 3], [1, 1]),
         // OpenVINO pools and convolves a single plane slower than it adds.
         Scaling::Products => {
-            let mut x = x;
-            for (axis, length) in [(2, height as i64), (3, width as i64)] {
-                let parts = [0, 1, 2].map(|begin| b.slice(&x, axis, begin, begin + length));
-                let two = b.add(&parts[0], &parts[1]);
-                x = b.add(&two, &parts[2]);
-            }
+            let x = with_neighbours(b, &x, size, Builder::add);
             let ninth = b.floats(&[], &[1.0 / 9.0]);
             b.mul(&x, &ninth)
         }

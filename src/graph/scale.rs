@@ -67,6 +67,23 @@ pub(super) fn reduce(
     }
 }
 
+/// Each place of a plane of this size with its eight neighbours, by an operator that takes two: first the
+/// three above each other, then the three side by side. `x` has one row and column more on each side.
+pub(super) fn with_neighbours(
+    b: &mut Builder,
+    x: &str,
+    (height, width): Size,
+    both: impl Fn(&mut Builder, &str, &str) -> Name,
+) -> Name {
+    let mut x = x.to_string();
+    for (axis, length) in [(2, height as i64), (3, width as i64)] {
+        let parts = [0, 1, 2].map(|begin| b.slice(&x, axis, begin, begin + length));
+        let two = both(b, &parts[0], &parts[1]);
+        x = both(b, &two, &parts[2]);
+    }
+    x
+}
+
 /// Reduces sizes of any ratio: to the next size of a whole ratio, and by the mean of each block.
 fn shrink(b: &mut Builder, x: &str, channels: i64, from: Size, to: Size) -> Name {
     if b.opset() < HALF_PIXEL_SINCE {

@@ -15,7 +15,7 @@
 use super::builder::{Builder, Name};
 use super::effects::mix;
 use super::format::{Components, Depth, Format, Frame, Packed, Planar};
-use super::scale::{enlarge, reduce};
+use super::scale::{enlarge, reduce, with_neighbours};
 use super::{SOURCE, STABILITY, Scaling, State, ingest, planes};
 use crate::model::ElementType;
 
@@ -188,14 +188,9 @@ fn most_of_neighbours(b: &mut Builder, x: &str, frame: &Frame, scaling: Scaling)
         return b.most_of_neighbours(x);
     }
     // Compilers have no quick form of MaxPool for a single plane.
-    let mut x = b.pad(x, "constant", &[0, 0, 1, 1, 0, 0, 1, 1]);
-    for (axis, length) in [(2, blocks(frame.height)), (3, blocks(frame.width))] {
-        let length = length as i64;
-        let parts = [0, 1, 2].map(|begin| b.slice(&x, axis, begin, begin + length));
-        let most = b.max(&parts[0], &parts[1]);
-        x = b.max(&most, &parts[2]);
-    }
-    x
+    let x = b.pad(x, "constant", &[0, 0, 1, 1, 0, 0, 1, 1]);
+    let size = (blocks(frame.height), blocks(frame.width));
+    with_neighbours(b, &x, size, Builder::max)
 }
 
 /// 0 up to the first limit, 1 from the second on, linear in between.

@@ -165,54 +165,43 @@ pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
 /// `[1, 3, H, W]`, open size.
 pub const NCHW: [i64; 4] = [1, 3, -1, -1];
 
-/// Gives its input back; 0..1 by metadata.
-pub fn identity(opset: i64) -> Net {
+/// One picture in, one out, of any size that is a multiple of `multiple`; `range` by metadata.
+pub fn open(opset: i64, range: &str, multiple: usize) -> Net {
+    let multiple = multiple.to_string();
     Net::new(opset)
         .input("x", F32, &NCHW)
         .output("y", F32, &NCHW)
-        .node("Identity", &["x"], "y", vec![])
-        .meta("stylize.input-range", "0,1")
-        .meta("stylize.output-range", "0,1")
-        .meta("stylize.size-multiple", "1")
-        .meta("stylize.size-minimum", "1")
+        .meta("stylize.input-range", range)
+        .meta("stylize.output-range", range)
+        .meta("stylize.size-multiple", &multiple)
+        .meta("stylize.size-minimum", &multiple)
+}
+
+/// Gives its input back; 0..1 by metadata.
+pub fn identity(opset: i64) -> Net {
+    open(opset, "0,1", 1).node("Identity", &["x"], "y", vec![])
 }
 
 /// `y = 1 − x` over 0..1: the negative.
 pub fn negative(opset: i64) -> Net {
-    Net::new(opset)
-        .input("x", F32, &NCHW)
-        .output("y", F32, &NCHW)
+    open(opset, "0,1", 1)
         .floats("one", &[1], &[1.0])
         .node("Sub", &["one", "x"], "y", vec![])
-        .meta("stylize.input-range", "0,1")
-        .meta("stylize.output-range", "0,1")
-        .meta("stylize.size-multiple", "1")
-        .meta("stylize.size-minimum", "1")
 }
 
 /// Moves the channels on by one: `(r, g, b) → (g, b, r)`; 0..255 by metadata.
 pub fn rotate_channels(opset: i64) -> Net {
-    Net::new(opset)
-        .input("x", F32, &NCHW)
-        .output("y", F32, &NCHW)
-        .integers("order", &[1, 2, 0])
-        .node("Gather", &["x", "order"], "y", vec![int("axis", 1)])
-        .meta("stylize.input-range", "0,255")
-        .meta("stylize.output-range", "0,255")
-        .meta("stylize.size-multiple", "1")
-        .meta("stylize.size-minimum", "1")
+    open(opset, "0,255", 1).integers("order", &[1, 2, 0]).node(
+        "Gather",
+        &["x", "order"],
+        "y",
+        vec![int("axis", 1)],
+    )
 }
 
 /// Gives its input back, after so many steps that each take the same time for each pixel.
 pub fn slow(steps: usize) -> Net {
-    let mut net = Net::new(13)
-        .input("x", F32, &NCHW)
-        .output("y", F32, &NCHW)
-        .meta("stylize.input-range", "0,1")
-        .meta("stylize.output-range", "0,1")
-        .meta("stylize.size-multiple", "1")
-        .meta("stylize.size-minimum", "1")
-        .floats("nothing", &[], &[0.0]);
+    let mut net = open(13, "0,1", 1).floats("nothing", &[], &[0.0]);
     let mut last = "x".to_string();
     for step in 0..steps {
         let next = format!("sine {step}");
