@@ -33,6 +33,8 @@ mod guard;
 mod hls;
 #[path = "live-server/hls_api.rs"]
 mod hls_api;
+#[path = "live-server/hls_mux.rs"]
+mod hls_mux;
 #[path = "live-server/hls_window.rs"]
 mod hls_window;
 #[path = "live-server/key_frames.rs"]
@@ -47,10 +49,14 @@ mod mjpeg;
 mod offer;
 #[path = "live-server/output.rs"]
 mod output;
+#[path = "live-server/sound.rs"]
+mod sound;
 #[path = "live-server/source.rs"]
 mod source;
 #[path = "live-server/tiles.rs"]
 mod tiles;
+#[path = "live-server/track.rs"]
+mod track;
 #[path = "live-server/viewers.rs"]
 mod viewers;
 

@@ -11,6 +11,8 @@ mod hls;
 mod hls_window;
 #[path = "live_server/server.rs"]
 mod server;
+#[path = "live_server/sound.rs"]
+mod sound;
 #[path = "live_server/window.rs"]
 mod window;
 

@@ -11,6 +11,9 @@ mod peers;
 mod player;
 #[path = "restream/recording.rs"]
 mod recording;
+#[path = "live_server/server.rs"]
+#[allow(dead_code)] // Its own tests use more of it.
+mod server;
 #[path = "restream/viewer.rs"]
 mod viewer;
 
@@ -20,6 +23,7 @@ use janus::Janus;
 use peers::{Nginx, Relay, Restream, program, publish, wait_for};
 use player::record;
 use recording::Recording;
+use server::Server;
 
 /// One after the other: two streams at once would measure the machine.
 fn alone() -> MutexGuard<'static, ()> {
@@ -62,6 +66,48 @@ fn hls_through_a_web_server() {
     Recording::read(&record(&nginx.http("live.m3u8"))).check("HLS");
 }
 
+/// The live server as restreamer, with the picture that the others have.
+fn live_server(source: &str) -> Server {
+    let source = format!("--source={source}");
+    let server = Server::with(&[
+        "--listen=127.0.0.1:0",
+        "--width=320",
+        "--height=180",
+        "--framerate=15",
+        "--execution-provider=cpu",
+        "--quality=lite",
+        "--style=starry-night",
+        &source,
+    ]);
+    server.wait_for("pictures and sound", |stats| {
+        stats["source"]["state"] == "playing" && stats["source"]["sound"] == true
+    });
+    server
+}
+
+const GALLERY: &str = "quality=lite style=starry-night";
+
+#[test]
+fn low_latency_hls_of_the_live_server() {
+    let _alone = alone();
+    let before = Relay::start();
+    let _publisher = publish("mpegts", &before.write());
+    let server = live_server(&before.read());
+    let recording = Recording::read(&record(&format!("{}/live.m3u8", server.url)));
+    recording.check_painted_by(GALLERY, "LL-HLS");
+}
+
+#[test]
+fn webrtc_of_the_live_server() {
+    let _alone = alone();
+    let nginx = Nginx::start();
+    let from = nginx.rtmp("in");
+    let _publisher = publish("flv", &from);
+    let server = live_server(&from);
+    let recording = Recording::read(&viewer::of_live_server(&server));
+    recording.check_painted_by(GALLERY, "WebRTC");
+}
+
 #[test]
 fn webrtc_through_janus() {
     let _alone = alone();
@@ -69,7 +115,7 @@ fn webrtc_through_janus() {
     let from = nginx.rtmp("in");
     let _publisher = publish("flv", &from);
     let _restream = Restream::start(&from, &janus.rtp());
-    Recording::read(&viewer::record(&janus)).check("Janus");
+    Recording::read(&viewer::of_janus(&janus)).check("Janus");
 }
 
 #[test]

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The picture as Low-Latency HLS, for players that take HTTP only: one pipeline from the encoder's
-//! frames to fragmented MP4, in memory, for all viewers, as long as there are any.
+//! Low-Latency HLS, for players that take HTTP only: one pipeline from the encoder's frames and the sound
+//! to fragmented MP4, in memory, for all viewers, as long as there are any.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, anyhow};
-use axum::body::Bytes;
+use anyhow::{Context, Result};
 use gst::prelude::*;
 use gst_utils::ConsumptionLink;
 use tokio::sync::watch;
 
 use super::error::ApiError;
-use super::hls_window::{Lengths, Part, Window};
-use super::key_frames::running_time;
+use super::hls_mux::Muxer;
+use super::hls_window::{Lengths, Window};
 use super::output::Output;
 
 /// A player loads the playlist about once a second. One that has not for so long is gone.
@@ -51,8 +50,8 @@ struct Stream {
     here: Arc<()>,
     used: Instant,
     failed: Arc<AtomicBool>,
-    /// Frames come as long as this is there.
-    _link: ConsumptionLink,
+    /// Sound and frames come as long as these are there.
+    _links: [ConsumptionLink; 2],
 }
 
 impl Drop for Stream {
@@ -168,25 +167,10 @@ impl Stream {
     }
 
     fn start(output: &Arc<Output>, window: Window, lengths: Lengths) -> Result<Self> {
-        // A fragment begins with each key frame, and where this time would be exceeded.
-        let line = format!(
-            "appsrc name=in ! h264parse ! video/x-h264,stream-format=avc,alignment=au \
-             ! mp4mux name=mux fragment-duration={} ! appsink name=out sync=false async=false",
-            lengths.part.as_millis(),
-        );
-        let pipeline = gst::parse::launch(&line)
-            .context("HLS cannot be muxed; scripts/setup.sh installs the elements it needs")?
-            .downcast::<gst::Pipeline>()
-            .map_err(|_| anyhow!("not a pipeline: {line}"))?;
-        let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>();
-        let source = source.context("an appsrc")?;
-        let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>();
-        let sink = sink.context("an appsink")?;
-        let mux = pipeline.by_name("mux").context("a muxer")?;
-
+        let muxer = Muxer::new(lengths)?;
+        let pipeline = muxer.pipeline.clone();
         let (sender, window) = watch::channel(window);
-        let pad = mux.static_pad("video_0").context("the muxer's pad")?;
-        cut(&pad, &sink, sender, wall_clock(output)?);
+        muxer.fill(sender, wall_clock(output)?)?;
         let failed = Arc::new(AtomicBool::new(false));
         let on_bus = failed.clone();
         let bus = pipeline.bus().context("a pipeline without a bus")?;
@@ -208,7 +192,11 @@ impl Stream {
             here: Arc::default(),
             used: Instant::now(),
             failed,
-            _link: output.encoded.add_consumer(&source)?,
+            _links: [
+                // The sound first, because the muxer begins with a picture.
+                output.sound.pcm.add_consumer(&muxer.sound)?,
+                output.encoded.add_consumer(&muxer.video)?,
+            ],
             pipeline,
         };
         stream.pipeline.set_state(gst::State::Playing)?;
@@ -225,102 +213,4 @@ fn wall_clock(output: &Output) -> Result<Duration> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let time = output.pipeline.current_running_time().context("a time")?;
     Ok(now.saturating_sub(time.into()))
-}
-
-/// Fills the window with what the muxer makes: `ftyp moov`, then `moof mdat` for each part.
-fn cut(
-    muxer: &gst::Pad,
-    sink: &gst_app::AppSink,
-    window: watch::Sender<Window>,
-    wall_clock: Duration,
-) {
-    // The muxer takes a frame when it knows the next one, so the end of a part is known with the part.
-    let times = Arc::new(Mutex::new(VecDeque::new()));
-    let come = times.clone();
-    muxer.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let pts = info.buffer().and_then(|buffer| buffer.pts());
-        if let Some(time) = running_time(pad, pts) {
-            come.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push_back(Duration::from(time));
-        }
-        gst::PadProbeReturn::Ok
-    });
-    let (mut init, mut part) = (Vec::new(), Fragment::default());
-    let pad = muxer.clone();
-    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
-        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
-        let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-        if buffer.pts().is_some() {
-            let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-            if part.frame(&map, key) {
-                let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-                let done = std::mem::take(&mut part);
-                if let Some(part) = done.finish(&mut times, wall_clock) {
-                    window.send_modify(|window| window.push(part));
-                }
-            }
-            return Ok(gst::FlowSuccess::Ok);
-        }
-        match map.get(4..8) {
-            Some(b"ftyp") => init = map.to_vec(),
-            Some(b"moov") => {
-                init.extend_from_slice(&map);
-                let init = Bytes::from(std::mem::take(&mut init));
-                let caps = pad.current_caps();
-                let codec = caps.and_then(|caps| {
-                    gst_pbutils::functions::codec_utils_caps_get_mime_codec(&caps).ok()
-                });
-                let codec = codec.map_or("avc1.42c01f".into(), String::from);
-                window.send_modify(|window| window.set_init(init, codec));
-            }
-            _ => part.boxes(&map),
-        }
-        Ok(gst::FlowSuccess::Ok)
-    });
-    sink.set_callbacks(callbacks.build());
-}
-
-/// A part while it comes out of the muxer.
-#[derive(Default)]
-struct Fragment {
-    data: Vec<u8>,
-    frames: usize,
-    independent: bool,
-    /// Bytes of frames that are still to come.
-    missing: usize,
-}
-
-impl Fragment {
-    /// A box without frames: `moof`, or the head of `mdat`, which says how long it is.
-    fn boxes(&mut self, data: &[u8]) {
-        self.data.extend_from_slice(data);
-        if let Some(([a, b, c, d, b'm', b'd', b'a', b't'], rest)) = data.split_first_chunk() {
-            let size = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-            self.missing = size.saturating_sub(8 + rest.len());
-            self.data.reserve(self.missing);
-        }
-    }
-
-    /// Whether it is the last one.
-    fn frame(&mut self, data: &[u8], key: bool) -> bool {
-        self.independent |= key && self.frames == 0;
-        self.frames += 1;
-        self.data.extend_from_slice(data);
-        self.missing = self.missing.saturating_sub(data.len());
-        self.missing == 0
-    }
-
-    fn finish(self, times: &mut VecDeque<Duration>, wall_clock: Duration) -> Option<Part> {
-        let begin = *times.front()?;
-        times.drain(..self.frames.min(times.len()));
-        let end = *times.front()?;
-        Some(Part {
-            time: wall_clock + begin,
-            duration: end.saturating_sub(begin),
-            independent: self.independent,
-            data: self.data.into(),
-        })
-    }
 }

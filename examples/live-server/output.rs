@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The pipeline that never stops: paints every frame once, and encodes it once.
+//! The pipeline that never stops: paints every frame once, and encodes it and the sound once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,13 @@ use super::feed::Feed;
 use super::key_frames::KeyFrames;
 use super::meter::Meter;
 use super::mjpeg::Mjpeg;
+use super::sound::{self, Sound};
 
 pub struct Output {
     pub pipeline: gst::Pipeline,
     pub stylize: gst::Element,
     pub feed: Feed,
+    pub sound: Sound,
     /// The encoder's frames, for viewers.
     pub encoded: StreamProducer,
     pub key_frames: Arc<KeyFrames>,
@@ -70,11 +72,13 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
          ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au \
          ! appsink name=encoded async=false \
          raw. ! valve name=valve drop=true ! {queue} ! videoconvert ! jpegenc quality=75 \
-         ! appsink name=jpeg sync=false async=false max-buffers=1 drop=true",
+         ! appsink name=jpeg sync=false async=false max-buffers=1 drop=true \
+         {}",
         caps(args),
         generator(args),
         args.bitrate,
         10 * args.framerate,
+        sound::branch(),
     );
     let pipeline = gst::parse::launch(&line)
         .context("the output cannot be built; scripts/setup.sh installs the elements it needs")?
@@ -99,6 +103,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     let output = Arc::new(Output {
         feed: Feed::new(input, blank, frame_time),
         encoded: StreamProducer::with(&encoded, ProducerSettings { sync: false }),
+        sound: Sound::of(&pipeline)?,
         stylize,
         key_frames,
         painted,
@@ -130,7 +135,7 @@ fn blank(args: &Args) -> Result<Vec<u8>> {
     Ok(frame)
 }
 
-fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
+pub fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
     let name = element.name();
     element
         .downcast()
@@ -160,12 +165,13 @@ fn watch_bus(pipeline: &gst::Pipeline, failed: oneshot::Sender<String>) -> Resul
     Ok(())
 }
 
-/// Repeats the last picture while the source gives none.
+/// Repeats the last picture while the source gives none, and is silent with it.
 fn keep_alive(output: &Arc<Output>, frame_time: Duration) -> Result<()> {
     let weak = Arc::downgrade(output);
     let keep = move || {
         while let Some(output) = weak.upgrade() {
             output.feed.keep_alive();
+            output.sound.keep_alive();
             drop(output);
             std::thread::sleep(frame_time);
         }

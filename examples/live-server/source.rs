@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where pictures come from. A source that fails, ends or falls silent is built anew, sooner at first
+//! Where pictures and sound come from. A source that fails, ends or falls silent is built anew, sooner at first
 //! and later more patiently, while the output goes on.
 
 use std::path::Path;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::Args;
 use super::live;
 use super::output::{Output, picture};
+use super::sound;
 
 /// Pauses before the next try: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
@@ -90,6 +91,8 @@ pub struct Status {
     pub restarts: u64,
     /// What was wrong the last time.
     pub error: Option<String>,
+    /// Whether it has given sound since it was built.
+    pub sound: bool,
 }
 
 /// The source's thread.
@@ -122,6 +125,7 @@ pub fn start(
             state: Condition::Starting,
             restarts: 0,
             error: None,
+            sound: false,
         }),
         stop: AtomicBool::new(false),
         last: Mutex::new(None),
@@ -161,6 +165,8 @@ impl Shared {
         let mut pause = PAUSES.0;
         while !self.stopped() {
             *self.last() = None;
+            self.lock().sound = false;
+            self.output.sound.begin_anew();
             let begin = Instant::now();
             let Err(err) = self.play() else {
                 return;
@@ -196,7 +202,9 @@ impl Shared {
         let from = match &self.kind {
             // Rings that move: something to paint at every place of the picture.
             Kind::Test => format!(
-                "videotestsrc is-live=true pattern=zone-plate kx2=12 ky2=12 kt=2 ! video/x-raw,framerate={}/1",
+                "audiotestsrc is-live=true wave=ticks volume=0.3 ! {} \
+                 videotestsrc is-live=true pattern=zone-plate kx2=12 ky2=12 kt=2 ! video/x-raw,framerate={}/1",
+                self.sound_line(),
                 self.framerate
             ),
             Kind::Camera(_) => "v4l2src name=from ! decodebin".into(),
@@ -211,6 +219,16 @@ impl Shared {
         )
     }
 
+    /// What sound goes through.
+    fn sound_line(&self) -> String {
+        // A file's waits for its pictures; what is live, for nothing.
+        let wait = !self.kind.is_live();
+        format!(
+            "audioconvert ! audioresample ! {} ! appsink name=sound async={wait} sync={wait}",
+            sound::CAPS,
+        )
+    }
+
     /// Plays until something is wrong, or until it is told to stop.
     fn play(self: &Arc<Self>) -> Result<()> {
         let pipeline = gst::parse::launch(&self.line())?
@@ -219,11 +237,13 @@ impl Shared {
         if self.kind.is_live() {
             live::hasten(pipeline.upcast_ref());
         }
-        let from = pipeline.by_name("from");
-        match (&self.kind, from) {
+        match (&self.kind, pipeline.by_name("from")) {
             (Kind::Camera(device), Some(from)) => from.set_property("device", device),
-            (Kind::Uri { uri, .. }, Some(from)) => from.set_property("uri", uri),
-            _ => (),
+            (Kind::Uri { uri, .. }, Some(from)) => {
+                from.set_property("uri", uri);
+                self.find_sound(&from);
+            }
+            _ => self.hear(pipeline.upcast_ref())?,
         }
         let out = pipeline
             .by_name("out")
@@ -233,6 +253,9 @@ impl Shared {
         let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |out| {
             let sample = out.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             if let (Some(shared), Some(picture)) = (shared.upgrade(), sample.buffer_owned()) {
+                if let Some(time) = running_time(&sample) {
+                    shared.output.sound.picture(time);
+                }
                 shared.output.feed.push(picture);
                 if shared.last().replace(Instant::now()).is_none() {
                     shared.tell(Condition::Playing, None);
@@ -245,6 +268,57 @@ impl Shared {
         // An element that does not stop is no reason to keep its successor waiting.
         let _ = pipeline.set_state(gst::State::Null);
         result
+    }
+
+    /// Takes the first sound that this element finds, if it finds any.
+    fn find_sound(self: &Arc<Self>, from: &gst::Element) {
+        let shared = Arc::downgrade(self);
+        let found = AtomicBool::new(false);
+        from.connect_pad_added(move |from, pad| {
+            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+            let sounds = caps.iter().any(|caps| caps.name().starts_with("audio/"));
+            let (Some(shared), true) = (shared.upgrade(), sounds) else {
+                return;
+            };
+            if !found.swap(true, Ordering::SeqCst)
+                && let Err(err) = shared.connect_sound(from, pad)
+            {
+                // Pictures go on without.
+                eprintln!("source: no sound: {err:#}");
+            }
+        });
+    }
+
+    fn connect_sound(self: &Arc<Self>, from: &gst::Element, pad: &gst::Pad) -> Result<()> {
+        let bin = gst::parse::bin_from_description(&self.sound_line(), true)?;
+        self.hear(&bin)?;
+        let pipeline = from.parent().and_downcast::<gst::Bin>();
+        pipeline.context("a pipeline")?.add(&bin)?;
+        bin.sync_state_with_parent()?;
+        let sink = bin.static_pad("sink").context("a pad")?;
+        pad.link(&sink)?;
+        Ok(())
+    }
+
+    /// What comes to the sink for sound goes to the output.
+    fn hear(self: &Arc<Self>, bin: &gst::Bin) -> Result<()> {
+        // A camera has none.
+        let Some(sink) = bin.by_name("sound").and_downcast::<gst_app::AppSink>() else {
+            return Ok(());
+        };
+        let shared = Arc::downgrade(self);
+        let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if let (Some(shared), Some(time)) = (shared.upgrade(), running_time(&sample))
+                && let Some(sound) = sample.buffer_owned()
+            {
+                shared.lock().sound = true;
+                shared.output.sound.push(sound, time);
+            }
+            Ok(gst::FlowSuccess::Ok)
+        });
+        sink.set_callbacks(callbacks.build());
+        Ok(())
     }
 
     fn wait(&self, pipeline: &gst::Pipeline) -> Result<()> {
@@ -268,12 +342,15 @@ impl Shared {
                     None => bail!("{}", error.error().message()),
                 },
                 Some(MessageView::Eos(_)) => match self.kind {
-                    Kind::Uri { repeat: true, .. } => pipeline
-                        .seek_simple(
-                            gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT,
-                            gst::ClockTime::ZERO,
-                        )
-                        .context("the file cannot begin again")?,
+                    Kind::Uri { repeat: true, .. } => {
+                        self.output.sound.begin_anew();
+                        pipeline
+                            .seek_simple(
+                                gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT,
+                                gst::ClockTime::ZERO,
+                            )
+                            .context("the file cannot begin again")?;
+                    }
                     _ => bail!("the stream has ended"),
                 },
                 Some(MessageView::Latency(_)) => drop(pipeline.recalculate_latency()),
@@ -290,4 +367,10 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// When this is shown, or sounds, by the source's clock.
+fn running_time(sample: &gst::Sample) -> Option<gst::ClockTime> {
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    segment.to_running_time(sample.buffer()?.pts())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A pipeline for each browser that watches: the encoder's frames, as RTP, through `webrtcbin`.
+//! A pipeline for each browser that watches: the encoders' frames and sound, as RTP, through `webrtcbin`.
 //!
 //! Being pipelines of their own, they share nothing but frames: one that is slow loses frames up to
 //! the next key frame, one that fails is taken away, and neither the encoder nor anybody else notices.
@@ -13,14 +13,15 @@ use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;
 use gst_utils::ConsumptionLink;
 use gst_webrtc::{
-    WebRTCBundlePolicy, WebRTCICEGatheringState, WebRTCPeerConnectionState, WebRTCRTPTransceiver,
-    WebRTCRTPTransceiverDirection, WebRTCSDPType, WebRTCSessionDescription,
+    WebRTCBundlePolicy, WebRTCICEGatheringState, WebRTCPeerConnectionState, WebRTCSDPType,
+    WebRTCSessionDescription,
 };
 
 use super::error::ApiError;
 use super::guard::random;
 use super::offer;
 use super::output::Output;
+use super::track::Track;
 
 /// A browser sends a report every second or so. One that has not for so long is gone.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -37,8 +38,8 @@ pub struct Viewers {
 struct Viewer {
     pipeline: gst::Pipeline,
     signs: Arc<Signs>,
-    /// Frames come as long as this is there.
-    link: ConsumptionLink,
+    /// Frames and sound come as long as these are there.
+    links: Vec<ConsumptionLink>,
 }
 
 /// Signs of life.
@@ -109,10 +110,15 @@ impl Viewers {
     pub async fn add(&self, output: &Output, offer: &str) -> Result<(String, String), ApiError> {
         let sdp = gst_sdp::SDPMessage::parse_buffer(offer.as_bytes())
             .map_err(|_| ApiError::value("the body is not SDP; send a browser's offer"))?;
-        let video = offer::video(&sdp)?;
+        let video = Track::video(output, offer::video(&sdp)?);
+        let sound = offer::sound(&sdp).map(|place| Track::sound(output, place));
+        let tracks = std::iter::once(video).chain(sound);
+        let tracks = tracks
+            .collect::<Result<Vec<_>>>()
+            .map_err(ApiError::internal)?;
         let id = random().map_err(ApiError::internal)?;
         let (viewer, answer) = self
-            .connect(output, sdp, &video)
+            .connect(output, sdp, &tracks)
             .await
             .map_err(|err| ApiError::internal(format!("no answer to this offer: {err:#}")))?;
         self.lock().insert(id.clone(), viewer);
@@ -123,16 +129,16 @@ impl Viewers {
         &self,
         output: &Output,
         sdp: gst_sdp::SDPMessage,
-        video: &offer::Video,
+        tracks: &[Track<'_>],
     ) -> Result<(Viewer, String)> {
-        let (pipeline, source, payloader, webrtc) = self.build(output, video)?;
+        let (pipeline, webrtc) = self.build(output)?;
         let signs = watch_signs(&pipeline, &webrtc)?;
-        let link = ConsumptionLink::disconnected(source);
+        let links = tracks.iter().map(|track| track.add(&pipeline));
         // From here on, whatever fails, dropping it stops the pipeline.
         let mut viewer = Viewer {
+            links: links.collect::<Result<_>>()?,
             pipeline,
             signs,
-            link,
         };
         viewer.pipeline.set_state(gst::State::Playing)?;
 
@@ -141,13 +147,9 @@ impl Viewers {
             webrtc.emit_by_name::<()>("set-remote-description", &[&offer, promise]);
         })
         .await?;
-        let pad = webrtc
-            .request_pad_simple(&format!("sink_{}", video.line))
-            .context("webrtcbin has no place for the video")?;
-        let transceiver = pad.property::<WebRTCRTPTransceiver>("transceiver");
-        transceiver.set_property("codec-preferences", rtp_caps(video));
-        transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
-        payloader.link_pads(Some("src"), &webrtc, Some(&pad.name()))?;
+        for track in tracks {
+            track.connect(&webrtc)?;
+        }
         let reply = promise(&webrtc, |promise| {
             let options = None::<gst::Structure>;
             webrtc.emit_by_name::<()>("create-answer", &[&options, promise]);
@@ -167,48 +169,33 @@ impl Viewers {
             .property::<Option<WebRTCSessionDescription>>("local-description")
             .context("webrtcbin has no local description")?;
         let answer = local.sdp().as_text()?;
-        viewer.link.change_producer(&output.encoded, true)?;
+        for (link, track) in viewer.links.iter_mut().zip(tracks) {
+            link.change_producer(track.producer, true)?;
+        }
         Ok((viewer, answer))
     }
 
     /// On the output's clock, so that its timestamps are right here, too.
-    fn build(
-        &self,
-        output: &Output,
-        video: &offer::Video,
-    ) -> Result<(gst::Pipeline, gst_app::AppSrc, gst::Element, gst::Element)> {
+    fn build(&self, output: &Output) -> Result<(gst::Pipeline, gst::Element)> {
         let pipeline = gst::Pipeline::new();
-        let source = gst_app::AppSrc::builder().build();
-        let payloader = gst::ElementFactory::make("rtph264pay")
-            .property("pt", u32::try_from(video.payload)?)
-            // Fits any way, with room for what WebRTC adds.
-            .property("mtu", 1200_u32)
-            .property("config-interval", -1)
-            .property_from_str("aggregate-mode", "zero-latency")
-            .build()?;
         let webrtc = gst::ElementFactory::make("webrtcbin")
             .property("bundle-policy", WebRTCBundlePolicy::MaxBundle)
             .build()?;
         if let Some(server) = &self.stun_server {
             webrtc.set_property("stun-server", server);
         }
-        pipeline.add_many([source.upcast_ref(), &payloader, &webrtc])?;
-        source.link(&payloader)?;
+        let bin = webrtc.downcast_ref::<gst::Bin>();
+        let rtp = bin.and_then(|bin| bin.by_name("rtpbin"));
+        // Sound and picture of one moment are not sent at once: only their times tell.
+        rtp.context("webrtcbin has no rtpbin")?
+            .set_property("rtcp-sync-send-time", false);
+        pipeline.add(&webrtc)?;
         let clock = output.pipeline.clock().context("the output has no clock")?;
         pipeline.use_clock(Some(&clock));
         pipeline.set_start_time(gst::ClockTime::NONE);
         pipeline.set_base_time(output.pipeline.base_time().context("a base time")?);
-        Ok((pipeline, source, payloader, webrtc))
+        Ok((pipeline, webrtc))
     }
-}
-
-fn rtp_caps(video: &offer::Video) -> gst::Caps {
-    gst::Caps::builder("application/x-rtp")
-        .field("media", "video")
-        .field("encoding-name", "H264")
-        .field("clock-rate", 90_000)
-        .field("payload", video.payload)
-        .build()
 }
 
 fn watch_signs(pipeline: &gst::Pipeline, webrtc: &gst::Element) -> Result<Arc<Signs>> {

@@ -9,12 +9,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub fn make(folder: &Path) -> PathBuf {
+    with(folder, "")
+}
+
+/// The same with a tone.
+pub fn with_sound(folder: &Path) -> PathBuf {
+    with(
+        folder,
+        "audiotestsrc num-buffers=141 ! audio/x-raw,rate=48000 ! avenc_aac ! mux.",
+    )
+}
+
+fn with(folder: &Path, sound: &str) -> PathBuf {
     let file = folder.join("film.ts");
     let made = Command::new("gst-launch-1.0")
         .args(["-q", "videotestsrc", "num-buffers=60", "!"])
         .arg("video/x-raw,format=I420,width=320,height=180,framerate=20/1")
-        .args(["!", "x264enc", "!", "mpegtsmux", "!", "filesink"])
+        .args(["!", "x264enc", "!", "mpegtsmux", "name=mux"])
+        .args(["!", "filesink"])
         .arg(format!("location={}", file.display()))
+        .args(sound.split_whitespace())
         .status();
     assert!(made.is_ok_and(|status| status.success()));
     file

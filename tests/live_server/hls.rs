@@ -28,6 +28,7 @@ fn media(server: &Server, query: &str) -> String {
     assert!(text.starts_with("#EXTM3U\n"), "{text}");
     assert!(text.contains("RESOLUTION=320x180"), "{text}");
     assert!(text.contains("CODECS=\"avc1.42"), "{text}");
+    assert!(text.contains(",mp4a.40.2\""), "{text}");
     format!("/{}", text.lines().last().expect("an address"))
 }
 
@@ -62,7 +63,7 @@ fn play(server: &Server, count: u32, more: &[&str]) -> Vec<u8> {
     let output = Command::new("timeout")
         .args(["60", "ffmpeg", "-v", "error", "-i"])
         .arg(format!("{}/live.m3u8", server.url))
-        .args(["-frames:v", &count.to_string()])
+        .args(["-map", "0:v", "-frames:v", &count.to_string()])
         .args(more)
         .arg("-")
         .output()

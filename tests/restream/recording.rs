@@ -125,12 +125,14 @@ impl Recording {
     /// At least a hundred frames are paintings of what was published, and none is anything else;
     /// a flash and its tone are never more than a frame apart, at the beginning and at the end.
     pub fn check(&self, what: &str) {
+        self.check_painted_by(&format!("model-file={}", generator()), what);
+    }
+
+    /// The same with other properties of `stylize`.
+    pub fn check_painted_by(&self, properties: &str, what: &str) {
         let folder = tempfile::tempdir().expect("a folder");
         let files = pictures(folder.path());
-        let paint = format!(
-            "stylize model-file={} qos=false ! videoconvert !",
-            generator()
-        );
+        let paint = format!("stylize {properties} qos=false ! videoconvert !");
         let sources = files.each_ref().map(|file| picture(file, ""));
         let paintings = files.each_ref().map(|file| picture(file, &paint));
         for (source, painting) in sources.iter().zip(&paintings) {

@@ -7,14 +7,36 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use gst::prelude::*;
-use gst_webrtc::{WebRTCICEGatheringState, WebRTCSDPType, WebRTCSessionDescription};
+use gst_webrtc::{
+    WebRTCICEGatheringState, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType,
+    WebRTCSessionDescription,
+};
 
 use super::janus::Janus;
 use super::peers::wait_for;
 use super::player::{FRAMES, File};
+use super::server::Server;
 
 /// Watches mountpoint 1 until there are enough frames.
-pub fn record(janus: &Janus) -> File {
+pub fn of_janus(janus: &Janus) -> File {
+    record(|webrtc| janus.watch(|offer| answer(webrtc, offer)))
+}
+
+/// The same from the live server, by WHEP.
+pub fn of_live_server(server: &Server) -> File {
+    record(|webrtc| {
+        let given = [("Content-Type", "application/sdp")];
+        let response = server.fetch("POST", "/whep", &given, &offer(webrtc));
+        let (status, body) = (response.status(), response.into_body());
+        let text = String::from_utf8(body).expect("UTF-8");
+        assert_eq!(status, 201, "{text}");
+        let answer = described(WebRTCSDPType::Answer, &text);
+        ask(webrtc, "set-remote-description", &answer);
+    })
+}
+
+/// What comes once this has been connected.
+fn record(connect: impl FnOnce(&gst::Element)) -> File {
     let folder = tempfile::tempdir().expect("a folder");
     let name = "recording.mkv";
     let line = format!(
@@ -50,7 +72,7 @@ pub fn record(janus: &Janus) -> File {
         gst::PadProbeReturn::Ok
     });
     pipeline.set_state(gst::State::Playing).expect("plays");
-    janus.watch(|offer| answer(&webrtc, offer));
+    connect(&webrtc);
     wait_for("the viewer's frames", || {
         frames.load(Ordering::SeqCst) >= FRAMES
     });
@@ -78,18 +100,50 @@ pub fn record(janus: &Janus) -> File {
     File { folder, name }
 }
 
-/// The answer to Janus' offer.
+/// The answer to an offer.
 fn answer(webrtc: &gst::Element, offer: &str) -> String {
-    let sdp = gst_sdp::SDPMessage::parse_buffer(offer.as_bytes()).expect("SDP");
-    let offer = WebRTCSessionDescription::new(WebRTCSDPType::Offer, sdp);
+    let offer = described(WebRTCSDPType::Offer, offer);
     ask(webrtc, "set-remote-description", &offer);
+    local(webrtc, "answer")
+}
+
+/// An offer to take what our payloaders send.
+fn offer(webrtc: &gst::Element) -> String {
+    for (media, codec, rate, payload) in
+        [("video", "H264", 90_000, 96), ("audio", "OPUS", 48_000, 97)]
+    {
+        let caps = gst::Caps::builder("application/x-rtp")
+            .field("media", media)
+            .field("encoding-name", codec)
+            .field("clock-rate", rate)
+            .field("payload", payload);
+        let caps = match media {
+            "video" => caps.field("packetization-mode", "1"),
+            _ => caps.field("encoding-params", "2"),
+        };
+        webrtc.emit_by_name::<WebRTCRTPTransceiver>(
+            "add-transceiver",
+            &[&WebRTCRTPTransceiverDirection::Recvonly, &caps.build()],
+        );
+    }
+    local(webrtc, "offer")
+}
+
+fn described(kind: WebRTCSDPType, text: &str) -> WebRTCSessionDescription {
+    let sdp = gst_sdp::SDPMessage::parse_buffer(text.as_bytes()).expect("SDP");
+    WebRTCSessionDescription::new(kind, sdp)
+}
+
+/// Makes an offer or an answer ours, and returns it with all addresses.
+fn local(webrtc: &gst::Element, kind: &str) -> String {
     let promise = gst::Promise::new();
-    webrtc.emit_by_name::<()>("create-answer", &[&None::<gst::Structure>, &promise]);
+    let create = format!("create-{kind}");
+    webrtc.emit_by_name::<()>(&create, &[&None::<gst::Structure>, &promise]);
     promise.wait();
-    let answer = promise.get_reply().expect("a reply");
-    let answer = answer
-        .get::<WebRTCSessionDescription>("answer")
-        .expect("an answer");
+    let reply = promise.get_reply().expect("a reply");
+    let description = reply
+        .get::<WebRTCSessionDescription>(kind)
+        .expect("a description");
     let (sender, gathered) = mpsc::channel();
     webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
         let state = webrtc.property::<WebRTCICEGatheringState>("ice-gathering-state");
@@ -98,7 +152,7 @@ fn answer(webrtc: &gst::Element, offer: &str) -> String {
             let _ = sender.send(());
         }
     });
-    ask(webrtc, "set-local-description", &answer);
+    ask(webrtc, "set-local-description", &description);
     gathered
         .recv_timeout(Duration::from_secs(60))
         .expect("addresses");

@@ -44,9 +44,9 @@ def experiment(study: Study) -> None:
             "steps": run_alone.steps,
             **study.settings("side", "held_out_count", "style_size"),
         }
-        folder = args.work / "alone" / style
+        folder = args.work / args.alone_label / style
         compute = partial(of_alone, study, run_alone, folder, painting)
-        study.results.cell(f"alone/{style}", settings, compute)
+        study.results.cell(f"{args.alone_label}/{style}", settings, compute)
 
 
 def split(text: str) -> tuple[str, Path]:
@@ -88,4 +88,5 @@ if __name__ == "__main__":
     parser.add_argument("--models", nargs="+", default=[], metavar="LABEL=MODEL.onnx")
     parser.add_argument("--alone", type=Path, metavar="CHECKPOINT", help="whose body to train")
     parser.add_argument("--alone-steps", type=int, default=170)
+    parser.add_argument("--alone-label", default="alone", help="of cells and folders (%(default)s)")
     main(experiment, parser)

@@ -50,10 +50,13 @@ function askForToken() {
 
 let connection = null;
 let session = null;
+/** Whether sound is wanted. Without, nothing is sent of it, and the picture need not wait for it. */
+let sound = false;
+let wantsOther = () => {};
 
-/** One WebRTC session, until it ends. */
+/** Another WebRTC session in place of the one there is, as soon as it is connected; until it ends. */
 async function play() {
-  const pc = connection = new RTCPeerConnection();
+  const pc = new RTCPeerConnection();
   const ended = new Promise((done) => {
     pc.onconnectionstatechange = () => {
       if (pc.connectionState === 'disconnected') {
@@ -62,11 +65,15 @@ async function play() {
       if (['failed', 'closed'].includes(pc.connectionState)) done();
     };
   });
+  const withSound = sound;
+  let mine = null;
   try {
-    const { receiver } = pc.addTransceiver('video', { direction: 'recvonly' });
-    // As little delay as the network allows.
-    if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
-    $('video').srcObject = new MediaStream([receiver.track]);
+    const kinds = withSound ? ['video', 'audio'] : ['video'];
+    const receivers = kinds.map((kind) => pc.addTransceiver(kind, { direction: 'recvonly' }).receiver);
+    for (const receiver of receivers) {
+      // As little delay as the network allows.
+      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
+    }
     await pc.setLocalDescription();
     if (pc.iceGatheringState !== 'complete') {
       const gathered = new Promise((done) => {
@@ -79,20 +86,38 @@ async function play() {
       headers: { 'Content-Type': 'application/sdp' },
       body: pc.localDescription.sdp,
     });
-    session = response.headers.get('Location');
+    mine = response.headers.get('Location');
+    const connected = new Promise((done) => {
+      pc.addEventListener('connectionstatechange', () => pc.connectionState === 'connected' && done());
+    });
     await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
-    await Promise.race([ended, wait(10000)]);
+    await Promise.race([connected, ended, wait(10000)]);
     if (pc.connectionState !== 'connected') throw new Error('no way to the server by WebRTC');
-    await ended;
-  } finally {
     leave();
-    pc.close();
+    [connection, session] = [pc, mine];
+    $('video').srcObject = new MediaStream(receivers.map((receiver) => receiver.track));
+    $('video').muted = !withSound;
+    // A browser may have its reasons not to begin by itself.
+    $('video').play().catch(() => {});
+    const other = new Promise((done) => { wantsOther = done; });
+    // The button may have been pressed meanwhile.
+    if (sound === withSound) await Promise.race([ended, other]);
+    if (pc.connectionState !== 'connected') leave();
+  } catch (error) {
+    end(pc, mine);
+    leave();
+    throw error;
   }
 }
 
+function end(pc, mine) {
+  pc?.close();
+  if (mine) call(mine, { method: 'DELETE', keepalive: true }).catch(() => {});
+}
+
 function leave() {
-  if (session) call(session, { method: 'DELETE', keepalive: true }).catch(() => {});
-  session = null;
+  end(connection, session);
+  connection = session = null;
 }
 
 /** Again whenever it ends; by MJPEG where WebRTC does not get through. */
@@ -104,16 +129,22 @@ async function watch() {
     } catch (error) {
       show(error.message);
     }
+    if (connection) continue;
     failures = Date.now() - begin > 15000 ? 0 : failures + 1;
     await wait(1000 * failures);
   }
-  connection = null;
+  $('sound').remove();
   $('video').hidden = true;
   $('fallback').hidden = false;
   $('fallback').src = withToken('/stream.mjpeg');
   $('fallback').onerror = () => setTimeout(() => { $('fallback').src = withToken('/stream.mjpeg'); }, 2000);
 }
 
+$('sound').onclick = () => {
+  sound = !sound;
+  $('sound').setAttribute('aria-pressed', sound);
+  wantsOther();
+};
 addEventListener('pagehide', leave);
 $('fullscreen').onclick = () => document.fullscreenElement
   ? document.exitFullscreen()
@@ -124,7 +155,7 @@ let before = null;
 async function browserDelay() {
   if (!connection) return 'MJPEG';
   const reports = [...(await connection.getStats()).values()];
-  const video = reports.find((report) => report.type === 'inbound-rtp');
+  const video = reports.find((report) => report.type === 'inbound-rtp' && report.kind === 'video');
   const pair = reports.find((report) => report.type === 'candidate-pair' && report.nominated);
   if (!video?.framesDecoded) return '–';
   const now = {
@@ -231,6 +262,7 @@ function showStats(stats) {
   $('encoded').textContent = `${stats.latency_ms.encoded.median.toFixed(0)} ms`;
   $('provider').textContent = `${stats.provider} ${stats.precision}`;
   $('viewers').textContent = Object.values(stats.viewers).reduce((sum, count) => sum + count);
+  if ($('sound')) $('sound').hidden = !source.sound && !sound;
   if (stats.width) $('picture').style.aspectRatio = `${stats.width} / ${stats.height}`;
 }
 
