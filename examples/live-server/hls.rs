@@ -167,10 +167,10 @@ impl Stream {
     }
 
     fn start(output: &Arc<Output>, window: Window, lengths: Lengths) -> Result<Self> {
-        let muxer = Muxer::new(lengths)?;
+        let muxer = Muxer::new()?;
         let pipeline = muxer.pipeline.clone();
         let (sender, window) = watch::channel(window);
-        muxer.fill(sender, wall_clock(output)?)?;
+        muxer.fill(sender, lengths, wall_clock(output)?)?;
         let failed = Arc::new(AtomicBool::new(false));
         let on_bus = failed.clone();
         let bus = pipeline.bus().context("a pipeline without a bus")?;

@@ -29,15 +29,13 @@ pub struct Muxer {
 }
 
 impl Muxer {
-    pub fn new(lengths: Lengths) -> Result<Self> {
-        // A fragment begins with each key frame, and where this time would be exceeded.
-        let line = format!(
-            "appsrc name=video ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! mux.video_0 \
+    pub fn new() -> Result<Self> {
+        // A fragment of its own for each frame and each piece of sound: so what belongs to one moment comes
+        // one after the other, and a part can end anywhere.
+        let line = "appsrc name=video ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! mux.video_0 \
              appsrc name=sound ! audioconvert ! avenc_aac bitrate=128000 ! aacparse ! mux.audio_0 \
-             mp4mux name=mux fragment-duration={} ! appsink name=out sync=false async=false",
-            lengths.part.as_millis(),
-        );
-        let pipeline = gst::parse::launch(&line)
+             mp4mux name=mux fragment-duration=1 ! appsink name=out sync=false async=false";
+        let pipeline = gst::parse::launch(line)
             .context("HLS cannot be muxed; scripts/setup.sh installs the elements it needs")?
             .downcast::<gst::Pipeline>()
             .map_err(|_| anyhow!("not a pipeline: {line}"))?;
@@ -52,11 +50,16 @@ impl Muxer {
     }
 
     /// Begins to fill the window. `wall_clock`: since 1970, at running time 0.
-    pub fn fill(&self, window: watch::Sender<Window>, wall_clock: Duration) -> Result<()> {
+    pub fn fill(
+        &self,
+        window: watch::Sender<Window>,
+        lengths: Lengths,
+        wall_clock: Duration,
+    ) -> Result<()> {
         let pad = self.mux.static_pad("video_0");
         let pad = pad.context("the muxer's pad")?;
         begin_together(&pad, &self.sound.static_pad("src").context("a pad")?);
-        cut(&pad, &self.out, window, wall_clock);
+        cut(&pad, &self.out, window, lengths, wall_clock);
         Ok(())
     }
 }
@@ -128,41 +131,49 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Fills the window with what the muxer makes: `ftyp moov`, then `moof mdat` for some frames or some sound.
+/// Fills the window with what the muxer makes: `ftyp moov`, then `moof mdat` for each frame and each piece of
+/// sound.
 fn cut(
     muxer: &gst::Pad,
     sink: &gst_app::AppSink,
     window: watch::Sender<Window>,
+    lengths: Lengths,
     wall_clock: Duration,
 ) {
-    // The muxer takes a frame when it knows the next one, so the end of a part is known with the part.
-    let times = Arc::new(Mutex::new(VecDeque::new()));
-    let come = times.clone();
+    let frames = Arc::new(Mutex::new(VecDeque::new()));
+    let come = frames.clone();
     muxer.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let pts = info.buffer().and_then(|buffer| buffer.pts());
-        if let Some(time) = running_time(pad, pts) {
-            lock(&come).push_back(Duration::from(time));
+        if let Some(buffer) = info.buffer()
+            && let Some(time) = running_time(pad, buffer.pts())
+        {
+            lock(&come).push_back(Frame {
+                time: time.into(),
+                key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            });
         }
         gst::PadProbeReturn::Ok
     });
-    let (mut init, mut video, mut part) = (Vec::new(), None, Growing::default());
     let pad = muxer.clone();
+    let (mut init, mut video) = (Vec::new(), None);
+    let mut cutter = Cutter {
+        frames,
+        longest: lengths.part,
+        frame: lengths.frame,
+        wall_clock,
+        of_frame: false,
+        part: Growing::default(),
+    };
     let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-        if buffer.pts().is_some() {
-            let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-            if part.sample(&map, key) {
-                let done = std::mem::take(&mut part);
-                if let Some(part) = done.finish(&mut lock(&times), wall_clock) {
-                    window.send_modify(|window| window.push(part));
-                }
+        let done = match map.get(4..8) {
+            // A frame, or a piece of sound.
+            _ if buffer.pts().is_some() => cutter.sample(&map),
+            Some(b"ftyp") => {
+                init = map.to_vec();
+                None
             }
-            return Ok(gst::FlowSuccess::Ok);
-        }
-        match map.get(4..8) {
-            Some(b"ftyp") => init = map.to_vec(),
             Some(b"moov") => {
                 init.extend_from_slice(&map);
                 video = boxes::video_track(&map);
@@ -173,64 +184,97 @@ fn cut(
                 });
                 let codec = codec.map_or("avc1.42c01f".into(), String::from);
                 window.send_modify(|window| window.set_init(init, format!("{codec},{AAC}")));
+                None
             }
-            Some(b"moof") => part.head(&map, boxes::track_of_fragment(&map) == video),
-            _ => part.body(&map),
+            Some(b"moof") => cutter.head(&map, boxes::track_of_fragment(&map) == video),
+            _ => {
+                cutter.part.data.extend_from_slice(&map);
+                None
+            }
+        };
+        if let Some(part) = done {
+            window.send_modify(|window| window.push(part));
         }
         Ok(gst::FlowSuccess::Ok)
     });
     sink.set_callbacks(callbacks.build());
 }
 
-/// A part while it comes out of the muxer: fragments of sound that have become whole, then one of frames.
+/// What is known of a frame before it comes out of the muxer.
+#[derive(Clone, Copy)]
+struct Frame {
+    time: Duration,
+    key: bool,
+}
+
+/// Makes parts: each begins with a frame, and a key frame begins one.
+struct Cutter {
+    /// Those that the muxer has not let out. It takes one when it knows the next.
+    frames: Arc<Mutex<VecDeque<Frame>>>,
+    longest: Duration,
+    frame: Duration,
+    wall_clock: Duration,
+    /// Whether the fragment that is coming is one of a frame.
+    of_frame: bool,
+    part: Growing,
+}
+
 #[derive(Default)]
 struct Growing {
     data: Vec<u8>,
-    /// Whether the fragment that is coming is one of frames.
-    video: bool,
-    frames: usize,
-    independent: bool,
-    /// Bytes of its samples that are still to come.
-    missing: usize,
+    first: Option<Frame>,
+    /// When its last frame ends.
+    end: Duration,
 }
 
-impl Growing {
-    /// `moof`: another fragment.
-    fn head(&mut self, data: &[u8], video: bool) {
-        self.video = video;
-        self.data.extend_from_slice(data);
+impl Cutter {
+    /// `moof`: another fragment. The part before it, if it takes longer than it should and has no place there.
+    fn head(&mut self, data: &[u8], of_frame: bool) -> Option<Part> {
+        self.of_frame = of_frame;
+        let end = lock(&self.frames).get(1).map(|next| next.time);
+        let done = match of_frame && end.is_some_and(|end| self.too_long(end)) {
+            true => self.finish(),
+            false => None,
+        };
+        self.part.data.extend_from_slice(data);
+        done
     }
 
-    /// The head of `mdat`, which says how long it is.
-    fn body(&mut self, data: &[u8]) {
-        self.data.extend_from_slice(data);
-        if let Some(([a, b, c, d, b'm', b'd', b'a', b't'], rest)) = data.split_first_chunk() {
-            let size = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-            self.missing = size.saturating_sub(8 + rest.len());
-            self.data.reserve(self.missing);
+    /// What is in the fragment. The part that it completes.
+    fn sample(&mut self, data: &[u8]) -> Option<Part> {
+        self.part.data.extend_from_slice(data);
+        if !self.of_frame {
+            return None;
+        }
+        let (frame, next) = {
+            let mut frames = lock(&self.frames);
+            let frame = frames.pop_front()?;
+            (frame, *frames.front()?)
+        };
+        self.part.first.get_or_insert(frame);
+        self.part.end = next.time;
+        // Without waiting for the next, which will be as long as all.
+        match next.key || self.too_long(next.time + self.frame) {
+            true => self.finish(),
+            false => None,
         }
     }
 
-    /// A frame or a piece of sound; whether it ends the part.
-    fn sample(&mut self, data: &[u8], key: bool) -> bool {
-        self.data.extend_from_slice(data);
-        self.missing = self.missing.saturating_sub(data.len());
-        if self.video {
-            self.independent |= key && self.frames == 0;
-            self.frames += 1;
-        }
-        self.video && self.missing == 0
+    /// Whether the part would be, if it ended then.
+    fn too_long(&self, end: Duration) -> bool {
+        let first = self.part.first;
+        first.is_some_and(|first| end.saturating_sub(first.time) > self.longest)
     }
 
-    fn finish(self, times: &mut VecDeque<Duration>, wall_clock: Duration) -> Option<Part> {
-        let begin = *times.front()?;
-        times.drain(..self.frames.min(times.len()));
-        let end = *times.front()?;
+    fn finish(&mut self) -> Option<Part> {
+        // Only sound so far: it goes with the next frame.
+        let first = self.part.first?;
+        let part = std::mem::take(&mut self.part);
         Some(Part {
-            time: wall_clock + begin,
-            duration: end.saturating_sub(begin),
-            independent: self.independent,
-            data: self.data.into(),
+            time: self.wall_clock + first.time,
+            duration: part.end.saturating_sub(first.time),
+            independent: first.key,
+            data: part.data.into(),
         })
     }
 }
