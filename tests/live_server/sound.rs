@@ -116,3 +116,28 @@ fn a_file_that_begins_again_sounds_again() {
     // Three times three seconds, with a pause where it begins again.
     assert!(share > 0.7, "{share}");
 }
+
+/// Chromium's own player of HLS, where it has one.
+#[test]
+fn a_browser_plays_hls_with_sound_by_itself() {
+    if !ready() {
+        return;
+    }
+    let _alone = alone();
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    let mut page = browser.open(&server.url);
+    plays(&mut page);
+    let can = "document.createElement('video').canPlayType('application/vnd.apple.mpegurl') !== ''";
+    if page.run(can) != json!(true) {
+        println!("skipped: this Chromium does not play HLS");
+        return;
+    }
+    page.run(
+        "window.player = document.createElement('video');
+         player.src = '/live.m3u8'; player.volume = 0.5; player.play(); 0",
+    );
+    page.wait_for("player.currentTime > 3 && player.videoWidth === 320 && player.webkitAudioDecodedByteCount > 0");
+}
