@@ -39,7 +39,7 @@ def experiment(study: Study) -> None:
     config = Config.restored(read_checkpoint(args.alone)["config"])
     for painting in study.paintings:
         (style,) = style_names([painting])
-        run_alone = alone(config, painting, args.alone_steps)
+        run_alone = alone(config, painting, args.alone_steps, args.alone_lr)
         settings = {
             "steps": run_alone.steps,
             **study.settings("side", "held_out_count", "style_size"),
@@ -57,10 +57,11 @@ def split(text: str) -> tuple[str, Path]:
     return label, Path(file)
 
 
-def alone(config: Config, painting: Path, steps: int) -> Config:
-    """The run that teaches a generator of the same body this painting only."""
+def alone(config: Config, painting: Path, steps: int, lr: float | None) -> Config:
+    """The run that teaches a generator of the same body this painting only, from nothing."""
     options = {**config.generator_options, "norm": "instance"}
-    return replace(config, style=str(painting), styles=(), generator_options=options, steps=steps)
+    config = replace(config, style=str(painting), styles=(), generator_options=options)
+    return replace(config, steps=steps, lr=lr or config.lr)
 
 
 def of_gallery(study: Study, file: Path, style: str, painting: Path) -> Cell:
@@ -88,5 +89,6 @@ if __name__ == "__main__":
     parser.add_argument("--models", nargs="+", default=[], metavar="LABEL=MODEL.onnx")
     parser.add_argument("--alone", type=Path, metavar="CHECKPOINT", help="whose body to train")
     parser.add_argument("--alone-steps", type=int, default=170)
+    parser.add_argument("--alone-lr", type=float, help="not the checkpoint's")
     parser.add_argument("--alone-label", default="alone", help="of cells and folders (%(default)s)")
     main(experiment, parser)

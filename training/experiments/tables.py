@@ -18,6 +18,9 @@ GALLERIES = ("lite", "full")
 UNSTEADY = {"lite": "unsteady", "full": "full-unsteady"}
 """Labels of the same galleries trained without the temporal loss."""
 
+ALONE = {"lite": "alone", "full": "full-alone"}
+"""Labels of generators of the same bodies that learned one painting each."""
+
 
 def norms(cells: Mapping[str, Cell]) -> str | None:
     """Losses with each norm, ratios to instance normalization, and the two further experiments."""
@@ -195,16 +198,16 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
     gains: dict[str, list[dict[str, float]]] = {}
     styles = sorted({key.partition("/")[2] for key in cells})
     for style in styles:
-        labels = (*GALLERIES, "alone", *UNSTEADY.values())
+        labels = (*GALLERIES, *ALONE.values(), *UNSTEADY.values())
         of = {label: cells.get(f"{label}/{style}") for label in labels}
-        lite, single = of["lite"], of["alone"]
         row: dict[str, str | float | None] = {"style": style}
         row["photo"] = next(cell["style_photo"] for cell in of.values() if cell)
         for label in shown:
             if cell := of[label]:
                 row |= {label: cell["style"], f"{label}-temporal": cell["temporal"]}
-        if lite and single:
-            row |= {"alone": single["style"], "ratio": lite["style"] / single["style"]}
+        for label, single in ALONE.items():
+            if (shared := of[label]) and (alone := of[single]):
+                row |= {single: alone["style"], f"{single}-ratio": shared["style"] / alone["style"]}
         for label, twin in UNSTEADY.items():
             if (steady := of[label]) and (unsteady := of[twin]):
                 row[twin] = f"{unsteady['style']:.3g} / {unsteady['temporal']:.3g}"
@@ -214,17 +217,24 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
     columns = {"style": "style", "photo": "untouched photo"}
     for label in shown:
         columns |= {label: f"{label}: style loss", f"{label}-temporal": "temporal error"}
-    columns |= {"alone": "lite body, this painting alone", "ratio": "lite / alone"}
+    for label, single in ALONE.items():
+        if any(single in row for row in table):
+            columns[single] = f"{label} body, this painting alone"
+            columns[f"{single}-ratio"] = f"{label} / alone"
     for label in gains:
         columns[UNSTEADY[label]] = f"{label} without temporal loss: style / temporal"
     settings = next(iter(cells.values()))["settings"]
-    steps = {c["settings"]["steps"] for key, c in cells.items() if key.startswith("alone/")}
+    steps = [
+        f"{label} {cells[key]['settings']['steps']:,}"
+        for label, single in ALONE.items()
+        if (key := next((key for key in cells if key.startswith(f"{single}/")), None))
+    ]
     caption = (
         f"{settings['held_out_count']} held-out photos of {settings['side']} pixels; temporal "
         "errors are relative to those of the frames themselves."
     )
     if steps:
-        caption += f" Alone: {max(steps):,} steps."
+        caption += f" Steps alone: {', '.join(steps)}."
     if gains:
         caption += " What the temporal loss does, in the mean:"
     for label, of_label in gains.items():

@@ -231,7 +231,8 @@ def test_gallery_experiment(study_arguments: list[str], tmp_path: Path) -> None:
     result = run(Trainer(config), tmp_path / "run", quiet=True)
     export(result.generator, About("g", styles=config.style_names), tmp_path / "g.onnx")
     extra = {"models": [f"lite={tmp_path / 'g.onnx'}", f"unsteady={tmp_path / 'g.onnx'}"]}
-    extra |= {"alone": tmp_path / "run" / "checkpoint.pt", "alone_steps": 2}
+    extra |= {"alone": tmp_path / "run" / "checkpoint.pt", "alone_steps": 2, "alone_label": "alone"}
+    extra |= {"alone_lr": 0.002}
     gallery.experiment(study("gallery", tmp_path, words, **extra))
     cells = read_cells(tmp_path / "gallery.json")
     assert sorted(cells) == ["alone/painting", "lite/painting", "unsteady/painting"]
