@@ -195,7 +195,7 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
     if not shown:
         return None
     table = []
-    gains: dict[str, list[dict[str, float]]] = {}
+    gains: dict[str, list[tuple[Cell, Cell]]] = {}
     styles = sorted({key.partition("/")[2] for key in cells})
     for style in styles:
         labels = (*GALLERIES, *ALONE.values(), *UNSTEADY.values())
@@ -211,8 +211,7 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
         for label, twin in UNSTEADY.items():
             if (steady := of[label]) and (unsteady := of[twin]):
                 row[twin] = f"{unsteady['style']:.3g} / {unsteady['temporal']:.3g}"
-                gain = {term: steady[term] / unsteady[term] for term in ("style", "temporal")}
-                gains.setdefault(label, []).append(gain)
+                gains.setdefault(label, []).append((steady, unsteady))
         table.append(row)
     columns = {"style": "style", "photo": "untouched photo"}
     for label in shown:
@@ -236,14 +235,21 @@ def gallery(cells: Mapping[str, Cell]) -> str | None:
     if steps:
         caption += f" Steps alone: {', '.join(steps)}."
     if gains:
-        caption += " What the temporal loss does, in the mean:"
-    for label, of_label in gains.items():
-        style, temporal = (
-            100 * (sum(gain[term] for gain in of_label) / len(of_label) - 1)
-            for term in ("style", "temporal")
+        caption += (
+            " What the temporal loss does, to the mean of the styles (the mean of the ratios):"
         )
-        caption += f" {label}: temporal error {temporal:+.1f} %, style loss {style:+.1f} %."
+    for label, pairs in gains.items():
+        style, temporal = (_change(pairs, term) for term in ("style", "temporal"))
+        caption += f" {label}, {len(pairs)} styles: temporal error {temporal}, style loss {style}."
     return _block(table, columns, caption, cells)
+
+
+def _change(pairs: list[tuple[Cell, Cell]], term: str) -> str:
+    """From the second to the first of each pair, in per cent, as two means."""
+    first, second = ([cell[term] for cell in cells] for cells in zip(*pairs, strict=True))
+    of_means = sum(first) / sum(second)
+    of_ratios = sum(a / b for a, b in zip(first, second, strict=True)) / len(pairs)
+    return f"{100 * (of_means - 1):+.1f} % ({100 * (of_ratios - 1):+.1f})"
 
 
 def _paintings(count: int) -> str:
