@@ -9,6 +9,8 @@ mod film;
 mod hls;
 #[path = "../examples/live-server/hls_window.rs"]
 mod hls_window;
+#[path = "live_server/page.rs"]
+mod page;
 #[path = "live_server/server.rs"]
 mod server;
 #[path = "live_server/sound.rs"]
@@ -24,7 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chromium::{Browser, Page};
+use chromium::Browser;
+use page::{plays, watched};
 use serde_json::{Value, json};
 use server::{Server, ready};
 use tungstenite::Message;
@@ -356,25 +359,11 @@ const WATCH: &str = "
     };
     window.apart = (a, b) => a.reduce((sum, v, i) => sum + Math.abs(v - b[i]), 0) / a.length;";
 
-fn plays(page: &mut Page) {
-    page.wait_for(
-        "document.getElementById('video')?.videoWidth > 0
-         && document.getElementById('video').currentTime > 0.5",
-    );
-}
-
 #[test]
 fn a_browser_plays_it_and_a_change_of_style_is_no_gap() {
-    if !ready() {
-        return;
-    }
-    let _alone = alone();
-    let Some(browser) = Browser::start() else {
+    let Some((_alone, _browser, mut server, mut page)) = watched() else {
         return;
     };
-    let mut server = Server::start(&[]);
-    let mut page = browser.open(&server.url);
-    plays(&mut page);
     let size = page.run("[video.videoWidth, video.videoHeight]");
     assert_eq!(size, json!([320, 180]));
     page.run(WATCH);

@@ -5,9 +5,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::chromium::{Browser, Page};
+use super::alone;
+use super::chromium::Page;
+use super::page::{plays, watched};
 use super::server::{Server, ready};
-use super::{alone, plays};
 
 /// Energy of what has sounded, and frames that were shown, as the browser counts them.
 fn heard(page: &mut Page) -> (f64, u64) {
@@ -25,16 +26,9 @@ fn heard(page: &mut Page) -> (f64, u64) {
 
 #[test]
 fn a_click_brings_the_sound_and_another_takes_it_away() {
-    if !ready() {
-        return;
-    }
-    let _alone = alone();
-    let Some(browser) = Browser::start() else {
+    let Some((_alone, _browser, mut server, mut page)) = watched() else {
         return;
     };
-    let mut server = Server::start(&[]);
-    let mut page = browser.open(&server.url);
-    plays(&mut page);
     assert_eq!(page.run("video.muted"), json!(true));
     page.wait_for("!document.getElementById('sound').hidden");
     assert_eq!(server.stats()["source"]["sound"], json!(true));
@@ -120,16 +114,9 @@ fn a_file_that_begins_again_sounds_again() {
 /// Chromium's own player of HLS, where it has one.
 #[test]
 fn a_browser_plays_hls_with_sound_by_itself() {
-    if !ready() {
-        return;
-    }
-    let _alone = alone();
-    let Some(browser) = Browser::start() else {
+    let Some((_alone, _browser, _server, mut page)) = watched() else {
         return;
     };
-    let server = Server::start(&[]);
-    let mut page = browser.open(&server.url);
-    plays(&mut page);
     let can = "document.createElement('video').canPlayType('application/vnd.apple.mpegurl') !== ''";
     if page.run(can) != json!(true) {
         println!("skipped: this Chromium does not play HLS");
