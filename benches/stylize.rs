@@ -248,6 +248,8 @@ fn cancelling(provider: &str, precision: &str, (width, height): (usize, usize)) 
     let frame = element.run();
     let mut waits = Vec::new();
     for part in 1..10 {
+        // What was given up may still be computed: not beside the next one.
+        element.run();
         let run = std::thread::scope(|scope| {
             let run = scope.spawn(|| element.pad.push(element.frame.clone()));
             std::thread::sleep(frame / 10 * part);
@@ -264,12 +266,22 @@ fn cancelling(provider: &str, precision: &str, (width, height): (usize, usize)) 
         element.pad.push_event(gst::event::Segment::new(&segment));
         assert!(run.is_ok() || run == Err(gst::FlowError::Flushing));
     }
+    element.run();
+    let stop = std::thread::scope(|scope| {
+        scope.spawn(|| element.pad.push(element.frame.clone()));
+        std::thread::sleep(frame / 2);
+        let begin = Instant::now();
+        let stopped = element.stylize.set_state(gst::State::Ready);
+        stopped.expect("stopped");
+        begin.elapsed()
+    });
     println!(
-        "flush while a {width}x{height} frame of {:.0} ms is computed, {provider} {precision}: {:.0} ms at the worst of {} tries, median {:.0} ms",
+        "flush while a {width}x{height} frame of {:.0} ms is computed, {provider} {precision}: {:.0} ms at the worst of {} tries, median {:.0} ms; a stop: {:.0} ms",
         ms(frame),
         ms(waits.iter().max().copied().unwrap_or_default()),
         waits.len(),
         ms(median(waits.clone())),
+        ms(stop),
     );
 }
 

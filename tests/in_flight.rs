@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::generators::negative;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+use common::generators::{negative, slow};
 use gst::prelude::*;
 use gst_check::Harness;
 
@@ -132,6 +135,137 @@ fn stopping_with_frames_in_flight_ends_at_once_and_starts_again() {
     harness.push(numbered(5)).expect("taken");
     harness.push_event(gst::event::Eos::new());
     assert_eq!(all(&mut harness), [5]);
+}
+
+/// A frame's bytes, counted as long as somebody holds them.
+struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Frames that take half a second or more, in one operator that nothing ends before its time.
+struct Endless {
+    _dir: tempfile::TempDir,
+    element: gst::Element,
+    harness: Harness,
+    held: Arc<AtomicUsize>,
+}
+
+impl Endless {
+    const SIDE: usize = 512;
+
+    /// Of so many steps: those of as many share a session, and wait for each other.
+    fn new(steps: usize) -> Self {
+        let (dir, element) = common::element_on("openvino", &slow(steps).bytes());
+        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        let side = Self::SIDE;
+        harness.set_src_caps_str(&format!(
+            "video/x-raw,format=RGB,width={side},height={side},framerate=25/1"
+        ));
+        let mut endless = Self {
+            _dir: dir,
+            element,
+            harness,
+            held: Arc::default(),
+        };
+        // All is loaded and compiled then.
+        endless.paint();
+        endless
+    }
+
+    /// A frame that is waited for.
+    fn paint(&mut self) {
+        let frame = self.frame();
+        let out = self.harness.push_and_pull(frame).expect("a painting");
+        let bytes = out.map_readable().expect("bytes");
+        assert!(bytes.iter().all(|byte| *byte == 77));
+    }
+
+    fn frame(&self) -> gst::Buffer {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        let bytes = vec![77; Self::SIDE * Self::SIDE * 3];
+        gst::Buffer::from_slice(Counted(bytes, self.held.clone()))
+    }
+
+    /// Pushes a frame, does `end` while it is painted, and gives what the push says.
+    fn push_until(
+        &mut self,
+        end: impl FnOnce(&gst::Element),
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let frame = self.frame();
+        let (started, start) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let harness = &mut self.harness;
+            let push = scope.spawn(move || {
+                let _ = started.send(());
+                harness.push(frame)
+            });
+            start.recv().expect("started");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            end(&self.element);
+            push.join().expect("no panic")
+        })
+    }
+
+    fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "OpenVINO is of x86-64")]
+fn a_flush_does_not_wait_for_an_operator() {
+    let mut endless = Endless::new(800);
+    let flow = endless.push_until(|element| {
+        let pad = element.static_pad("sink").expect("a pad");
+        assert!(pad.send_event(gst::event::FlushStart::new()));
+    });
+    assert_eq!(flow, Err(gst::FlowError::Flushing));
+    assert_eq!(endless.held(), 1, "it waited until the frame was painted");
+
+    // The stream goes on while the old frame is still painted.
+    let harness = &mut endless.harness;
+    harness.push_event(gst::event::FlushStop::new(true));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    harness.push_event(gst::event::Segment::new(&segment));
+    endless.paint();
+    let stats = endless.element.property::<gst::Structure>("stats");
+    assert_eq!(stats.get::<u64>("frames"), Ok(2));
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "OpenVINO is of x86-64")]
+fn a_stop_does_not_wait_for_an_operator_but_the_element_s_end_does() {
+    let mut endless = Endless::new(801);
+    let flow = endless.push_until(|element| {
+        element.set_state(gst::State::Null).expect("stopped");
+    });
+    assert_eq!(flow, Err(gst::FlowError::Flushing));
+    assert_eq!(endless.held(), 1, "it waited until the frame was painted");
+    endless
+        .element
+        .set_state(gst::State::Playing)
+        .expect("started again");
+    endless
+        .element
+        .set_state(gst::State::Null)
+        .expect("stopped again");
+    let held = endless.held.clone();
+    drop(endless);
+    assert_eq!(
+        held.load(Ordering::SeqCst),
+        0,
+        "a worker outlives the element"
+    );
 }
 
 #[test]

@@ -43,9 +43,28 @@ struct Held {
     /// First, because it must go before the session does.
     memories: [Mutex<Memory>; LAYERS],
     session: Arc<Session>,
+    token: Mutex<Arc<Token>>,
+    noise: Mutex<Noise>,
+}
+
+/// What cancels all runs that begin until it is replaced. One that has been used is not taken back: a
+/// run that it ends may outlast the one who waited for it, and must not go on after all.
+struct Token {
     options: RunOptions,
     cancelled: AtomicBool,
-    noise: Mutex<Noise>,
+}
+
+impl Token {
+    fn new() -> Result<Arc<Self>, EngineError> {
+        Ok(Arc::new(Self {
+            options: RunOptions::new().map_err(EngineError::refused)?,
+            cancelled: AtomicBool::new(false),
+        }))
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
 }
 
 impl Lease {
@@ -75,8 +94,7 @@ impl Lease {
         Ok(Self(Arc::new(Held {
             memories: Default::default(),
             session,
-            options: RunOptions::new().map_err(EngineError::refused)?,
-            cancelled: AtomicBool::new(false),
+            token: Mutex::new(Token::new()?),
             noise: Mutex::default(),
         })))
     }
@@ -145,12 +163,10 @@ impl Lease {
         deadline: Instant,
         out: (&mut [u8], Rows),
     ) -> Result<Duration, EngineError> {
-        let Held {
-            session, options, ..
-        } = &*self.0;
-        let cancelled = || self.0.cancelled.load(Ordering::SeqCst);
+        let session = &self.0.session;
+        let token = self.0.token.lock().clone();
         let numbers = session.numbers(&self.0.noise, controls.seed)?;
-        let pass = session.gate.enter(deadline, cancelled);
+        let pass = session.gate.enter(deadline, || token.cancelled());
         let _pass = pass.ok_or(EngineError::Cancelled)?;
         // Locked only where there is something to remember: runs may overlap elsewhere.
         let mut held;
@@ -163,10 +179,12 @@ impl Lease {
             false => &mut none,
         };
         let begin = Instant::now();
-        let run = || session.run(options, source, controls, &numbers, memory, out);
-        match session.threads.run(run) {
-            Err(_) if cancelled() => Err(EngineError::Cancelled),
-            result => result.map(|()| begin.elapsed()),
+        let run = || session.run(&token.options, source, controls, &numbers, memory, out);
+        let result = session.threads.run(run);
+        // Also where the provider did not look: a frame may have more than one run.
+        match token.cancelled() {
+            true => Err(EngineError::Cancelled),
+            false => result.map(|()| begin.elapsed()),
         }
     }
 }
@@ -178,9 +196,10 @@ pub struct Canceller(Arc<Held>);
 impl Canceller {
     /// Ends the run in progress as soon as the provider allows, and refuses later ones.
     pub fn cancel(&self) {
-        self.0.cancelled.store(true, Ordering::SeqCst);
+        let token = self.0.token.lock().clone();
+        token.cancelled.store(true, Ordering::SeqCst);
         // Fails only on a null handle.
-        let _ = self.0.options.terminate();
+        let _ = token.options.terminate();
         self.0.session.gate.wake();
     }
 
@@ -189,9 +208,15 @@ impl Canceller {
         Arc::strong_count(&self.0.session)
     }
 
-    /// Allows runs again.
-    pub fn reset(&self) {
-        let _ = self.0.options.unterminate();
-        self.0.cancelled.store(false, Ordering::SeqCst);
+    /// Allows runs again; those that were cancelled stay so.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if ONNX Runtime makes no new options.
+    pub fn reset(&self) -> Result<(), EngineError> {
+        let mut token = self.0.token.lock();
+        if token.cancelled() {
+            *token = Token::new()?;
+        }
+        Ok(())
     }
 }

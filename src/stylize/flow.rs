@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A frame's way through the element: at once, or in flight with others.
+//! A frame's way through the element.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -63,20 +63,6 @@ impl Stylize {
             stream.begin_anew();
             this.lookup(stream, &layout)?;
             this.describe(stream);
-            Ok(())
-        })
-    }
-
-    /// Fills one frame here and now.
-    pub(super) fn stylize(
-        &self,
-        inbuf: &gst::Buffer,
-        outbuf: &mut gst::BufferRef,
-    ) -> Result<(), Error> {
-        self.with_stream(|this, stream| {
-            let plan = this.plan(stream, inbuf, outbuf)?;
-            let outcome = plan.run(inbuf, outbuf, &mut stream.spare)?;
-            this.count(stream, &outcome);
             Ok(())
         })
     }
@@ -282,7 +268,7 @@ impl Stylize {
         }
     }
 
-    /// Waits for the frames in flight and forgets them.
+    /// Forgets the frames in flight. Waits for those that were not given up.
     pub(super) fn discard(&self) {
         let Some(mut flights) = self.stream.lock().flights.take() else {
             return;
@@ -293,9 +279,6 @@ impl Stylize {
 
     /// Pushes all frames that are in flight: what comes next in the stream must not overtake them.
     pub(super) fn drain(&self) -> Result<(), gst::FlowError> {
-        if !self.flying.load(Ordering::Relaxed) {
-            return Ok(());
-        }
         while let Some(buffer) = self.land()? {
             self.obj().src_pad().push(buffer)?;
         }
@@ -335,19 +318,19 @@ impl Stylize {
         Ok(())
     }
 
+    /// Ends the frames in flight as soon as their provider allows; nobody waits until it does.
     pub(super) fn cancel_runs(&self) {
         let mut cancel = self.cancel.lock();
         cancel.flushing = true;
         if let Some(canceller) = &cancel.current {
             canceller.cancel();
         }
+        cancel.pending.give_up();
     }
 
-    pub(super) fn allow_runs(&self) {
+    pub(super) fn allow_runs(&self) -> Result<(), EngineError> {
         let mut cancel = self.cancel.lock();
         cancel.flushing = false;
-        if let Some(canceller) = &cancel.current {
-            canceller.reset();
-        }
+        cancel.current.as_ref().map_or(Ok(()), Canceller::reset)
     }
 }

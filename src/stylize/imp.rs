@@ -18,11 +18,12 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
-use super::flight::Flights;
+use super::flight::{Flights, Pending};
 use super::job::Player;
 use super::loading::Loading;
 use super::mask::Masks;
 use super::repeat::Repeats;
+use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::style::Values;
@@ -64,9 +65,7 @@ pub(super) struct Stream {
     /// The styles of the last painting, in the mask and of the rest, if the next one may go on from
     /// there.
     pub painted: Option<(Values, Option<Values>)>,
-    /// For frames whose memory ends early; empty otherwise.
-    pub spare: Vec<u8>,
-    /// With more than one frame in flight, or frames that are kept.
+    /// There between start and stop.
     pub flights: Option<Flights>,
 }
 
@@ -83,6 +82,7 @@ impl Stream {
 pub(super) struct Cancel {
     pub flushing: bool,
     pub current: Option<Canceller>,
+    pub pending: Pending,
 }
 
 /// The element's instance.
@@ -95,8 +95,9 @@ pub struct Stylize {
     /// An error was posted and nothing has worked since: the same one is not posted again when
     /// upstream tries its sticky events once more.
     pub(super) failed: AtomicBool,
-    /// Frames go through `Stream::flights`.
-    pub(super) flying: AtomicBool,
+    /// Of former starts, with workers that may still be at a frame that nobody waits for. They end
+    /// before the element does.
+    left: Mutex<Vec<Flights>>,
     /// Frames computed at once, at least 1 after the start.
     pub(super) streams: AtomicUsize,
     /// The delay that is reported, nanoseconds.
@@ -222,7 +223,6 @@ impl BaseTransformImpl for Stylize {
             }
         };
         *self.stats.lock() = Stats::default();
-        *self.cancel.lock() = Cancel::default();
         for flag in [&self.failed, &self.live, &self.late] {
             flag.store(false, Ordering::Relaxed);
         }
@@ -233,15 +233,18 @@ impl BaseTransformImpl for Stylize {
             (frames, _) => frames as usize,
         };
         self.streams.store(streams, Ordering::Relaxed);
-        let flying = streams > 1 || settings.holds();
-        let flights = flying.then(|| Flights::new(streams)).transpose();
-        self.flying.store(flying, Ordering::Relaxed);
+        let flights = Flights::new(streams).map_err(|err| err.message())?;
+        *self.cancel.lock() = Cancel {
+            pending: flights.pending(),
+            ..Cancel::default()
+        };
+        self.left.lock().retain(|flights| !flights.ended());
         *self.stream.lock() = Stream {
             player,
             loading,
             changes: settings.changes,
             keeps_last: settings.holds(),
-            flights: flights.map_err(|err| err.message())?,
+            flights: Some(flights),
             ..Stream::default()
         };
         Ok(())
@@ -249,9 +252,11 @@ impl BaseTransformImpl for Stylize {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         self.cancel_runs();
-        let stream = std::mem::take(&mut *self.stream.lock());
-        // Waits for what is still in flight.
-        drop(stream);
+        let mut stream = std::mem::take(&mut *self.stream.lock());
+        if let Some(mut flights) = stream.flights.take() {
+            flights.end();
+            self.left.lock().push(flights);
+        }
         *self.cancel.lock() = Cancel::default();
         Ok(())
     }
@@ -290,7 +295,9 @@ impl BaseTransformImpl for Stylize {
                 // What was in flight is of the time before.
                 self.discard();
                 self.stream.lock().begin_anew();
-                self.allow_runs();
+                if let Err(err) = self.allow_runs() {
+                    self.report(&Error::Engine(err));
+                }
             }
             gst::EventView::CustomDownstream(custom) => {
                 if let Some(structure) = custom.structure().filter(|s| s.has_name(STYLE_EVENT)) {
@@ -432,9 +439,6 @@ impl BaseTransformImpl for Stylize {
     }
 
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
-        if !self.flying.load(Ordering::Relaxed) {
-            return self.parent_generate_output();
-        }
         let landed = match self.take_queued_buffer() {
             Some(inbuf) => self.depart(inbuf)?,
             None => None,
@@ -443,15 +447,5 @@ impl BaseTransformImpl for Stylize {
             GenerateOutputSuccess::NoOutput,
             GenerateOutputSuccess::Buffer,
         ))
-    }
-
-    fn transform(
-        &self,
-        inbuf: &gst::Buffer,
-        outbuf: &mut gst::BufferRef,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.stylize(inbuf, outbuf)
-            .map(|()| gst::FlowSuccess::Ok)
-            .map_err(|err| self.failed(&err))
     }
 }
