@@ -18,7 +18,7 @@ fn play(element: &gst::Element, picture: &Picture, format: VideoFormat, name: &s
         .expect("video info");
     let mut harness = Harness::with_element(element, Some("sink"), Some("src"));
     harness.set_src_caps(info.to_caps().expect("caps"));
-    let mut buffer = picture.buffer(format, name, picture.width * name.len());
+    let mut buffer = picture.buffer(format, name, picture.width * name.len() + 8);
     let pts = gst::ClockTime::ZERO;
     buffer.get_mut().expect("fresh").set_pts(pts);
     let out = harness.push_and_pull(buffer).expect("a frame");
@@ -121,9 +121,11 @@ fn close(got: &Picture, wanted: &Picture, bound: u8, context: &str) {
 
 /// Frame, `inference-height`, what is shown, and pixels that become one (height and width).
 type Case = ((usize, usize), u32, (usize, usize), (usize, usize));
-const CASES: [Case; 4] = [
+const CASES: [Case; 6] = [
     ((64, 96), 32, (32, 48), (2, 2)),
     ((60, 90), 20, (20, 30), (3, 3)),
+    ((64, 96), 16, (16, 24), (4, 4)),
+    ((80, 100), 16, (16, 20), (5, 5)),
     ((48, 80), 32, (32, 53), (2, 2)),
     ((41, 33), 35, (35, 28), (1, 1)),
 ];
@@ -325,14 +327,18 @@ fn guided_upscaling_is_the_filter_of_the_reference() {
 
 #[test]
 fn every_format_is_shown_small() {
-    for upscale in ["bilinear", "guided"] {
+    let upscales = ["bilinear", "guided"];
+    let pairs = common::PROVIDERS
+        .iter()
+        .flat_map(|p| upscales.map(|u| (p, u)));
+    for (provider, upscale) in pairs {
         let properties = [("inference-height", "24"), ("upscale", upscale)];
-        let (_dir, element) = element("cpu", &generators::negative(17), &properties);
+        let (_dir, element) = element(provider, &generators::negative(17), &properties);
         let source = scene(64, 48);
         let wanted = rgb(&element, &source);
         for (format, name) in FORMATS {
             let got = play(&element, &source, format, name);
-            close(&got, &wanted, 0, &format!("{upscale} {name}"));
+            close(&got, &wanted, 0, &format!("{provider} {upscale} {name}"));
         }
     }
 }

@@ -160,7 +160,7 @@ fn graphs_are_dumped_whole_and_a_bad_path_is_a_warning() {
 }
 
 /// Operators of the graph for RGB frames of 64x48 around an identity.
-fn operators(effects: &Effects, blend: Blend) -> Vec<String> {
+fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
     let model = Model::parse(&identity(17).bytes()).expect("a model");
     let facts = Facts {
         input_range: Some(Range::UNIT),
@@ -183,7 +183,7 @@ fn operators(effects: &Effects, blend: Blend) -> Vec<String> {
     };
     let forms = Forms {
         blend,
-        scaling: Scaling::Kernels,
+        scaling,
         early_pad: false,
         half: false,
     };
@@ -196,25 +196,26 @@ fn operators(effects: &Effects, blend: Blend) -> Vec<String> {
 #[test]
 fn effects_that_are_off_leave_nothing_in_the_graph() {
     // The way in and the generator; the way out. All that the split adds works on one row of pixels
-    // (Sub, Clip, Mul), or on one number (Sub).
-    let always = "Reshape Transpose Cast Mul Reshape Identity \
-                  Transpose Mul Reshape Cast Sub Clip Mul Sub Mul Add Clip Round Cast Reshape";
-    let branch = "Reshape Transpose Cast Mul Reshape Identity Sub Less If Reshape";
+    // (Sub, Clip, Reshape, Mul), or on one number (Sub).
+    let mixed = "Cast Sub Clip Reshape Reshape Mul Sub Mul Add Clip Round Cast";
+    let always = format!("Reshape Transpose Cast Mul Reshape Identity Transpose Mul {mixed}");
+    let branch = "Reshape Transpose Cast Mul Reshape Identity Sub Less If";
+    let kernels = Scaling::Kernels;
     let off = Effects::default();
     let words = |text: &str| {
         text.split_whitespace()
             .map(String::from)
             .collect::<Vec<_>>()
     };
-    assert_eq!(operators(&off, Blend::Always), words(always));
-    assert_eq!(operators(&off, Blend::Branch), words(branch));
+    assert_eq!(operators(&off, Blend::Always, kernels), words(&always));
+    assert_eq!(operators(&off, Blend::Branch, kernels), words(branch));
     // As high as the frame is: as it is.
     let high = Effects {
         inference_height: 48,
         upscale: graph::Upscale::Guided,
         ..off
     };
-    assert_eq!(operators(&high, Blend::Branch), words(branch));
+    assert_eq!(operators(&high, Blend::Branch, kernels), words(branch));
     let small = Effects {
         inference_height: 24,
         ..off
@@ -223,7 +224,14 @@ fn effects_that_are_off_leave_nothing_in_the_graph() {
         "Mul Reshape Identity",
         "Mul AveragePool Reshape Identity Resize",
     );
-    assert_eq!(operators(&small, Blend::Branch), words(&branch));
+    assert_eq!(operators(&small, Blend::Branch, kernels), words(&branch));
+    // Tiles: whole rows are all that is put together.
+    let row = "Pad Conv Transpose Reshape";
+    let tiles = format!(
+        "Reshape Cast Transpose Conv Mul Reshape Identity {row} {row} Concat Reshape Mul {mixed}"
+    );
+    let products = Scaling::Products;
+    assert_eq!(operators(&small, Blend::Always, products), words(&tiles));
 }
 
 #[test]

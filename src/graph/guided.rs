@@ -15,6 +15,7 @@ use super::codes::Codes;
 use super::effects::Sizes;
 use super::format::Planar;
 use super::scale::{enlarge, with_neighbours};
+use super::tiles::Tiles;
 
 /// Variance of luma (0..255) below which a window counts as flat.
 const EPSILON: f32 = 13.0;
@@ -32,15 +33,43 @@ pub(super) fn enlarge_along(
     scaling: Scaling,
 ) -> Name {
     let (from, to) = (sizes.shown, sizes.frame);
-    let painted = b.weighted(painting, &[*luma], from);
-    let (slope, offset) = fit(b, &painted, small, from, EPSILON, scaling);
-    let change = b.sub(&offset, &painted);
+    let (slope, change) = fit_luma(b, painting, small, luma, from, scaling);
     let colours = b.add(painting, &change);
     // Each by itself: it would cost more to take them apart again at full size.
     let colours = enlarge(b, &colours, 3, from, to, scaling);
     let slope = enlarge(b, &slope, 1, from, to, scaling);
     let light = b.mul(&slope, full);
     b.add(&colours, &light)
+}
+
+/// The same for pixels of tiles: `rows` as of [`Tiles::rows`], `channels` as for [`Tiles::enlarged`].
+pub(super) fn tiles_along(
+    b: &mut Builder,
+    painting: &str,
+    (small, full): (&str, &str),
+    luma: &[f32; 3],
+    (tiles, channels): (&Tiles, &[Option<i64>]),
+    (size, scaling): ((usize, usize), Scaling),
+) -> Name {
+    let (slope, change) = fit_luma(b, painting, small, luma, size, scaling);
+    let slope = tiles.spread(b, &slope);
+    let light = b.mul(&slope, full);
+    tiles.enlarged(b, painting, channels, Some((&change, &light)))
+}
+
+/// What luma at full size is to be multiplied with, and what is to be added to all colours beside that,
+/// at the small size.
+fn fit_luma(
+    b: &mut Builder,
+    painting: &str,
+    small: &str,
+    luma: &[f32; 3],
+    size: (usize, usize),
+    scaling: Scaling,
+) -> (Name, Name) {
+    let painted = b.weighted(painting, &[*luma], size);
+    let (slope, offset) = fit(b, &painted, small, size, EPSILON, scaling);
+    (slope, b.sub(&offset, &painted))
 }
 
 /// The same for luma alone, all of it in the codes of a frame of planes: `[1, 1, h, w]`.

@@ -10,14 +10,15 @@ use super::planes;
 use super::resample::resample;
 use super::scale::reduce;
 use super::small::Small;
+use super::tiles::Tiles;
 use super::{FRAME, Scaling};
 use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature, StyleInput};
 
 /// What the way out needs from the way in.
 pub(super) enum Ingested {
     /// All bytes of a packed frame as planes, `[1, 3 or 4, H, W]` u8, in the frame's own channel
-    /// order.
-    Packed(Packed, Name),
+    /// order; not there for one of tiles.
+    Packed(Packed, Option<Name>),
     /// A frame of planes.
     Planar(Planar),
 }
@@ -39,6 +40,14 @@ pub(super) enum Seen {
         /// `[1, 3, H, W]`.
         full: Name,
         /// Without padding.
+        shown: Name,
+    },
+    /// A frame of tiles.
+    Tiles {
+        tiles: Tiles,
+        /// As of [`Tiles::rows`].
+        rows: Name,
+        /// Without padding, as of [`Seen::Rgb`].
         shown: Name,
     },
     /// Luma in codes of the frame, `[1, 1, h, w]`, of a frame that is scaled by components.
@@ -94,6 +103,14 @@ pub(super) fn build(
             return (Ingested::Planar(*planar), Some(seen));
         }
     };
+    if let Some(tiles) = Tiles::of(packed, signature, sizes, scaling) {
+        let rows = rows(b, frame, FRAME);
+        let rows = tiles.rows(b, &rows);
+        let shown = tiles.means(b, &rows, signature.order, &signature.input.range);
+        given(b, signature, sizes, &shown);
+        let seen = Seen::Tiles { tiles, rows, shown };
+        return (Ingested::Packed(*packed, None), Some(seen));
+    }
     let pixels = pixels(b, frame, packed, FRAME);
     let planes = b.transpose(&pixels, &[0, 3, 1, 2]);
     let seen = match how {
@@ -113,7 +130,7 @@ pub(super) fn build(
             Some(fitted(b, signature, sizes, x, scaling))
         }
     };
-    (Ingested::Packed(*packed, planes), seen)
+    (Ingested::Packed(*packed, Some(planes)), seen)
 }
 
 /// The values of a style input in the shape that the generator gives it.
@@ -176,13 +193,18 @@ fn arranged(b: &mut Builder, signature: &Signature, (height, width): (usize, usi
     b.rename_last(&signature.input.name);
 }
 
-/// The frame's pixels without the padding of its rows, `[1, H, W, bytes]` u8.
-pub(super) fn pixels(b: &mut Builder, frame: &Frame, packed: &Packed, frame_name: &str) -> Name {
-    let mut x = frame_name.to_string();
+/// The rows of a packed frame without their padding, `[H, W · bytes]` u8.
+pub(super) fn rows(b: &mut Builder, frame: &Frame, frame_name: &str) -> Name {
     let (_, row) = frame.plane(0);
-    if frame.source.strides[0] != row {
-        x = b.slice(&x, 1, 0, row as i64);
+    match frame.source.strides[0] == row {
+        true => frame_name.into(),
+        false => b.slice(frame_name, 1, 0, row as i64),
     }
+}
+
+/// The same as pixels, `[1, H, W, bytes]`.
+pub(super) fn pixels(b: &mut Builder, frame: &Frame, packed: &Packed, frame_name: &str) -> Name {
+    let x = rows(b, frame, frame_name);
     let (height, width) = (frame.height as i64, frame.width as i64);
     b.reshape(&x, &[1, height, width, packed.bytes as i64])
 }
@@ -206,7 +228,7 @@ fn to_range(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
 }
 
 /// The same for floats of 0..255.
-fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
+pub(super) fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     let (scale, offset) = range.scale_offset();
     let scale = per_channel(b, &scale, axis);
     let x = b.mul(x, &scale);
@@ -217,8 +239,31 @@ fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     b.add(&x, &offset)
 }
 
+/// Inverse of [`Range::scale_offset`]: tensor values to 0..255, not yet clamped.
+pub(super) fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
+    let (scale, offset) = range.scale_offset();
+    let mut x = x.to_string();
+    if offset != [0.0; 3] {
+        let offset = per_channel(b, &offset, 1);
+        x = b.sub(&x, &offset);
+    }
+    if scale != [1.0; 3] {
+        let inverse = per_channel(b, &scale.map(|s| 1.0 / s), 1);
+        x = b.mul(&x, &inverse);
+    }
+    x
+}
+
+/// Weights and offset that make of tensor values what `weights` make of 0..255.
+pub(super) fn of_byte_range(range: &Range, weights: &[f32; 3]) -> ([f32; 3], f32) {
+    let (scale, offset) = range.scale_offset();
+    let weights = [0, 1, 2].map(|c| weights[c] / scale[c]);
+    let offset = (0..3).map(|c| -weights[c] * offset[c]).sum();
+    (weights, offset)
+}
+
 /// A constant that broadcasts over pictures with the channels on `axis`; a scalar when all agree.
-pub(super) fn per_channel(b: &mut Builder, values: &[f32; 3], axis: usize) -> Name {
+fn per_channel(b: &mut Builder, values: &[f32; 3], axis: usize) -> Name {
     if values.iter().all(|v| *v == values[0]) {
         return b.floats(&[], &values[..1]);
     }

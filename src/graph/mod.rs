@@ -18,12 +18,14 @@ mod guided;
 mod half;
 mod ingest;
 mod late_shuffle;
+mod packed;
 mod planes;
 mod resample;
 mod scale;
 mod small;
 mod split;
 mod stability;
+mod tiles;
 
 pub use effects::{Colour, Effects, Sizes, Upscale};
 pub use format::{Components, Depth, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};

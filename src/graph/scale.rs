@@ -169,6 +169,17 @@ fn columns(b: &mut Builder, x: &str, rows: i64, blocks: &Blocks) -> Name {
     b.add(&x, &neighbours)
 }
 
+/// Weights of a pixel, between the one before and the one behind it, in each of the `count` that it becomes:
+/// three for each.
+pub(super) fn lines(count: usize) -> Vec<f32> {
+    let blocks = Blocks {
+        count: 1,
+        from: 1,
+        to: count as i64,
+    };
+    blocks.lines()
+}
+
 /// An axis as blocks of pixels that are all scaled alike.
 struct Blocks {
     count: i64,
