@@ -40,8 +40,8 @@ pub(super) fn luma(frame: &Frame, order: ChannelOrder) -> [f32; 3] {
     }
 }
 
-/// A painting's pixels, interleaved floats `[1, H, W, bytes]`, with the colours of `source`, which is
-/// the same of the frame; `bytes` are the frame's own.
+/// A painting's pixels as rows of interleaved floats, `[H, W · bytes]`, with the colours of `source`, which
+/// is the same of the frame; `bytes` are the frame's own.
 pub(super) fn of_pixels(
     b: &mut Builder,
     frame: &Frame,
@@ -119,7 +119,7 @@ impl Pixels<'_> {
     /// Three sums of some rows' pixels, floats or bytes: `[1, 3, rows, W]`.
     fn sample(&self, b: &mut Builder, pixels: &str, forward: &str) -> Name {
         let rows = rows(self.frame.height);
-        let pixels = b.gather(pixels, 1, &rows);
+        let pixels = b.gather(pixels, 0, &rows);
         let pixels = b.cast(&pixels, ElementType::F32);
         let (rows, width) = (rows.len() as i64, self.frame.width as i64);
         let pixels = b.reshape(&pixels, &[rows * width, self.packed.bytes as i64]);
@@ -131,16 +131,13 @@ impl Pixels<'_> {
     /// Every pixel and a colour, `[1, bytes]`; a row at once, because nothing is quick at adding three
     /// values.
     fn plus(&self, b: &mut Builder, pixels: &str, colour: &str) -> Name {
-        let [height, width, bytes] = [self.frame.height, self.frame.width, self.packed.bytes];
+        let [width, bytes] = [self.frame.width, self.packed.bytes];
         let row = width * bytes;
         let repeat = |i: usize| (0..row).map(move |at| if at % bytes == i { 1.0 } else { 0.0 });
         let repeat: Vec<f32> = (0..bytes).flat_map(repeat).collect();
         let repeat = b.floats(&[bytes as i64, row as i64], &repeat);
         let colours = b.matmul(colour, &repeat);
-        let rows = b.reshape(pixels, &[height as i64, row as i64]);
-        let sums = b.add(&rows, &colours);
-        let [height, width, bytes] = [height, width, bytes].map(|size| size as i64);
-        b.reshape(&sums, &[1, height, width, bytes])
+        b.add(pixels, &colours)
     }
 
     /// Every pixel times a matrix `[bytes, bytes]`, several pixels at once.
@@ -175,7 +172,7 @@ impl Pixels<'_> {
         }
         let pixels = b.reshape(pixels, &[(all / together) as i64, row]);
         let product = b.matmul(&pixels, &matrix);
-        b.reshape(&product, &[1, height as i64, width as i64, bytes as i64])
+        b.reshape(&product, &[height as i64, (width * bytes) as i64])
     }
 }
 

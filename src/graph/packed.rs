@@ -7,12 +7,12 @@
 //! is a pass over memory, and the shortest chain (`full`) is taken at full strength.
 
 use super::builder::{Builder, Name};
-use super::effects::{self, Colour, Effects, mix};
+use super::effects::{Colour, Effects, mix};
 use super::format::{Frame, Packed};
 use super::ingest::{self, to_byte_range};
 use super::late_shuffle::{LateShuffle, SIDE};
 use super::stability::Past;
-use super::{Blend, SOURCE, STRENGTH, Scaling, colour, split};
+use super::{Blend, MASK, SOURCE, STRENGTH, Scaling, colour, split};
 use crate::model::{ChannelOrder, ElementType, Range};
 
 /// A painting of the frame's size, on its way to a packed frame.
@@ -78,48 +78,54 @@ impl Tail<'_> {
             Stylized::Blocks(blocks, shuffle) => self.pixels_of_blocks(b, shuffle, blocks),
             Stylized::Pixels(pixels) => pixels.clone(),
         };
+        // Compilers go along the last axis: one of three bytes is a third of the speed.
+        let (height, row) = self.frame.plane(0);
+        let (height, row) = (height as i64, row as i64);
+        x = b.reshape(&x, &[height, row]);
         if let Some(scale) = range.plain_scale()
             && scale != 1.0
         {
             let inverse = b.floats(&[], &[1.0 / scale]);
             x = b.mul(&x, &inverse);
         }
-        let (height, row) = self.frame.plane(0);
-        let [height, width, row] = [height, self.frame.width, row].map(|size| size as i64);
-        let pixels = [1, height, width, self.packed.bytes as i64];
         let bytes = ingest::rows(b, self.frame, SOURCE);
-        let mut source = b.cast(&bytes, ElementType::F32);
+        let source = b.cast(&bytes, ElementType::F32);
         let colour = self.effects.colour;
         if colour != Colour::Style {
             // What is compared is what would be seen.
             x = b.clip(&x, 0.0, 255.0);
-            let [source, bytes] = [&source, &bytes].map(|rows| b.reshape(rows, &pixels));
             x = colour::of_pixels(b, self.frame, self.packed, colour, &x, (&source, &bytes));
         }
         if let Some(past) = &self.past {
             // Colours beyond what a byte holds would stay on.
             x = b.clip(&x, 0.0, 255.0);
-            x = past.blend_pixels(b, &x);
+            x = past.blend_rows(b, &x);
         }
         let taking_part: Vec<bool> = self.channels.iter().map(Option::is_some).collect();
-        let mut right = split::right(b, self.frame.width, 1, Some(&taking_part));
-        let mut strength = STRENGTH.to_string();
+        let right = split::right(b, self.frame.width, 1, Some(&taking_part));
+        let right = b.reshape(&right, &[row]);
+        let mut strength = b.mul(&right, STRENGTH);
         if self.effects.mask {
-            strength = effects::masked_strength(b);
-            strength = b.reshape(&strength, &[1, height, width, 1]);
-            source = b.reshape(&source, &pixels);
-        } else {
-            // Compilers go along the last axis: one of three bytes is a third of the speed.
-            x = b.reshape(&x, &[height, row]);
-            right = b.reshape(&right, &[row]);
+            let mask = self.mask_of_bytes(b);
+            strength = b.mul(&strength, &mask);
         }
-        let strength = b.mul(&right, &strength);
         let mixed = mix(b, &source, &x, &strength);
-        let bytes = b.round_to_bytes(&mixed);
-        match self.effects.mask {
-            true => b.reshape(&bytes, &[height, row]),
-            false => bytes,
-        }
+        b.round_to_bytes(&mixed)
+    }
+
+    /// The mask for each byte of a row, floats of 0..1.
+    fn mask_of_bytes(&self, b: &mut Builder) -> Name {
+        let (height, row) = self.frame.plane(0);
+        let bytes = self.packed.bytes;
+        let pixels = (height * self.frame.width) as i64;
+        // A product repeats them, in numbers that have a place in 16 bits.
+        let mask = b.cast(MASK, ElementType::F32);
+        let mask = b.reshape(&mask, &[pixels, 1]);
+        let ones = b.floats(&[1, bytes as i64], &vec![1.0; bytes]);
+        let mask = b.matmul(&mask, &ones);
+        let mask = b.reshape(&mask, &[height as i64, row as i64]);
+        let share = b.floats(&[], &[1.0 / 255.0]);
+        b.mul(&mask, &share)
     }
 
     /// Planes of floats as pixels, in codes unless the range is a plain scale of them.

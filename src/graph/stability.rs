@@ -49,7 +49,9 @@ pub(super) fn states(frame: &Frame) -> Vec<State> {
     };
     let names = ("stylize/before", "stylize/after");
     match &frame.format {
-        Format::Packed(packed) => painting(names.0, names.1, [1, height, width, packed.bytes]),
+        Format::Packed(packed) => {
+            painting(names.0, names.1, [1, 1, height, width * packed.bytes]);
+        }
         Format::Planar(planar) => {
             painting(names.0, names.1, [1, 1, height, width]);
             if components(frame) > 1 {
@@ -119,14 +121,15 @@ impl<'a> Past<'a> {
         }
     }
 
-    /// Interleaved pixels, floats `[1, H, W, bytes]`, blended with those of the frame before.
-    pub(super) fn blend_pixels(&self, b: &mut Builder, pixels: &str) -> Name {
-        let bytes = self.states[1].shape[3];
+    /// Rows of interleaved floats, `[H, W · bytes]`, blended with those of the frame before.
+    pub(super) fn blend_rows(&self, b: &mut Builder, rows: &str) -> Name {
         let size = (self.frame.height, self.frame.width);
-        let weight = self.enlarged(b, [1, 1], size, bytes);
-        let dims = self.states[1].shape.map(|size| size as i64);
-        let weight = b.reshape(&weight, &dims);
-        blend(b, self.states[1], pixels, &weight)
+        let [.., height, row] = self.states[1].shape;
+        let weight = self.enlarged(b, [1, 1], size, row / size.1);
+        let dims = [height as i64, row as i64];
+        let rows = b.reshape(rows, &[&[1, 1], &dims[..]].concat());
+        let blended = blend(b, self.states[1], &rows, &weight);
+        b.reshape(&blended, &dims)
     }
 
     /// The same for component 0 of a frame of planes, `[1, 1, H, W]`.
