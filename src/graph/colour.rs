@@ -80,6 +80,14 @@ pub(super) fn of_pixels(
     }
 }
 
+/// How many of so many pixels are multiplied at once.
+pub(super) fn together(pixels: usize) -> usize {
+    match pixels.is_multiple_of(TOGETHER) {
+        true => TOGETHER,
+        false => 1,
+    }
+}
+
 /// Interleaved pixels and matrices for them.
 struct Pixels<'a> {
     frame: &'a Frame,
@@ -145,11 +153,7 @@ impl Pixels<'_> {
         let (height, width) = (self.frame.height, self.frame.width);
         let bytes = self.packed.bytes;
         let all = height * width;
-        let together = if all.is_multiple_of(TOGETHER) {
-            TOGETHER
-        } else {
-            1
-        };
+        let together = together(all);
         let row = (together * bytes) as i64;
         let mut matrix = matrix.to_string();
         if together > 1 {

@@ -97,8 +97,6 @@ impl Tail<'_> {
             x = colour::of_pixels(b, self.frame, self.packed, colour, &x, (&source, &bytes));
         }
         if let Some(past) = &self.past {
-            // Colours beyond what a byte holds would stay on.
-            x = b.clip(&x, 0.0, 255.0);
             x = past.blend_rows(b, &x);
         }
         let taking_part: Vec<bool> = self.channels.iter().map(Option::is_some).collect();
@@ -117,12 +115,18 @@ impl Tail<'_> {
     fn mask_of_bytes(&self, b: &mut Builder) -> Name {
         let (height, row) = self.frame.plane(0);
         let bytes = self.packed.bytes;
-        let pixels = (height * self.frame.width) as i64;
         // A product repeats them, in numbers that have a place in 16 bits.
+        let pixels = colour::together(height * self.frame.width);
+        let repeated = |pixel: usize| {
+            let column = move |at: usize| if at / bytes == pixel { 1.0 } else { 0.0 };
+            (0..pixels * bytes).map(column)
+        };
+        let repeat: Vec<f32> = (0..pixels).flat_map(repeated).collect();
+        let repeat = b.floats(&[pixels as i64, (pixels * bytes) as i64], &repeat);
         let mask = b.cast(MASK, ElementType::F32);
-        let mask = b.reshape(&mask, &[pixels, 1]);
-        let ones = b.floats(&[1, bytes as i64], &vec![1.0; bytes]);
-        let mask = b.matmul(&mask, &ones);
+        let count = (height * self.frame.width / pixels) as i64;
+        let mask = b.reshape(&mask, &[count, pixels as i64]);
+        let mask = b.matmul(&mask, &repeat);
         let mask = b.reshape(&mask, &[height as i64, row as i64]);
         let share = b.floats(&[], &[1.0 / 255.0]);
         b.mul(&mask, &share)

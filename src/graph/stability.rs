@@ -128,6 +128,8 @@ impl<'a> Past<'a> {
         let weight = self.enlarged(b, [1, 1], size, row / size.1);
         let dims = [height as i64, row as i64];
         let rows = b.reshape(rows, &[&[1, 1], &dims[..]].concat());
+        // Colours beyond what a byte holds would stay on.
+        let rows = b.clip(&rows, 0.0, 255.0);
         let blended = blend(b, self.states[1], &rows, &weight);
         b.reshape(&blended, &dims)
     }
