@@ -131,8 +131,9 @@ impl Pixels<'_> {
         let pixels = b.cast(&pixels, ElementType::F32);
         let (rows, width) = (rows.len() as i64, self.frame.width as i64);
         let pixels = b.reshape(&pixels, &[rows * width, self.packed.bytes as i64]);
-        let sums = b.matmul(&pixels, forward);
-        let sums = b.transpose(&sums, &[1, 0]);
+        let pixels = b.transpose(&pixels, &[1, 0]);
+        let forward = b.transpose(forward, &[1, 0]);
+        let sums = b.matmul(&forward, &pixels);
         b.reshape(&sums, &[1, 3, rows, width])
     }
 
