@@ -222,7 +222,7 @@ fn effects_that_are_off_leave_nothing_in_the_graph() {
     };
     let branch = branch.replace(
         "Mul Reshape Identity",
-        "Mul AveragePool Reshape Identity Resize",
+        "AveragePool Mul Reshape Identity Resize",
     );
     assert_eq!(operators(&small, Blend::Branch, kernels), words(&branch));
     // Tiles: whole rows are all that is put together.

@@ -204,12 +204,18 @@ fn painting(b: &mut Builder, job: &Job, picture: Name) -> (Name, Range) {
     } = *job;
     let (mut x, mut in_range) = (picture, signature.output.range);
     match (job.seen, signature.extent) {
-        (Some(Seen::Rgb { full, shown }), _) if effects.is_guided(sizes) => {
+        (
+            Some(Seen::Rgb {
+                full: Some(full),
+                shown,
+            }),
+            _,
+        ) if effects.is_guided(sizes) => {
             x = to_byte_range(b, &x, &in_range);
             in_range = Range::BYTE;
             let luma = colour::luma(job.frame, signature.order);
             let small = guide(b, job, shown, &luma, sizes.shown);
-            let full = guide(b, job, full, &luma, sizes.frame);
+            let full = b.weighted(full, &[luma], sizes.frame);
             let guides = (small.as_str(), full.as_str());
             x = guided::enlarge_along(b, &x, guides, &luma, sizes, job.scaling);
         }

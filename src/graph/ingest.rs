@@ -35,11 +35,11 @@ pub(super) enum How<'a> {
 
 /// The source frame as it is shown to the generator.
 pub(super) enum Seen {
-    /// Float planes in the range of the generator's input and its order of channels.
+    /// Float planes in the generator's order of channels.
     Rgb {
-        /// `[1, 3, H, W]`.
-        full: Name,
-        /// Without padding.
+        /// `[1, 3, H, W]` of 0..255, where it is scaled.
+        full: Option<Name>,
+        /// In the range of the generator's input, without padding.
         shown: Name,
     },
     /// A frame of tiles.
@@ -47,7 +47,7 @@ pub(super) enum Seen {
         tiles: Tiles,
         /// As of [`Tiles::rows`].
         rows: Name,
-        /// Without padding, as of [`Seen::Rgb`].
+        /// As of [`Seen::Rgb`].
         shown: Name,
     },
     /// Luma in codes of the frame, `[1, 1, h, w]`, of a frame that is scaled by components.
@@ -94,9 +94,14 @@ pub(super) fn build(
                     given(b, signature, sizes, &x);
                     Seen::Luma(samples.first)
                 }
-                None => {
+                None if sizes.shown == sizes.frame => {
                     let x = to_rgb(b, frame, planar, &samples, order, factor);
-                    let x = ranged(b, x);
+                    let shown = ranged(b, x);
+                    given(b, signature, sizes, &shown);
+                    Seen::Rgb { full: None, shown }
+                }
+                None => {
+                    let x = to_rgb(b, frame, planar, &samples, order, 1.0);
                     fitted(b, signature, sizes, x, scaling)
                 }
             };
@@ -126,7 +131,7 @@ pub(super) fn build(
         }
         How::Floats => {
             let x = colours(b, packed, signature.order, &planes, 1);
-            let x = to_range(b, &x, &signature.input.range, 1);
+            let x = b.cast(&x, ElementType::F32);
             Some(fitted(b, signature, sizes, x, scaling))
         }
     };
@@ -156,7 +161,7 @@ fn through_pixels(
     b.transpose(&x, &[0, 3, 1, 2]);
 }
 
-/// Floats in the generator's range, scaled or padded as it needs them.
+/// Floats of 0..255, scaled, brought to the generator's range and padded as it needs them.
 fn fitted(
     b: &mut Builder,
     signature: &Signature,
@@ -164,11 +169,21 @@ fn fitted(
     full: Name,
     scaling: Scaling,
 ) -> Seen {
-    let shown = match signature.extent {
+    // The range last, where there are fewer pixels.
+    let small = match signature.extent {
         Extent::Any { .. } => reduce(b, &full, 3, sizes.frame, sizes.shown, scaling),
         Extent::Fixed { .. } => resample(b, &full, sizes.frame, sizes.shown),
     };
+    let shown = match signature.input.range.plain_scale() {
+        Some(1.0) => small,
+        Some(scale) => {
+            let scale = b.floats(&[], &[scale]);
+            b.mul(&small, &scale)
+        }
+        None => scaled(b, &small, &signature.input.range, 1),
+    };
     given(b, signature, sizes, &shown);
+    let full = Some(full);
     Seen::Rgb { full, shown }
 }
 
