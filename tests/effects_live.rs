@@ -228,7 +228,7 @@ fn effects_that_are_off_leave_nothing_in_the_graph() {
     // Tiles: whole rows are all that is put together.
     let row = "Pad Conv Transpose Reshape";
     let tiles = format!(
-        "Reshape Cast Transpose Conv Mul Reshape Identity {row} {row} Concat Reshape {mixed}"
+        "Reshape Cast Transpose Conv Mul Mul Reshape Identity {row} {row} Concat Reshape {mixed}"
     );
     let products = Scaling::Products;
     assert_eq!(operators(&small, Blend::Always, products), words(&tiles));

@@ -214,7 +214,7 @@ fn painting(b: &mut Builder, job: &Job, picture: Name) -> (Name, Range) {
             x = to_byte_range(b, &x, &in_range);
             in_range = Range::BYTE;
             let luma = colour::luma(job.frame, signature.order);
-            let small = guide(b, job, shown, &luma, sizes.shown);
+            let small = guide(b, job, shown, &luma);
             let full = b.weighted(full, &[luma], sizes.frame);
             let guides = (small.as_str(), full.as_str());
             x = guided::enlarge_along(b, &x, guides, &luma, sizes, job.scaling);
@@ -225,10 +225,10 @@ fn painting(b: &mut Builder, job: &Job, picture: Name) -> (Name, Range) {
     (x, in_range)
 }
 
-/// Luma of 0..255, of this weighting, of planes in the range of the generator's input.
-fn guide(b: &mut Builder, job: &Job, planes: &str, luma: &[f32; 3], size: (usize, usize)) -> Name {
+/// Luma of 0..255, of this weighting, of what the generator is shown.
+fn guide(b: &mut Builder, job: &Job, shown: &str, luma: &[f32; 3]) -> Name {
     let (weights, offset) = of_byte_range(&job.signature.input.range, luma);
-    let guide = b.weighted(planes, &[weights], size);
+    let guide = b.weighted(shown, &[weights], job.sizes.shown);
     if offset == 0.0 {
         return guide;
     }
@@ -236,7 +236,7 @@ fn guide(b: &mut Builder, job: &Job, planes: &str, luma: &[f32; 3], size: (usize
     b.add(&guide, &offset)
 }
 
-/// The same of the generator's picture, and the range of its values.
+/// The generator's picture on its way to a packed frame, and the range of its values.
 fn stylized<'a>(
     b: &mut Builder,
     job: &Job<'a>,
@@ -258,7 +258,7 @@ fn stylized<'a>(
             let pixels = match job.effects.is_guided(sizes) {
                 true => {
                     let luma = colour::luma(job.frame, signature.order);
-                    let small = guide(b, job, shown, &luma, sizes.shown);
+                    let small = guide(b, job, shown, &luma);
                     let full = tiles.luma(b, rows, signature.order, &luma);
                     let guides = (small.as_str(), full.as_str());
                     let size = (sizes.shown, job.scaling);

@@ -42,7 +42,8 @@ pub(super) fn enlarge_along(
     b.add(&colours, &light)
 }
 
-/// The same for pixels of tiles: `rows` as of [`Tiles::rows`], `channels` as for [`Tiles::enlarged`].
+/// The same for a frame of tiles: `full` as of [`Tiles::luma`], `channels` and result as of
+/// [`Tiles::enlarged`].
 pub(super) fn tiles_along(
     b: &mut Builder,
     painting: &str,

@@ -82,7 +82,7 @@ pub(super) fn build(
             let scale = range.plain_scale();
             let order = signature.order;
             let factor = scale.unwrap_or(1.0);
-            let ranged = |b: &mut Builder, rgb: Name| match scale {
+            let in_range = |b: &mut Builder, rgb: Name| match scale {
                 Some(_) => rgb,
                 None => scaled(b, &rgb, range, 1),
             };
@@ -90,13 +90,13 @@ pub(super) fn build(
                 Some(small) => {
                     let samples = small.reduced(b, &samples);
                     let x = small.rgb_of(b, &samples, order, factor);
-                    let x = ranged(b, x);
+                    let x = in_range(b, x);
                     given(b, signature, sizes, &x);
                     Seen::Luma(samples.first)
                 }
                 None if sizes.shown == sizes.frame => {
                     let x = to_rgb(b, frame, planar, &samples, order, factor);
-                    let shown = ranged(b, x);
+                    let shown = in_range(b, x);
                     given(b, signature, sizes, &shown);
                     Seen::Rgb { full: None, shown }
                 }
@@ -111,7 +111,8 @@ pub(super) fn build(
     if let Some(tiles) = Tiles::of(packed, signature, sizes, scaling) {
         let rows = rows(b, frame, FRAME);
         let rows = tiles.rows(b, &rows);
-        let shown = tiles.means(b, &rows, signature.order, &signature.input.range);
+        let means = tiles.means(b, &rows, signature.order);
+        let shown = ranged(b, means, &signature.input.range, 1);
         given(b, signature, sizes, &shown);
         let seen = Seen::Tiles { tiles, rows, shown };
         return (Ingested::Packed(*packed, None), Some(seen));
@@ -174,14 +175,7 @@ fn fitted(
         Extent::Any { .. } => reduce(b, &full, 3, sizes.frame, sizes.shown, scaling),
         Extent::Fixed { .. } => resample(b, &full, sizes.frame, sizes.shown),
     };
-    let shown = match signature.input.range.plain_scale() {
-        Some(1.0) => small,
-        Some(scale) => {
-            let scale = b.floats(&[], &[scale]);
-            b.mul(&small, &scale)
-        }
-        None => scaled(b, &small, &signature.input.range, 1),
-    };
+    let shown = ranged(b, small, &signature.input.range, 1);
     given(b, signature, sizes, &shown);
     let full = Some(full);
     Seen::Rgb { full, shown }
@@ -233,17 +227,26 @@ fn colours(b: &mut Builder, packed: &Packed, order: ChannelOrder, x: &str, axis:
     b.gather(x, axis, &indices)
 }
 
-/// Bytes to the generator's values: `x · scale + offset`, leaving out what does nothing.
+/// Bytes to the generator's values.
 fn to_range(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
-    if let Some(scale) = range.plain_scale() {
-        return b.dequantize(x, scale);
-    }
     let x = b.cast(x, ElementType::F32);
-    scaled(b, &x, range, axis)
+    ranged(b, x, range, axis)
 }
 
-/// The same for floats of 0..255.
-pub(super) fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
+/// Floats of 0..255 to the generator's values: `x · scale + offset`, leaving out what does nothing.
+fn ranged(b: &mut Builder, x: Name, range: &Range, axis: usize) -> Name {
+    match range.plain_scale() {
+        Some(1.0) => x,
+        Some(scale) => {
+            let scale = b.floats(&[], &[scale]);
+            b.mul(&x, &scale)
+        }
+        None => scaled(b, &x, range, axis),
+    }
+}
+
+/// The same with all of it.
+fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     let (scale, offset) = range.scale_offset();
     let scale = per_channel(b, &scale, axis);
     let x = b.mul(x, &scale);

@@ -42,7 +42,7 @@ pub(super) struct Tail<'a> {
     pub packed: &'a Packed,
     /// As of [`channels`].
     pub channels: Vec<Option<i64>>,
-    /// As of [`Ingested::Packed`].
+    /// As of [`ingest::Ingested::Packed`].
     pub planes: Option<&'a str>,
     pub stylized: Stylized<'a>,
     pub scaling: Scaling,

@@ -13,7 +13,7 @@ use super::effects::Sizes;
 use super::format::Packed;
 use super::scale::lines;
 use super::{Scaling, ingest};
-use crate::model::{ChannelOrder, ElementType, Extent, Range, Signature};
+use crate::model::{ChannelOrder, ElementType, Extent, Signature};
 
 /// Most pixels on a tile's side: beyond, the channels that are not of a row are more work than the others.
 const MOST: usize = 4;
@@ -82,27 +82,15 @@ impl Tiles {
         b.conv(rows, &weights, None, [side, 1])
     }
 
-    /// Mean colours of the tiles, `[1, 3, h, w]`, in the generator's order and its range.
-    pub(super) fn means(
-        &self,
-        b: &mut Builder,
-        rows: &str,
-        order: ChannelOrder,
-        range: &Range,
-    ) -> Name {
+    /// Mean colours of the tiles, `[1, 3, h, w]` of 0..255, in the generator's order.
+    pub(super) fn means(&self, b: &mut Builder, rows: &str, order: ChannelOrder) -> Name {
         let colours = ingest::colour_indices(&self.packed, order);
         let sums = self.summed(b, rows, 3, |colour, _, byte| {
             f32::from(u8::from(colours[colour] == byte as i64))
         });
         // Not in the weights, which a provider may round to 16 bits.
-        let share = 1.0 / (self.side * self.side) as f32;
-        let scale = range.plain_scale();
-        let share = b.floats(&[], &[share * scale.unwrap_or(1.0)]);
-        let means = b.mul(&sums, &share);
-        match scale {
-            Some(_) => means,
-            None => ingest::scaled(b, &means, range, 1),
-        }
+        let share = b.floats(&[], &[1.0 / (self.side * self.side) as f32]);
+        b.mul(&sums, &share)
     }
 
     /// Luma of each pixel of a tile, row by row, `[1, side · side, h, w]` of 0..255. The weights are of
