@@ -6,7 +6,9 @@ use super::components::to_rgb;
 use super::early_pad::EarlyPad;
 use super::effects::Sizes;
 use super::format::{Format, Frame, Packed, Planar};
+use super::interleaved::{colour_indices, pixels, rows};
 use super::planes;
+use super::range::{ranged, scaled};
 use super::resample::resample;
 use super::scale::reduce;
 use super::small::Small;
@@ -52,15 +54,6 @@ pub(super) enum Seen {
     },
     /// Luma in codes of the frame, `[1, 1, h, w]`, of a frame that is scaled by components.
     Luma(Name),
-}
-
-/// Axis positions of the frame's channels in the generator's order.
-pub(super) fn colour_indices(format: &Packed, order: ChannelOrder) -> [i64; 3] {
-    let [r, g, b] = format.rgb.map(|byte| byte as i64);
-    match order {
-        ChannelOrder::Rgb => [r, g, b],
-        ChannelOrder::Bgr => [b, g, r],
-    }
 }
 
 /// Builds the way from [`FRAME`] to `signature.input`, or, with the generator's first
@@ -202,22 +195,6 @@ fn arranged(b: &mut Builder, signature: &Signature, (height, width): (usize, usi
     b.rename_last(&signature.input.name);
 }
 
-/// The rows of a packed frame without their padding, `[H, W · bytes]` u8.
-pub(super) fn rows(b: &mut Builder, frame: &Frame, frame_name: &str) -> Name {
-    let (_, row) = frame.plane(0);
-    match frame.source.strides[0] == row {
-        true => frame_name.into(),
-        false => b.slice(frame_name, 1, 0, row as i64),
-    }
-}
-
-/// The same as pixels, `[1, H, W, bytes]`.
-pub(super) fn pixels(b: &mut Builder, frame: &Frame, packed: &Packed, frame_name: &str) -> Name {
-    let x = rows(b, frame, frame_name);
-    let (height, width) = (frame.height as i64, frame.width as i64);
-    b.reshape(&x, &[1, height, width, packed.bytes as i64])
-}
-
 /// The colours in the generator's order, u8; `axis` is that of the channels.
 fn colours(b: &mut Builder, packed: &Packed, order: ChannelOrder, x: &str, axis: i64) -> Name {
     let indices = colour_indices(packed, order);
@@ -231,61 +208,4 @@ fn colours(b: &mut Builder, packed: &Packed, order: ChannelOrder, x: &str, axis:
 fn to_range(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     let x = b.cast(x, ElementType::F32);
     ranged(b, x, range, axis)
-}
-
-/// Floats of 0..255 to the generator's values: `x · scale + offset`, leaving out what does nothing.
-fn ranged(b: &mut Builder, x: Name, range: &Range, axis: usize) -> Name {
-    match range.plain_scale() {
-        Some(1.0) => x,
-        Some(scale) => {
-            let scale = b.floats(&[], &[scale]);
-            b.mul(&x, &scale)
-        }
-        None => scaled(b, &x, range, axis),
-    }
-}
-
-/// The same with all of it.
-fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
-    let (scale, offset) = range.scale_offset();
-    let scale = per_channel(b, &scale, axis);
-    let x = b.mul(x, &scale);
-    if offset == [0.0; 3] {
-        return x;
-    }
-    let offset = per_channel(b, &offset, axis);
-    b.add(&x, &offset)
-}
-
-/// Inverse of [`Range::scale_offset`]: tensor values to 0..255, not yet clamped.
-pub(super) fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
-    let (scale, offset) = range.scale_offset();
-    let mut x = x.to_string();
-    if offset != [0.0; 3] {
-        let offset = per_channel(b, &offset, 1);
-        x = b.sub(&x, &offset);
-    }
-    if scale != [1.0; 3] {
-        let inverse = per_channel(b, &scale.map(|s| 1.0 / s), 1);
-        x = b.mul(&x, &inverse);
-    }
-    x
-}
-
-/// Weights and offset that make of tensor values what `weights` make of 0..255.
-pub(super) fn of_byte_range(range: &Range, weights: &[f32; 3]) -> ([f32; 3], f32) {
-    let (scale, offset) = range.scale_offset();
-    let weights = [0, 1, 2].map(|c| weights[c] / scale[c]);
-    let offset = (0..3).map(|c| -weights[c] * offset[c]).sum();
-    (weights, offset)
-}
-
-/// A constant that broadcasts over pictures with the channels on `axis`; a scalar when all agree.
-fn per_channel(b: &mut Builder, values: &[f32; 3], axis: usize) -> Name {
-    if values.iter().all(|v| *v == values[0]) {
-        return b.floats(&[], &values[..1]);
-    }
-    let mut dims = [1; 4];
-    dims[axis] = 3;
-    b.floats(&dims, values)
 }

@@ -9,11 +9,12 @@
 use super::builder::{Builder, Name};
 use super::effects::{Colour, Effects, mix};
 use super::format::{Frame, Packed};
-use super::ingest::{self, to_byte_range};
+use super::interleaved;
 use super::late_shuffle::{LateShuffle, SIDE};
+use super::range::to_byte_range;
 use super::stability::Past;
 use super::{Blend, MASK, SOURCE, STRENGTH, Scaling, colour, split};
-use crate::model::{ChannelOrder, ElementType, Range};
+use crate::model::{ElementType, Range};
 
 /// A painting of the frame's size, on its way to a packed frame.
 pub(super) enum Stylized<'a> {
@@ -25,24 +26,15 @@ pub(super) enum Stylized<'a> {
     Pixels(Name),
 }
 
-/// For each byte of a pixel the generator's channel that goes there; `None` for the fourth.
-pub(super) fn channels(packed: &Packed, order: ChannelOrder) -> Vec<Option<i64>> {
-    let order = ingest::colour_indices(packed, order);
-    let channel = |byte| order.iter().position(|at| *at == byte);
-    (0..packed.bytes as i64)
-        .map(|byte| channel(byte).map(|c| c as i64))
-        .collect()
-}
-
 /// The last steps, to rows of bytes, `[H, W · bytes]` u8.
 pub(super) struct Tail<'a> {
     /// Of the values of `stylized`.
     pub range: &'a Range,
     pub frame: &'a Frame,
     pub packed: &'a Packed,
-    /// As of [`channels`].
+    /// As of [`interleaved::channels`].
     pub channels: Vec<Option<i64>>,
-    /// As of [`ingest::Ingested::Packed`].
+    /// Its bytes as planes, `[1, bytes, H, W]`; only missing with [`Stylized::Pixels`].
     pub planes: Option<&'a str>,
     pub stylized: Stylized<'a>,
     pub scaling: Scaling,
@@ -88,7 +80,7 @@ impl Tail<'_> {
             let inverse = b.floats(&[], &[1.0 / scale]);
             x = b.mul(&x, &inverse);
         }
-        let bytes = ingest::rows(b, self.frame, SOURCE);
+        let bytes = interleaved::rows(b, self.frame, SOURCE);
         let source = b.cast(&bytes, ElementType::F32);
         let colour = self.effects.colour;
         if colour != Colour::Style {

@@ -16,7 +16,7 @@ use super::builder::{Builder, Name};
 use super::effects::mix;
 use super::format::{Components, Depth, Format, Frame, Packed, Planar};
 use super::scale::{enlarge, reduce, with_neighbours};
-use super::{SOURCE, STABILITY, Scaling, State, ingest, planes};
+use super::{SOURCE, STABILITY, Scaling, State, interleaved, planes};
 use crate::model::ElementType;
 
 /// Side of the blocks in which the source is compared, pixels.
@@ -238,7 +238,7 @@ fn blocks_of_source(b: &mut Builder, frame: &Frame, scaling: Scaling) -> (Name, 
 /// put the channels apart and to pool them. Each use has its conversion to float: what a compiler sees
 /// shared it keeps in memory, at the size of the frame.
 fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> (Name, Name) {
-    let mut x = ingest::pixels(b, frame, packed, SOURCE);
+    let mut x = interleaved::pixels(b, frame, packed, SOURCE);
     let (h, w) = (blocks(frame.height), blocks(frame.width));
     let beyond = |blocks: usize, pixels: usize| (blocks * BLOCK - pixels) as i64;
     let (bottom, right) = (beyond(h, frame.height), beyond(w, frame.width));

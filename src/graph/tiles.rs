@@ -12,7 +12,7 @@ use super::builder::{Builder, Name};
 use super::effects::Sizes;
 use super::format::Packed;
 use super::scale::lines;
-use super::{Scaling, ingest};
+use super::{Scaling, interleaved};
 use crate::model::{ChannelOrder, ElementType, Extent, Signature};
 
 /// Most pixels on a tile's side: beyond, the channels that are not of a row are more work than the others.
@@ -84,7 +84,7 @@ impl Tiles {
 
     /// Mean colours of the tiles, `[1, 3, h, w]` of 0..255, in the generator's order.
     pub(super) fn means(&self, b: &mut Builder, rows: &str, order: ChannelOrder) -> Name {
-        let colours = ingest::colour_indices(&self.packed, order);
+        let colours = interleaved::colour_indices(&self.packed, order);
         let sums = self.summed(b, rows, 3, |colour, _, byte| {
             f32::from(u8::from(colours[colour] == byte as i64))
         });
@@ -102,7 +102,7 @@ impl Tiles {
         order: ChannelOrder,
         weights: &[f32; 3],
     ) -> Name {
-        let colours = ingest::colour_indices(&self.packed, order);
+        let colours = interleaved::colour_indices(&self.packed, order);
         self.summed(b, rows, self.side * self.side, |pixel, place, byte| {
             let here = place == [pixel / self.side, pixel % self.side];
             let colour = colours.iter().position(|at| *at == byte as i64);
