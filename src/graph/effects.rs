@@ -3,9 +3,8 @@
 
 use gst::glib;
 
-use super::builder::{Builder, Name};
 use super::format::Frame;
-use super::{MASK, STRENGTH, State, stability};
+use super::{State, stability};
 use crate::model::{Extent, Signature};
 
 /// Smallest side of the picture that is shown to a generator, pixels; as of frames.
@@ -124,20 +123,6 @@ impl Effects {
         let smaller = sizes.shown.0 < sizes.frame.0 || sizes.shown.1 < sizes.frame.1;
         smaller && self.upscale == Upscale::Guided
     }
-}
-
-/// The strength of the mix at each pixel, `[1, 1, H, W]`.
-pub(super) fn masked_strength(b: &mut Builder) -> Name {
-    let mask = b.dequantize(MASK, 1.0 / 255.0);
-    b.mul(&mask, STRENGTH)
-}
-
-/// Linear mix `source + strength · (stylized − source)`; `strength` is a tensor that broadcasts to
-/// them, 0 gives the source exactly.
-pub(super) fn mix(b: &mut Builder, source: &str, stylized: &str, strength: &str) -> Name {
-    let difference = b.sub(stylized, source);
-    let weighted = b.mul(&difference, strength);
-    b.add(source, &weighted)
 }
 
 #[cfg(test)]

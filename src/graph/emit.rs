@@ -3,7 +3,7 @@
 
 use super::builder::{Builder, Name};
 use super::components::{from_blocks, from_rgb};
-use super::effects::{self, Colour, Effects, Sizes};
+use super::effects::{Colour, Effects, Sizes};
 use super::format::{Components, Frame, Planar};
 use super::ingest::{Ingested, Seen};
 use super::interleaved::channels;
@@ -14,7 +14,7 @@ use super::resample::resample;
 use super::scale::enlarge;
 use super::small::Small;
 use super::stability::Past;
-use super::{Blend, SOURCE, STRENGTH, Scaling, colour, guided, planes, split};
+use super::{Blend, SOURCE, STRENGTH, Scaling, colour, guided, mix, planes};
 use crate::model::{ElementType, Extent, Layout, Range, Signature};
 
 /// What the way out is built for.
@@ -149,7 +149,7 @@ fn planar_bytes(
     let all = match job.blend {
         Blend::Always => bytes(b, true),
         Blend::Branch => {
-            let coverage = split::coverage(b);
+            let coverage = mix::coverage(b);
             b.if_below(&coverage, 1.0, |b| bytes(b, true), |b| bytes(b, false))
         }
     };
@@ -161,11 +161,11 @@ fn planar_bytes(
 /// and down.
 fn strength(b: &mut Builder, job: &Job, [across, down]: [usize; 2]) -> Name {
     let size = [job.frame.height, job.frame.width];
-    let right = split::right(b, size[1].div_ceil(across), across, None);
+    let right = mix::right(b, size[1].div_ceil(across), across, None);
     if !job.effects.mask {
         return b.mul(&right, STRENGTH);
     }
-    let mut masked = effects::masked_strength(b);
+    let mut masked = mix::masked_strength(b);
     if [across, down] != [1, 1] {
         masked = b.mean_of_blocks(&masked, [down, across], size);
     }

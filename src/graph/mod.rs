@@ -19,13 +19,13 @@ mod half;
 mod ingest;
 mod interleaved;
 mod late_shuffle;
+mod mix;
 mod packed;
 mod planes;
 mod range;
 mod resample;
 mod scale;
 mod small;
-mod split;
 mod stability;
 mod tiles;
 

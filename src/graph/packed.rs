@@ -7,13 +7,13 @@
 //! is a pass over memory, and the shortest chain (`full`) is taken at full strength.
 
 use super::builder::{Builder, Name};
-use super::effects::{Colour, Effects, mix};
+use super::effects::{Colour, Effects};
 use super::format::{Frame, Packed};
 use super::interleaved;
 use super::late_shuffle::{LateShuffle, SIDE};
 use super::range::to_byte_range;
 use super::stability::Past;
-use super::{Blend, MASK, SOURCE, STRENGTH, Scaling, colour, split};
+use super::{Blend, MASK, SOURCE, STRENGTH, Scaling, colour, mix};
 use crate::model::{ElementType, Range};
 
 /// A painting of the frame's size, on its way to a packed frame.
@@ -49,7 +49,7 @@ impl Tail<'_> {
             // Made of pixels, there is nothing to be saved.
             (Blend::Always, _) | (_, Stylized::Pixels(_)) => self.mixed(b),
             (Blend::Branch, _) => {
-                let coverage = split::coverage(b);
+                let coverage = mix::coverage(b);
                 b.if_below(&coverage, 1.0, |b| self.mixed(b), |b| self.full(b))
             }
         };
@@ -92,14 +92,14 @@ impl Tail<'_> {
             x = past.blend_rows(b, &x);
         }
         let taking_part: Vec<bool> = self.channels.iter().map(Option::is_some).collect();
-        let right = split::right(b, self.frame.width, 1, Some(&taking_part));
+        let right = mix::right(b, self.frame.width, 1, Some(&taking_part));
         let right = b.reshape(&right, &[row]);
         let mut strength = b.mul(&right, STRENGTH);
         if self.effects.mask {
             let mask = self.mask_of_bytes(b);
             strength = b.mul(&strength, &mask);
         }
-        let mixed = mix(b, &source, &x, &strength);
+        let mixed = mix::mix(b, &source, &x, &strength);
         b.round_to_bytes(&mixed)
     }
 

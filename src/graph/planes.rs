@@ -2,8 +2,8 @@
 //! Planes of bytes to components, and back: where each sample lies, and in how many bytes.
 
 use super::builder::{Builder, Name};
-use super::effects::mix;
 use super::format::{Depth, Frame, Memory, Planar, Plane};
+use super::mix::mix;
 use crate::model::ElementType;
 
 /// A frame's components: codes as floats.

@@ -8,9 +8,10 @@
 
 use super::builder::{Builder, Name};
 use super::components::{from_blocks, from_rgb, to_rgb};
-use super::effects::{Sizes, mix};
+use super::effects::Sizes;
 use super::format::{Components, Format, Frame, Planar};
 use super::late_shuffle::LateShuffle;
+use super::mix::mix;
 use super::planes::Samples;
 use super::scale::{enlarge, reduce};
 use super::{Scaling, guided};

@@ -13,8 +13,8 @@
 //! After a cut nothing is kept: the gate is open everywhere when it is open for half of the frame.
 
 use super::builder::{Builder, Name};
-use super::effects::mix;
 use super::format::{Components, Depth, Format, Frame, Packed, Planar};
+use super::mix::mix;
 use super::scale::{enlarge, reduce, with_neighbours};
 use super::{SOURCE, STABILITY, Scaling, State, interleaved, planes};
 use crate::model::ElementType;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The comparison of source and painting: a factor of the strength for each column, 0 left of the
-//! split.
+//! The mix of source and painting: how strong the painting is, and where.
 //!
-//! A mix at strength 0 is the source exactly, so the split costs nothing that the mix does not cost
-//! already.
+//! `split` compares both: a factor of the strength for each column, 0 left of it. A mix at strength 0 is
+//! the source exactly, so the split costs nothing that the mix does not cost already.
 
 use super::builder::{Builder, Name};
-use super::{SPLIT, STRENGTH};
+use super::{MASK, SPLIT, STRENGTH};
 
 /// For each of `columns` samples in a row, which lie `step` pixels apart, 1 right of the split and 0
 /// left of it; a sample that belongs to a pixel on the left is the source's. With `taking_part`, pixels
@@ -39,4 +38,18 @@ pub(super) fn right(
 /// split.
 pub(super) fn coverage(b: &mut Builder) -> Name {
     b.sub(STRENGTH, SPLIT)
+}
+
+/// The strength of the mix at each pixel, `[1, 1, H, W]`.
+pub(super) fn masked_strength(b: &mut Builder) -> Name {
+    let mask = b.dequantize(MASK, 1.0 / 255.0);
+    b.mul(&mask, STRENGTH)
+}
+
+/// Linear mix `source + strength · (stylized − source)`; `strength` is a tensor that broadcasts to
+/// them, 0 gives the source exactly.
+pub(super) fn mix(b: &mut Builder, source: &str, stylized: &str, strength: &str) -> Name {
+    let difference = b.sub(stylized, source);
+    let weighted = b.mul(&difference, strength);
+    b.add(source, &weighted)
 }
