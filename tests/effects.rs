@@ -10,15 +10,20 @@ use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::VideoFormat;
 
-/// One frame in this format through the element.
-fn play(element: &gst::Element, picture: &Picture, format: VideoFormat, name: &str) -> Picture {
+/// One frame in this format through the element; rows have so many bytes of padding.
+fn play(
+    element: &gst::Element,
+    picture: &Picture,
+    (format, name): (VideoFormat, &str),
+    padding: usize,
+) -> Picture {
     let info = gst_video::VideoInfo::builder(format, picture.width as u32, picture.height as u32)
         .fps(gst::Fraction::new(25, 1))
         .build()
         .expect("video info");
     let mut harness = Harness::with_element(element, Some("sink"), Some("src"));
     harness.set_src_caps(info.to_caps().expect("caps"));
-    let mut buffer = picture.buffer(format, name, picture.width * name.len() + 8);
+    let mut buffer = picture.buffer(format, name, picture.width * name.len() + padding);
     let pts = gst::ClockTime::ZERO;
     buffer.get_mut().expect("fresh").set_pts(pts);
     let out = harness.push_and_pull(buffer).expect("a frame");
@@ -26,7 +31,7 @@ fn play(element: &gst::Element, picture: &Picture, format: VideoFormat, name: &s
 }
 
 fn rgb(element: &gst::Element, picture: &Picture) -> Picture {
-    play(element, picture, VideoFormat::Rgb, "RGB")
+    play(element, picture, (VideoFormat::Rgb, "RGB"), 0)
 }
 
 /// An element with these properties on a provider.
@@ -337,8 +342,11 @@ fn every_format_is_shown_small() {
         let source = scene(64, 48);
         let wanted = rgb(&element, &source);
         for (format, name) in FORMATS {
-            let got = play(&element, &source, format, name);
-            close(&got, &wanted, 0, &format!("{provider} {upscale} {name}"));
+            for padding in [0, 8] {
+                let got = play(&element, &source, (format, name), padding);
+                let context = format!("{provider} {upscale} {name} {padding}");
+                close(&got, &wanted, 0, &context);
+            }
         }
     }
 }
@@ -376,7 +384,7 @@ fn colours_of_the_source_on_the_luma_of_the_painting() {
             rgb.map(|v| clamp(v + lift))
         });
         for (format, name) in [(VideoFormat::Rgb, "RGB"), (VideoFormat::Xbgr, "xBGR")] {
-            let got = play(&element, &source, format, name);
+            let got = play(&element, &source, (format, name), 0);
             close(&got, &wanted, 1, &format!("{provider} {name}"));
         }
         assert_eq!(stat::<String>(&element, "color"), "source");
@@ -422,7 +430,7 @@ fn matched_colours_have_the_statistics_of_the_source() {
             let source = scene(size.0, size.1);
             let wanted = matched(&source, |rgb| rgb.map(|v| 255.0 - v), step);
             for (format, name) in [(VideoFormat::Rgb, "RGB"), (VideoFormat::Xbgr, "xBGR")] {
-                let got = play(&element, &source, format, name);
+                let got = play(&element, &source, (format, name), 0);
                 close(&got, &wanted, 1, &format!("{provider} {name} {size:?}"));
             }
         }
@@ -441,7 +449,7 @@ fn left_of_the_split_is_the_source() {
                 for i in (0..33 * 17).filter(|i| i % 33 < columns) {
                     wanted.pixels[i] = source.pixels[i];
                 }
-                let mut got = play(&element, &source, format, name);
+                let mut got = play(&element, &source, (format, name), 0);
                 // To the byte, and one off at most on the right.
                 for i in (0..33 * 17).filter(|i| i % 33 < columns) {
                     let whole = &got.pixels[i][..name.len().min(4)];

@@ -8,6 +8,7 @@
 use super::builder::{Builder, Name};
 use super::effects::Colour;
 use super::format::{Components, Format, Frame, Matrix, Packed, Planar};
+use super::interleaved;
 use super::planes::{self, Samples};
 use crate::model::{ChannelOrder, ElementType};
 
@@ -15,8 +16,6 @@ use crate::model::{ChannelOrder, ElementType};
 const ROWS: usize = 128;
 /// Added to variances (0..255 squared): one code, so that a flat component stays flat.
 const EPSILON: f32 = 1.0;
-/// Pixels that are multiplied with a matrix together: a product with fewer columns is no quicker.
-const TOGETHER: usize = 4;
 
 /// Weights of luma in a frame's own matrix for red, green and blue; BT.709 where the frame is RGB.
 fn weights(frame: &Frame) -> [f32; 3] {
@@ -77,14 +76,6 @@ pub(super) fn of_pixels(
             let scaled = pixels.times(b, painted, &matrix);
             pixels.plus(b, &scaled, &offset)
         }
-    }
-}
-
-/// How many of so many pixels are multiplied at once.
-pub(super) fn together(pixels: usize) -> usize {
-    match pixels.is_multiple_of(TOGETHER) {
-        true => TOGETHER,
-        false => 1,
     }
 }
 
@@ -154,7 +145,7 @@ impl Pixels<'_> {
         let (height, width) = (self.frame.height, self.frame.width);
         let bytes = self.packed.bytes;
         let all = height * width;
-        let together = together(all);
+        let together = interleaved::together(all);
         let row = (together * bytes) as i64;
         let mut matrix = matrix.to_string();
         if together > 1 {

@@ -252,12 +252,12 @@ fn stylized<'a>(
     match (job.shuffle, job.seen) {
         (Some(shuffle), _) => (Stylized::Blocks(picture, shuffle), range),
         (_, Some(Seen::Tiles { tiles, rows, shown })) => {
-            if !job.effects.is_guided(sizes) && range.plain_scale().is_some() {
-                let pixels = tiles.enlarged(b, &picture, channels, None);
-                return (Stylized::Pixels(pixels), range);
-            }
-            let picture = to_byte_range(b, &picture, &range);
-            let pixels = match job.effects.is_guided(sizes) {
+            let guided = job.effects.is_guided(sizes);
+            let (picture, range) = match range.plain_scale() {
+                Some(_) if !guided => (picture, range),
+                _ => (to_byte_range(b, &picture, &range), Range::BYTE),
+            };
+            let pixels = match guided {
                 true => {
                     let luma = colour::luma(job.frame, signature.order);
                     let small = guide(b, job, shown, &luma);
@@ -268,7 +268,7 @@ fn stylized<'a>(
                 }
                 false => tiles.enlarged(b, &picture, channels, None),
             };
-            (Stylized::Pixels(pixels), Range::BYTE)
+            (Stylized::Pixels(pixels), range)
         }
         _ => {
             let (planes, range) = painting(b, job, picture);

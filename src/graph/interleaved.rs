@@ -5,6 +5,9 @@ use super::builder::{Builder, Name};
 use super::format::{Frame, Packed};
 use crate::model::ChannelOrder;
 
+/// Pixels that are multiplied with a matrix together: a product with fewer columns is no quicker.
+const TOGETHER: usize = 4;
+
 /// Axis positions of the frame's channels in the generator's order.
 pub(super) fn colour_indices(format: &Packed, order: ChannelOrder) -> [i64; 3] {
     let [r, g, b] = format.rgb.map(|byte| byte as i64);
@@ -37,4 +40,12 @@ pub(super) fn pixels(b: &mut Builder, frame: &Frame, packed: &Packed, frame_name
     let x = rows(b, frame, frame_name);
     let (height, width) = (frame.height as i64, frame.width as i64);
     b.reshape(&x, &[1, height, width, packed.bytes as i64])
+}
+
+/// How many of so many pixels are multiplied with a matrix together.
+pub(super) fn together(pixels: usize) -> usize {
+    match pixels.is_multiple_of(TOGETHER) {
+        true => TOGETHER,
+        false => 1,
+    }
 }

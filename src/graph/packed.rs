@@ -45,10 +45,9 @@ pub(super) struct Tail<'a> {
 impl Tail<'_> {
     /// The frame, `[H, stride]`.
     pub(super) fn built(&self, b: &mut Builder, blend: Blend) {
-        let rows = match (blend, &self.stylized) {
-            // Made of pixels, there is nothing to be saved.
-            (Blend::Always, _) | (_, Stylized::Pixels(_)) => self.mixed(b),
-            (Blend::Branch, _) => {
+        let rows = match blend {
+            Blend::Always => self.mixed(b),
+            Blend::Branch => {
                 let coverage = mix::coverage(b);
                 b.if_below(&coverage, 1.0, |b| self.mixed(b), |b| self.full(b))
             }
@@ -108,7 +107,7 @@ impl Tail<'_> {
         let (height, row) = self.frame.plane(0);
         let bytes = self.packed.bytes;
         // A product repeats them, in numbers that have a place in 16 bits.
-        let pixels = colour::together(height * self.frame.width);
+        let pixels = interleaved::together(height * self.frame.width);
         let repeated = |pixel: usize| {
             let column = move |at: usize| if at / bytes == pixel { 1.0 } else { 0.0 };
             (0..pixels * bytes).map(column)
@@ -150,7 +149,8 @@ impl Tail<'_> {
                 let blocks = self.bytes(b, blocks);
                 self.pixels_of_blocks(b, shuffle, &blocks)
             }
-            Stylized::Pixels(pixels) => self.bytes(b, pixels),
+            // In their places already.
+            Stylized::Pixels(_) => return self.mixed(b),
         };
         let (height, row) = self.frame.plane(0);
         b.reshape(&pixels, &[height as i64, row as i64])

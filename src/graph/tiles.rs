@@ -15,7 +15,7 @@ use super::scale::lines;
 use super::{Scaling, interleaved};
 use crate::model::{ChannelOrder, ElementType, Extent, Signature};
 
-/// Most pixels on a tile's side: beyond, the channels that are not of a row are more work than the others.
+/// Most pixels on a tile's side, as far as it was measured; weights grow with its square.
 const MOST: usize = 4;
 
 /// How a frame falls into tiles.
