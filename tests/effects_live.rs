@@ -186,6 +186,8 @@ fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
         scaling,
         early_pad: false,
         half: false,
+        frame: graph::Given::Twice,
+        kernels: graph::Kernels::All,
     };
     let signature = Signature::resolve(&model, &facts);
     let graph = graph::compile(&model, &signature, &frame, *effects, forms).expect("a graph");

@@ -45,6 +45,8 @@ fn compile(model: &Model, half: bool) -> Result<Vec<u8>, GraphError> {
         blend: Blend::Branch,
         early_pad: false,
         half,
+        frame: graph::Given::Twice,
+        kernels: graph::Kernels::All,
     };
     graph::compile(
         model,

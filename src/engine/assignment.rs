@@ -4,11 +4,13 @@
 use std::ffi::{CStr, c_char};
 use std::ptr;
 
+use onnx_protobuf::{Message, ModelProto};
 use ort::AsPointer;
 
-use super::EngineError;
+use super::{EngineError, Provider};
 
-/// How many of a graph's nodes, as they are after ONNX Runtime's optimizations, run where.
+/// How many of a graph's nodes, as they are after ONNX Runtime's optimizations, run where; on WebGPU as
+/// they are before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Assignment {
     /// On the provider that was asked for.
@@ -17,10 +19,11 @@ pub struct Assignment {
     pub cpu: usize,
 }
 
-/// Reads how a session's graph was divided; `provider` is ONNX Runtime's name for the one asked for.
+/// Reads how a session's graph, serialized, was divided.
 pub(super) fn read(
     session: &ort::session::Session,
-    provider: &str,
+    graph: &[u8],
+    provider: Provider,
 ) -> Result<Assignment, EngineError> {
     let api = ort::api();
     // SAFETY: the status is fresh and handed over.
@@ -50,10 +53,17 @@ pub(super) fn read(
             ))?;
             CStr::from_ptr(name).to_string_lossy()
         };
-        match name == provider {
+        match name == provider.onnx_name() {
             true => assignment.provider += count,
             false => assignment.cpu += count,
         }
+    }
+    if provider == Provider::WebGpu {
+        // It has the layout of tensors changed, and then ONNX Runtime (1.27) tells only of the nodes
+        // that came by that; and of all that were left.
+        let graph = ModelProto::parse_from_bytes(graph);
+        let graph = graph.map_err(|err| EngineError::Run(err.to_string()))?;
+        assignment.provider = graph.graph.node.len().saturating_sub(assignment.cpu);
     }
     Ok(assignment)
 }

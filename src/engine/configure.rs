@@ -30,6 +30,15 @@ pub(super) fn builder(
         // one thread a run stays in the caller's.
         .with_intra_threads(threads(choice).div_ceil(options.streams))
         .map_err(EngineError::refused)?;
+    let builder = match choice.provider {
+        // It puts an activation behind a convolution into that convolution, and does so once more with
+        // the next one, which takes the first one's place (1.24 to 1.32): a generator that ends with a
+        // sigmoid would lose it to the limits of its range.
+        Provider::WebGpu => builder
+            .with_disabled_optimizers("ConvActivationFusion")
+            .map_err(EngineError::refused)?,
+        _ => builder,
+    };
     if let Some(library) = plugin::library(runtime, choice.provider, options)
         && (options.provider_library.is_some() || !choice.provider.is_built_in())
     {

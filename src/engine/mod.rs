@@ -6,6 +6,7 @@
 //! does not say, and a [`Predictor`] makes style vectors.
 
 mod assignment;
+mod bytes;
 mod cache;
 mod choice;
 mod configure;

@@ -146,6 +146,19 @@ impl Provider {
         }
     }
 
+    /// Whether what it is given crosses a bus to memory of its own.
+    pub fn is_behind_a_bus(self) -> bool {
+        matches!(
+            self,
+            Self::Cuda
+                | Self::TensorRt
+                | Self::NvTensorRtRtx
+                | Self::WebGpu
+                | Self::MiGraphX
+                | Self::Dml
+        )
+    }
+
     /// Whether 16-bit floats are computed where the graph has them, and only there: others have an
     /// option for it.
     pub(super) fn computes_as_written(self) -> bool {

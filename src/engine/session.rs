@@ -9,11 +9,12 @@ use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use ort::AsPointer;
 use ort::session::RunOptions;
-use ort::value::{DynTensor, Tensor, TensorRef, TensorRefMut};
+use ort::value::{DynTensor, Outlet, Tensor, TensorRef};
 use parking_lot::Mutex;
 use protobuf::MessageField;
 
 use super::assignment::{self, Assignment};
+use super::bytes::BytePort;
 use super::gate::Gate;
 use super::memory::{Memory, Port, StateTensor};
 use super::noise::normal;
@@ -25,9 +26,10 @@ use crate::model::{ElementType, MOST_NOISE, ModelError};
 /// Names of the compiled graph's tensors.
 #[derive(Debug, Clone, Copy)]
 pub struct Names {
-    /// Input, u8 `[rows, stride]`.
+    /// Input, u8 `[rows, stride]`, or the same bytes as u32 in one row; so are all inputs and outputs
+    /// of u8.
     pub frame: &'static str,
-    /// Input, the same bytes.
+    /// Input, the same bytes; only of a graph that wants them twice.
     pub source: &'static str,
     /// Input, f32 `[1]`.
     pub strength: &'static str,
@@ -113,12 +115,15 @@ pub(super) struct Session {
     /// As many places as runs may be at once.
     pub gate: Arc<Gate>,
     pub assignment: Assignment,
-    inputs: [CString; FIXED],
-    output: CString,
+    frame: BytePort,
+    source: Option<BytePort>,
+    strength: CString,
+    split: CString,
+    output: BytePort,
     /// Name and length.
     style: Option<(CString, usize)>,
     noise: Vec<NoiseInput>,
-    mask: Option<(CString, [usize; 4])>,
+    mask: Option<(BytePort, [usize; 4])>,
     stability: CString,
     states: Vec<Port>,
     choice: Choice,
@@ -132,7 +137,7 @@ pub(super) struct Noise {
     tensors: Arc<[DynTensor]>,
 }
 
-/// Inputs that every compiled graph has.
+/// Inputs that every compiled graph has, and the one that most have.
 const FIXED: usize = 4;
 /// Most tensors that go from one run to the next.
 const MOST_STATES: usize = 4;
@@ -167,7 +172,7 @@ impl Session {
             let _pass = gate.pass();
             load(runtime, graph, choice)?
         };
-        let assignment = assignment::read(&session, choice.provider.onnx_name())?;
+        let assignment = assignment::read(&session, graph, choice.provider)?;
         if assignment.provider == 0 {
             // OpenVINO does so with a device that is not there.
             let reason = "it leaves all of the graph to the CPU".to_string();
@@ -177,14 +182,26 @@ impl Session {
             };
             return Err(choice.provider.missing(reason));
         }
+        let port = |outlets: &[Outlet], name| {
+            BytePort::find(outlets, name)
+                .ok_or_else(|| EngineError::Run(format!("the graph has no {name}")))
+        };
+        let mask = match mask {
+            Some(shape) => Some((port(session.inputs(), names.mask)?, *shape)),
+            None => None,
+        };
         Ok(Self {
+            frame: port(session.inputs(), names.frame)?,
+            source: BytePort::find(session.inputs(), names.source),
+            strength: c(names.strength),
+            split: c(names.split),
+            output: port(session.outputs(), names.out)?,
+            mask,
             session,
             gate,
             threads: Threads::new(choice.options.streams)
                 .map_err(|err| EngineError::Run(format!("no thread could be started: {err}")))?,
             assignment,
-            inputs: [names.frame, names.source, names.strength, names.split].map(c),
-            output: c(names.out),
             style: style.map(|len| (c(names.style), len)),
             noise: noise
                 .map(|(name, shape)| NoiseInput {
@@ -192,7 +209,6 @@ impl Session {
                     shape: *shape,
                 })
                 .collect(),
-            mask: mask.map(|shape| (c(names.mask), shape)),
             stability: c(names.stability),
             states: states.iter().take(MOST_STATES).map(Port::new).collect(),
             choice: choice.clone(),
@@ -263,14 +279,16 @@ impl Session {
         let (before, after) = memory.prepared(&self.session, &self.choice, &self.states)?;
         let (strength, split) = ([controls.strength], [controls.split as f32]);
         let shape = source.rows.shape();
-        let frame = TensorRef::from_array_view((shape, source.frame)).map_err(EngineError::run)?;
-        let source = TensorRef::from_array_view((shape, source.under)).map_err(EngineError::run)?;
+        let frame = self.frame.read(shape, source.frame)?;
+        let under = match &self.source {
+            Some(port) => Some((&port.name, port.read(shape, source.under)?)),
+            None => None,
+        };
         let strength =
             TensorRef::from_array_view(([1_usize], &strength[..])).map_err(EngineError::run)?;
         let split =
             TensorRef::from_array_view(([1_usize], &split[..])).map_err(EngineError::run)?;
-        let out =
-            TensorRefMut::from_array_view_mut((out_rows.shape(), out)).map_err(EngineError::run)?;
+        let out = self.output.written(out_rows.shape(), out)?;
 
         let style = match &self.style {
             Some((name, len)) => {
@@ -281,17 +299,18 @@ impl Session {
         };
 
         let mask = match &self.mask {
-            Some((name, shape)) => {
-                let bytes = TensorRef::from_array_view((*shape, controls.mask));
-                Some((name, bytes.map_err(EngineError::run)?))
-            }
+            Some((port, shape)) => Some((&port.name, port.read(*shape, controls.mask)?)),
             None => None,
         };
 
         let mut input_names = [ptr::null(); MOST];
         let mut inputs = [ptr::null(); MOST];
-        let fixed = [frame.ptr(), source.ptr(), strength.ptr(), split.ptr()];
-        let fixed = self.inputs.iter().zip(fixed);
+        let fixed = [
+            (&self.frame.name, frame.ptr()),
+            (&self.strength, strength.ptr()),
+            (&self.split, split.ptr()),
+        ];
+        let under = under.iter().map(|(name, bytes)| (*name, bytes.ptr()));
         let style = style.iter().map(|(name, values)| (*name, values.ptr()));
         let noise = self.noise.iter().zip(noise);
         let noise = noise.map(|(input, numbers)| (&input.name, numbers.ptr()));
@@ -302,6 +321,8 @@ impl Session {
         let states = states.map(|(port, value)| (&port.input, value.ptr()));
         let mut count = 0;
         for (name, value) in fixed
+            .into_iter()
+            .chain(under)
             .chain(style)
             .chain(noise)
             .chain(mask)
@@ -312,7 +333,7 @@ impl Session {
             inputs[count] = value;
             count += 1;
         }
-        let mut output_names = [self.output.as_ptr(); 1 + MOST_STATES];
+        let mut output_names = [self.output.name.as_ptr(); 1 + MOST_STATES];
         let mut outputs = [out.ptr().cast_mut(); 1 + MOST_STATES];
         for (index, (port, value)) in self.states.iter().zip(after).enumerate() {
             output_names[index + 1] = port.output.as_ptr();

@@ -4,11 +4,9 @@
 
 use std::collections::HashSet;
 
-use onnx_protobuf::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
-};
-use protobuf::MessageField;
+use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
+use super::attribute::{float, graph, int, ints, text};
 use crate::model::ElementType;
 use crate::model::edit::value_info;
 
@@ -17,6 +15,11 @@ const PREFIX: &str = "stylize/";
 
 /// Name of a tensor in the graph.
 pub(super) type Name = String;
+
+/// Whether the compiler gave a node or tensor its name.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
 
 /// Nodes and constants to be appended to a graph.
 pub(super) struct Builder {
@@ -59,6 +62,13 @@ impl Builder {
         graph.initializer.extend(self.constants);
     }
 
+    /// The same; returns an empty builder whose names go on.
+    pub(super) fn appended_to(self, graph: &mut GraphProto, before: bool) -> Self {
+        let next = self.continued();
+        self.append_to(graph, before);
+        next
+    }
+
     fn fresh(&mut self, what: &str) -> Name {
         self.serial += 1;
         format!("{PREFIX}{}_{}", what.to_lowercase(), self.serial)
@@ -89,7 +99,8 @@ impl Builder {
         }
     }
 
-    fn constant(&mut self, element: i32, dims: &[i64], raw_data: Vec<u8>) -> Name {
+    /// A constant of any type, by ONNX's number.
+    pub(super) fn constant(&mut self, element: i32, dims: &[i64], raw_data: Vec<u8>) -> Name {
         let name = self.fresh("constant");
         self.constants.push(TensorProto {
             name: name.clone(),
@@ -116,8 +127,8 @@ impl Builder {
         self.constant(2, dims, vec![0; len])
     }
 
-    pub(super) fn cast(&mut self, x: &str, to: ElementType) -> Name {
-        self.node("Cast", &[x], vec![int("to", to.to_onnx().into())])
+    pub(super) fn cast(&mut self, x: &str, to: impl Into<i32>) -> Name {
+        self.node("Cast", &[x], vec![int("to", to.into().into())])
     }
 
     pub(super) fn transpose(&mut self, x: &str, axes: &[i64]) -> Name {
@@ -167,6 +178,12 @@ impl Builder {
 
     pub(super) fn max(&mut self, a: &str, b: &str) -> Name {
         self.node("Max", &[a, b], vec![])
+    }
+
+    /// The same by comparing, from operator set 9 on.
+    pub(super) fn greater(&mut self, a: &str, b: &str) -> Name {
+        let is_greater = self.node("Greater", &[a, b], vec![]);
+        self.node("Where", &[&is_greater, a, b], vec![])
     }
 
     pub(super) fn abs(&mut self, x: &str) -> Name {
@@ -313,7 +330,7 @@ impl Builder {
         self.node("Clip", &[x], vec![float("min", low), float("max", high)])
     }
 
-    /// Padding of a tensor of rank 4 with `mode` "reflect" or "edge"; `pads` are the numbers of
+    /// Padding of a tensor of rank 4 with `mode` "reflect", "edge" or "constant" (zeros); `pads` are the numbers of
     /// elements before each axis, then behind each. Bytes only from operator set 11 on.
     pub(super) fn pad(&mut self, x: &str, mode: &str, pads: &[i64; 8]) -> Name {
         let mode = text("mode", mode);
@@ -452,48 +469,5 @@ fn note_inputs(nodes: &[NodeProto], read: &mut HashSet<String>) {
             read.extend(branch.output.iter().map(|value| value.name.clone()));
             note_inputs(&branch.node, read);
         }
-    }
-}
-
-fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        type_: kind.into(),
-        ..AttributeProto::default()
-    }
-}
-
-pub(super) fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto {
-        i,
-        ..attribute(name, AttributeType::INT)
-    }
-}
-
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        ints: values.to_vec(),
-        ..attribute(name, AttributeType::INTS)
-    }
-}
-
-fn float(name: &str, f: f32) -> AttributeProto {
-    AttributeProto {
-        f,
-        ..attribute(name, AttributeType::FLOAT)
-    }
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    AttributeProto {
-        s: value.as_bytes().to_vec(),
-        ..attribute(name, AttributeType::STRING)
-    }
-}
-
-fn graph(name: &str, g: GraphProto) -> AttributeProto {
-    AttributeProto {
-        g: MessageField::some(g),
-        ..attribute(name, AttributeType::GRAPH)
     }
 }

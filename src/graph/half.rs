@@ -12,7 +12,7 @@ use half::f16;
 use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
 
 use super::GraphError;
-use super::builder::int;
+use super::attribute::int;
 use crate::model::{ElementType, Signature};
 
 /// ONNX's number of float32 in `data_type` and `to`.

@@ -6,7 +6,9 @@
 //! The pixel work then runs on the same execution provider as the network, fused by its compiler,
 //! and only bytes cross a bus.
 
+mod attribute;
 mod builder;
+mod bus;
 mod codes;
 mod colour;
 mod components;
@@ -28,6 +30,7 @@ mod scale;
 mod small;
 mod stability;
 mod tiles;
+mod webgpu;
 
 pub use effects::{Colour, Effects, Sizes, Upscale};
 pub use format::{Components, Depth, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};
@@ -81,6 +84,26 @@ pub enum Scaling {
     Products,
 }
 
+/// How many inputs have the frame's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// [`FRAME`] and [`SOURCE`]: what a compiler does not see to be one, it does not keep in between.
+    Twice,
+    /// [`FRAME`] alone, which crosses a bus once. With a mask they are two all the same, because
+    /// there may be two styles, and then the second is mixed with what the first made.
+    Once,
+}
+
+/// Which kernels a provider has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernels {
+    /// Those for all that the compiler writes.
+    All,
+    /// Those of WebGPU, which knows no bytes: they come and go as u32, four in each, in one row. There
+    /// is no [`Blend::Branch`] then.
+    WebGpu,
+}
+
 /// Which of several forms of the same job a provider executes fastest; the pictures are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forms {
@@ -92,6 +115,10 @@ pub struct Forms {
     /// Whether a float32 generator is converted to float16, because the provider computes in what
     /// the graph says.
     pub half: bool,
+    /// How many times a frame is given.
+    pub frame: Given,
+    /// For which operators and types there are kernels.
+    pub kernels: Kernels,
 }
 
 /// A float32 tensor that the graph makes for the next frame: its name as an input and as an output.
@@ -167,7 +194,8 @@ pub fn compile(
     // captures what a `DequantizeLinear` made. And what every frame
     // needs of the source, and the next frame of this one, is made in no branch.
     let everywhere = effects.stability || effects.colour != Colour::Style;
-    let blend = match model.is_quantized() || effects.mask || everywhere {
+    let webgpu = forms.kernels == Kernels::WebGpu;
+    let blend = match model.is_quantized() || effects.mask || everywhere || webgpu {
         true => Blend::Always,
         false => forms.blend,
     };
@@ -192,6 +220,7 @@ pub fn compile(
         scaling: forms.scaling,
     };
     emit::build(&mut emit, &job, &ingested, OUT);
+    let free = emit.continued();
 
     ingest.append_to(graph, true);
     emit.append_to(graph, false);
@@ -225,6 +254,12 @@ pub fn compile(
         let value = |name| value_info(name, ElementType::F32, Some(&shape));
         graph.input.push(value(state.input));
         graph.output.push(value(state.output));
+    }
+    if forms.frame == Given::Once && !effects.mask {
+        bus::one_frame(graph);
+    }
+    if webgpu {
+        webgpu::rewrite(graph, signature, free);
     }
     serialize(&proto).map_err(GraphError::Model)
 }

@@ -73,7 +73,11 @@ pub(crate) fn serialize(proto: &ModelProto) -> Result<Vec<u8>, ModelError> {
 }
 
 /// A graph input or output; `dims` of `None` leaves the shape open.
-pub(crate) fn value_info(name: &str, element: ElementType, dims: Option<&[i64]>) -> ValueInfoProto {
+pub(crate) fn value_info(
+    name: &str,
+    element: impl Into<i32>,
+    dims: Option<&[i64]>,
+) -> ValueInfoProto {
     let dim = |size: &i64| tensor_shape_proto::Dimension {
         value: Some(tensor_shape_proto::dimension::Value::DimValue(*size)),
         ..tensor_shape_proto::Dimension::default()
@@ -83,7 +87,7 @@ pub(crate) fn value_info(name: &str, element: ElementType, dims: Option<&[i64]>)
         ..TensorShapeProto::default()
     });
     let tensor = type_proto::Tensor {
-        elem_type: element.to_onnx(),
+        elem_type: element.into(),
         shape: MessageField::from_option(shape),
         ..type_proto::Tensor::default()
     };

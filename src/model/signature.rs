@@ -42,6 +42,12 @@ impl ElementType {
     }
 }
 
+impl From<ElementType> for i32 {
+    fn from(element: ElementType) -> Self {
+        element.to_onnx()
+    }
+}
+
 /// Name of a `TensorProto.DataType` for error messages.
 pub(super) fn onnx_type_name(code: i32) -> String {
     let names = [

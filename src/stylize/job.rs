@@ -20,7 +20,7 @@ use crate::engine::session::{Blueprint, Names, Rows};
 use crate::engine::{
     Assignment, Candidates, Choice, EngineError, Lease, Provider, Runtime, StateTensor, nick,
 };
-use crate::graph::{self, Blend, Effects, Forms, Frame, Scaling};
+use crate::graph::{self, Blend, Effects, Forms, Frame, Given, Kernels, Scaling};
 use crate::model::{Extent, StyleInput};
 
 /// Sessions kept that were used lately: a stream changes between few layouts, and from one size of the
@@ -400,6 +400,14 @@ fn forms(choice: &Choice) -> Forms {
         },
         early_pad: choice.provider == Provider::OpenVino,
         half: choice.wants_half_graph(),
+        frame: match choice.provider.is_behind_a_bus() {
+            true => Given::Once,
+            false => Given::Twice,
+        },
+        kernels: match choice.provider {
+            Provider::WebGpu => Kernels::WebGpu,
+            _ => Kernels::All,
+        },
     }
 }
 

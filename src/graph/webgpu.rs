@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A compiled graph in the words of ONNX Runtime's WebGPU provider (1.27): what it has no kernels for,
+//! and would leave to the CPU, and what it computes wrongly.
+
+use std::collections::{HashMap, HashSet};
+
+use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
+
+use super::builder::{Builder, Name, is_ours};
+use super::bus::{in_words, inside};
+use super::{FRAME, MASK, SOURCE};
+use crate::model::{ElementType, Signature};
+
+/// Rewrites a graph for it. `b` is an empty builder whose names are free.
+pub(super) fn rewrite(graph: &mut GraphProto, signature: &Signature, b: Builder) {
+    let b = pad_channels(graph, b);
+    let b = bytes_to_floats(graph, signature, b);
+    in_words(graph, b);
+}
+
+/// Convolutions of 6, 9, 15, 18 and more channels into a multiple of four are computed as if there were
+/// three of them (onnxruntime issue 29651), so they get channels of zeros up to a multiple of four.
+fn pad_channels(graph: &mut GraphProto, mut b: Builder) -> Builder {
+    let tensors = graph.initializer.iter();
+    let tensors = tensors.map(|tensor| (tensor.name.clone(), tensor.dims.clone()));
+    let constants = graph.node.iter().filter(|node| node.op_type == "Constant");
+    let constants = constants.filter_map(|node| {
+        let value = node.attribute.iter().find_map(|a| a.t.as_ref())?;
+        Some((node.output.first()?.clone(), value.dims.clone()))
+    });
+    let dims: HashMap<Name, Vec<i64>> = tensors.chain(constants).collect();
+    for mut node in std::mem::take(&mut graph.node) {
+        let missing = (node.op_type == "Conv")
+            .then(|| node.input.get(1).and_then(|weights| dims.get(weights)))
+            .flatten()
+            .and_then(|dims| missing_channels(&node, dims));
+        if let Some(missing) = missing {
+            for name in &mut node.input[..2] {
+                let pads = [0, 0, 0, 0, 0, missing, 0, 0];
+                *name = b.pad(name, "constant", &pads);
+            }
+            b = b.appended_to(graph, false);
+        }
+        graph.node.push(node);
+    }
+    b
+}
+
+/// How many channels a convolution with weights of these sizes has to be given.
+fn missing_channels(node: &NodeProto, dims: &[i64]) -> Option<i64> {
+    let &[to, from, high, wide] = dims else {
+        return None;
+    };
+    let group = node.attribute.iter().find(|a| a.name == "group");
+    let affected = group.is_none_or(|group| group.i == 1)
+        && [high, wide] != [1, 1]
+        && to % 4 == 0
+        && from % 3 == 0
+        && from % 4 != 0
+        && from != 3;
+    affected.then(|| 4 - from % 4)
+}
+
+/// What all nodes of ours make of bytes becomes floats. Returns a builder whose names are free.
+fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder) -> Builder {
+    let mut bytes: HashSet<Name> = [FRAME, SOURCE, MASK].map(Name::from).into();
+    for tensor in graph.initializer.iter_mut().filter(|t| is_ours(&t.name)) {
+        if tensor.data_type == ElementType::U8.to_onnx() {
+            bytes.insert(tensor.name.clone());
+            *tensor = floats(tensor);
+        }
+    }
+    for mut node in std::mem::take(&mut graph.node) {
+        if !is_ours(&node.name) {
+            graph.node.push(node);
+            continue;
+        }
+        let mut makes_bytes = node.input.iter().any(|name| bytes.contains(name));
+        match node.op_type.as_str() {
+            "Cast" => {
+                makes_bytes = false;
+                for to in node.attribute.iter_mut().filter(|a| a.name == "to") {
+                    if to.i == i64::from(ElementType::U8.to_onnx()) {
+                        to.i = ElementType::F32.to_onnx().into();
+                        makes_bytes = true;
+                    }
+                }
+                graph.node.push(node.clone());
+            }
+            "QuantizeLinear" => {
+                let x = b.div(&node.input[0], &node.input[1]);
+                let x = b.clip(&x, 0.0, 255.0);
+                // Its zero, which nothing else reads.
+                graph
+                    .initializer
+                    .retain(|t| node.input.get(2) != Some(&t.name));
+                rounded(&mut b, &x, &node.output[0]);
+                b = b.appended_to(graph, false);
+                makes_bytes = true;
+            }
+            "Round" => {
+                rounded(&mut b, &node.input[0], &node.output[0]);
+                b = b.appended_to(graph, false);
+            }
+            "Max" if b.opset() >= 9 => {
+                let (first, others) = node.input.split_at(1);
+                let mut most = first.concat();
+                for other in others {
+                    most = b.greater(&most, other);
+                }
+                b.rename_last(&node.output[0]);
+                b = b.appended_to(graph, false);
+            }
+            _ => graph.node.push(node.clone()),
+        }
+        if !makes_bytes {
+            continue;
+        }
+        let given = &signature.input;
+        for name in std::mem::take(&mut node.output) {
+            if name == given.name && given.element == ElementType::U8 {
+                // The generator itself wants bytes.
+                let inside = inside(&name);
+                let last = graph.node.iter_mut().flat_map(|node| &mut node.output);
+                for output in last.filter(|output| **output == name) {
+                    output.clone_from(&inside);
+                }
+                b.cast(&inside, ElementType::U8);
+                b.rename_last(&name);
+                b = b.appended_to(graph, false);
+            } else {
+                bytes.insert(name);
+            }
+        }
+    }
+    b
+}
+
+/// The nearest whole number, halves up.
+fn rounded(b: &mut Builder, x: &str, output: &str) {
+    let half = b.floats(&[], &[0.5]);
+    let raised = b.add(x, &half);
+    b.floor(&raised);
+    b.rename_last(output);
+}
+
+/// A constant of bytes as floats.
+fn floats(bytes: &TensorProto) -> TensorProto {
+    let values = bytes.raw_data.iter().map(|byte| f32::from(*byte));
+    TensorProto {
+        data_type: ElementType::F32.to_onnx(),
+        raw_data: values.flat_map(f32::to_le_bytes).collect(),
+        ..bytes.clone()
+    }
+}
