@@ -142,7 +142,7 @@ impl Table {
         );
         self.rows.iter().for_each(|row| line(row));
         println!(
-            "\nErrors and PSNR are to the CPU provider in fp32, in 8-bit grey levels; frames are RGBA in system memory."
+            "\nErrors and PSNR are to the CPU provider in fp32, in 8-bit grey levels, the worse of RGBA and I420; frames per second are of RGBA in system memory."
         );
         for (library, providers) in &self.absent {
             println!("\n{library} was built without {}.", providers.join(", "));

@@ -46,7 +46,8 @@ use late_shuffle::SIDE;
 pub const FRAME: &str = "stylize/frame";
 /// Name of the graph input that takes the same bytes once more, for the mix. With one input for
 /// both uses, compilers share the conversion to float between the generator and the mix, and keep
-/// it in full precision and memory in between: 10 % of the time with OpenVINO.
+/// it in full precision and memory in between: 10 % of the time with OpenVINO. Not there with
+/// [`Given::Once`].
 pub const SOURCE: &str = "stylize/source";
 /// Name of the graph input that takes the strength, f32 `[1]` in 0..1.
 pub const STRENGTH: &str = "stylize/strength";
