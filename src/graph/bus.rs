@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What crosses the bus to a device with memory of its own, as a last change of a compiled graph: a
-//! frame once, where it would be given twice, and four bytes in a word, where the provider has no
-//! kernels for bytes. It would leave all work on bytes to the CPU, and floats would cross, four times
-//! as many bytes.
+//! frame once, where it would be given twice, and bytes, where the provider works on floats only. It
+//! would leave all work on bytes to the CPU, and floats would cross, four times as many bytes.
 
 use onnx_protobuf::{GraphProto, NodeProto, ValueInfoProto, type_proto};
 
@@ -22,10 +21,18 @@ pub(super) fn one_frame(graph: &mut GraphProto) {
     graph.input.retain(|input| input.name != SOURCE);
 }
 
-/// What comes in or goes out as bytes does so as words, the first byte lowest, in one row; bytes that
-/// fill no last word stay bytes, and the CPU has them. Inside they are floats that hold their whole
-/// numbers. `b` is an empty builder whose names are free.
-pub(super) fn in_words(graph: &mut GraphProto, mut b: Builder) {
+/// As what bytes come in and go out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doors {
+    Bytes,
+    /// Four bytes in each, the first lowest, in one row; bytes that fill no last word stay bytes, and the
+    /// CPU has them.
+    Words,
+}
+
+/// Puts the conversions between these and floats, which a graph has everywhere instead of bytes, at its
+/// beginning and end. `b` is an empty builder whose names are free.
+pub(super) fn open(doors: Doors, graph: &mut GraphProto, mut b: Builder) {
     for name in [FRAME, SOURCE, MASK] {
         let Some(input) = graph.input.iter_mut().find(|input| input.name == name) else {
             continue;
@@ -33,7 +40,7 @@ pub(super) fn in_words(graph: &mut GraphProto, mut b: Builder) {
         let inside = inside(name);
         rename(&mut graph.node, name, &inside);
         let dims = dims(input);
-        match words_of(&dims) {
+        match words_of(doors, &dims) {
             Some(words) => {
                 *input = value_info(name, UINT32, Some(&[words]));
                 unpack(&mut b, name, words, &dims);
@@ -53,7 +60,7 @@ pub(super) fn in_words(graph: &mut GraphProto, mut b: Builder) {
     for name in outputs.filter(|name| *name == OUT) {
         name.clone_from(&inside);
     }
-    match words_of(&dims(output)) {
+    match words_of(doors, &dims(output)) {
         Some(words) => {
             *output = value_info(OUT, UINT32, Some(&[words]));
             pack(&mut b, &inside, words);
@@ -110,10 +117,10 @@ fn rename(nodes: &mut [NodeProto], from: &str, to: &str) {
     }
 }
 
-/// How many words tensors of these sizes fill.
-fn words_of(dims: &[i64]) -> Option<i64> {
+/// How many words a tensor of these sizes is given as.
+fn words_of(doors: Doors, dims: &[i64]) -> Option<i64> {
     let bytes: i64 = dims.iter().product();
-    (bytes % BYTES == 0).then_some(bytes / BYTES)
+    (doors == Doors::Words && bytes % BYTES == 0).then_some(bytes / BYTES)
 }
 
 /// Sizes of an input or output of fixed size.

@@ -20,6 +20,7 @@ mod guided;
 mod half;
 mod ingest;
 mod interleaved;
+mod kernels;
 mod late_shuffle;
 mod mix;
 mod packed;
@@ -30,7 +31,6 @@ mod scale;
 mod small;
 mod stability;
 mod tiles;
-mod webgpu;
 
 pub use effects::{Colour, Effects, Sizes, Upscale};
 pub use format::{Components, Depth, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane};
@@ -100,8 +100,9 @@ pub enum Given {
 pub enum Kernels {
     /// Those for all that the compiler writes.
     All,
-    /// Those of WebGPU, which knows no bytes: they come and go as u32, four in each, in one row. There
-    /// is no [`Blend::Branch`] then.
+    /// None for bytes but conversions of inputs and outputs, as TensorRT has them.
+    Floats,
+    /// Those of WebGPU, which knows no bytes: they come and go as u32, four in each, in one row.
     WebGpu,
 }
 
@@ -195,8 +196,9 @@ pub fn compile(
     // captures what a `DequantizeLinear` made. And what every frame
     // needs of the source, and the next frame of this one, is made in no branch.
     let everywhere = effects.stability || effects.colour != Colour::Style;
-    let webgpu = forms.kernels == Kernels::WebGpu;
-    let blend = match model.is_quantized() || effects.mask || everywhere || webgpu {
+    // Branches hold bytes.
+    let floats = forms.kernels != Kernels::All;
+    let blend = match model.is_quantized() || effects.mask || everywhere || floats {
         true => Blend::Always,
         false => forms.blend,
     };
@@ -259,9 +261,7 @@ pub fn compile(
     if forms.frame == Given::Once && !effects.mask {
         bus::one_frame(graph);
     }
-    if webgpu {
-        webgpu::rewrite(graph, signature, free);
-    }
+    kernels::rewrite(forms.kernels, graph, signature, free);
     serialize(&proto).map_err(GraphError::Model)
 }
 

@@ -406,6 +406,7 @@ fn forms(choice: &Choice) -> Forms {
         },
         kernels: match choice.provider {
             Provider::WebGpu => Kernels::WebGpu,
+            Provider::TensorRt | Provider::NvTensorRtRtx => Kernels::Floats,
             _ => Kernels::All,
         },
     }

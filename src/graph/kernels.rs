@@ -1,25 +1,35 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A compiled graph in the words of ONNX Runtime's WebGPU provider (1.27): what it has no kernels for,
-//! and would leave to the CPU, and what it computes wrongly.
+//! A compiled graph in operators and types that a provider has kernels for, because ONNX Runtime leaves
+//! the others to the CPU; and those that it computes wrongly in others.
 
 use std::collections::{HashMap, HashSet};
 
 use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
 
 use super::builder::{Builder, Name, is_ours};
-use super::bus::{in_words, inside};
-use super::{FRAME, MASK, SOURCE};
+use super::bus::{Doors, inside, open};
+use super::{FRAME, Kernels, MASK, SOURCE};
 use crate::model::{ElementType, Signature};
 
-/// Rewrites a graph for it. `b` is an empty builder whose names are free.
-pub(super) fn rewrite(graph: &mut GraphProto, signature: &Signature, b: Builder) {
-    let b = pad_channels(graph, b);
-    let b = bytes_to_floats(graph, signature, b);
-    in_words(graph, b);
+/// Rewrites a graph for a provider with these. `b` is an empty builder whose names are free.
+pub(super) fn rewrite(kernels: Kernels, graph: &mut GraphProto, signature: &Signature, b: Builder) {
+    match kernels {
+        Kernels::All => (),
+        Kernels::Floats => {
+            let b = bytes_to_floats(graph, signature, b);
+            open(Doors::Bytes, graph, b);
+        }
+        Kernels::WebGpu => {
+            let b = pad_channels(graph, b);
+            let b = bytes_to_floats(graph, signature, b);
+            let b = without_round_and_max(graph, b);
+            open(Doors::Words, graph, b);
+        }
+    }
 }
 
-/// Convolutions of 6, 9, 15, 18 and more channels into a multiple of four are computed as if there were
-/// three of them (onnxruntime issue 29651), so they get channels of zeros up to a multiple of four.
+/// WebGPU (1.27) computes convolutions of 6, 9, 15, 18 and more channels into a multiple of four as if there
+/// were three of them (onnxruntime issue 29651), so they get channels of zeros up to a multiple of four.
 fn pad_channels(graph: &mut GraphProto, mut b: Builder) -> Builder {
     let tensors = graph.initializer.iter();
     let tensors = tensors.map(|tensor| (tensor.name.clone(), tensor.dims.clone()));
@@ -89,27 +99,14 @@ fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder
             }
             "QuantizeLinear" => {
                 let x = b.div(&node.input[0], &node.input[1]);
-                let x = b.clip(&x, 0.0, 255.0);
+                b.round(&x, 255.0);
+                b.rename_last(&node.output[0]);
                 // Its zero, which nothing else reads.
                 graph
                     .initializer
                     .retain(|t| node.input.get(2) != Some(&t.name));
-                rounded(&mut b, &x, &node.output[0]);
                 b = b.appended_to(graph, false);
                 makes_bytes = true;
-            }
-            "Round" => {
-                rounded(&mut b, &node.input[0], &node.output[0]);
-                b = b.appended_to(graph, false);
-            }
-            "Max" if b.opset() >= 9 => {
-                let (first, others) = node.input.split_at(1);
-                let mut most = first.concat();
-                for other in others {
-                    most = b.greater(&most, other);
-                }
-                b.rename_last(&node.output[0]);
-                b = b.appended_to(graph, false);
             }
             _ => graph.node.push(node.clone()),
         }
@@ -136,12 +133,31 @@ fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder
     b
 }
 
-/// The nearest whole number, halves up.
-fn rounded(b: &mut Builder, x: &str, output: &str) {
-    let half = b.floats(&[], &[0.5]);
-    let raised = b.add(x, &half);
-    b.floor(&raised);
-    b.rename_last(output);
+/// WebGPU (1.27) has neither, but `Floor`, which takes halves up, and comparisons.
+fn without_round_and_max(graph: &mut GraphProto, mut b: Builder) -> Builder {
+    for node in std::mem::take(&mut graph.node) {
+        match node.op_type.as_str() {
+            "Round" if is_ours(&node.name) => {
+                let half = b.floats(&[], &[0.5]);
+                let raised = b.add(&node.input[0], &half);
+                b.floor(&raised);
+            }
+            "Max" if is_ours(&node.name) && b.opset() >= 9 => {
+                let (first, others) = node.input.split_at(1);
+                let mut most = first.concat();
+                for other in others {
+                    most = b.greater(&most, other);
+                }
+            }
+            _ => {
+                graph.node.push(node);
+                continue;
+            }
+        }
+        b.rename_last(&node.output[0]);
+        b = b.appended_to(graph, false);
+    }
+    b
 }
 
 /// A constant of bytes as floats.
