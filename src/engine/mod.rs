@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Runs compiled graphs: the only room that names ONNX Runtime.
 //!
-//! [`runtime`] finds and loads the library, [`provider`] chooses where a graph runs, a [`Lease`] on
+//! [`runtime`] finds and loads the library, [`Candidates`] choose where a graph runs, a [`Lease`] on
 //! a shared [`session`] runs it on memory of the caller's, [`probe`] asks a generator what its file
 //! does not say, and a [`Predictor`] makes style vectors.
 
 mod assignment;
 mod bytes;
 mod cache;
+mod candidates;
 mod choice;
 mod configure;
 mod gate;
@@ -22,16 +23,18 @@ pub mod runtime;
 pub mod session;
 mod shared;
 mod threads;
+mod trial;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 pub use assignment::Assignment;
+pub use candidates::Candidates;
 pub use choice::{Choice, Optimization, Options};
 pub use memory::StateTensor;
 pub use predictor::Predictor;
 pub(crate) use provider::nick;
-pub use provider::{Candidates, Precision, Provider};
+pub use provider::{Precision, Provider};
 pub use runtime::Runtime;
 pub use shared::{Canceller, Lease};
 
