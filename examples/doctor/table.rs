@@ -20,8 +20,8 @@ pub struct Table {
     rows: Vec<Vec<String>>,
     /// Providers that a library was built without.
     absent: BTreeMap<String, Vec<String>>,
-    /// What cannot run here, and why.
-    missing: Vec<(String, String)>,
+    /// What cannot run here and why, and the precisions in which it cannot.
+    missing: BTreeMap<(String, String), Vec<String>>,
     bad: bool,
 }
 
@@ -34,7 +34,7 @@ impl Table {
             sizes: sizes.collect(),
             rows: Vec::new(),
             absent: BTreeMap::new(),
-            missing: Vec::new(),
+            missing: BTreeMap::new(),
             bad: false,
         }
     }
@@ -67,8 +67,11 @@ impl Table {
                     }
                 } else if !error.contains("cannot run in") && !error.contains("not in 8-bit") {
                     // A precision that a provider or a file lacks is no news.
-                    let what = format!("{} in {precision}, {library}", trial.provider);
-                    self.missing.push((what, error));
+                    let what = format!("{}, {library}", trial.provider);
+                    let precisions = self.missing.entry((what, error)).or_default();
+                    if !precisions.contains(&precision) {
+                        precisions.push(precision);
+                    }
                 }
                 continue;
             }
@@ -147,8 +150,9 @@ impl Table {
         for (library, providers) in &self.absent {
             println!("\n{library} was built without {}.", providers.join(", "));
         }
-        for (what, reason) in &self.missing {
-            println!("\nNot here: {what}. {reason}");
+        for ((what, reason), precisions) in &self.missing {
+            let precisions = precisions.join(", ");
+            println!("\nNot here: {what}, in {precisions}. {reason}");
         }
     }
 }
