@@ -83,12 +83,14 @@ def timed(command: list[str]) -> float:
     return time.perf_counter() - begin
 
 
-def element(model: str, frames: int) -> float:
+def element(model: str, frames: int, in_flight: int) -> float:
     """Seconds a frame of `stylize`, fed and emptied by nothing else, without the start."""
 
     def run(count: int) -> float:
         caps = f"video/x-raw,format=I420,width={SIZE[0]},height={SIZE[1]}"
-        command = f"gst-launch-1.0 videotestsrc num-buffers={count} pattern=white ! {caps} ! stylize model-file={model} ! fakesink"
+        source = f"videotestsrc num-buffers={count} pattern=white ! {caps}"
+        painted = f"stylize model-file={model} frames-in-flight={in_flight}"
+        command = f"gst-launch-1.0 {source} ! {painted} ! fakesink"
         ended = subprocess.run(shlex.split(command), check=True, capture_output=True, text=True)
         hours, minutes, seconds = re.findall(r"ended after (\d+):(\d+):([\d.]+)", ended.stdout)[0]
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
@@ -148,13 +150,14 @@ def main() -> None:
             shutil.copy(path, shared)
         script, seen = (os.path.join("/", os.path.basename(path)) for path in (script, seen))
     for backend in ("ort", "ov"):
-        command = [*shlex.split(start), script, "--vsmlrt", backend, seen, *map(str, SIZE), "60"]
+        command = [*shlex.split(start), script, "--vsmlrt", backend, seen, *map(str, SIZE), "120"]
 
         def rival(command: list[str] = command) -> float:
             return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
-        what = f"filter alone, I420, {SIZE[0]}x{SIZE[1]}, against vs-mlrt's {backend}"
-        compare(what, rival, lambda: element(alone, 60), 1, pairs)
+        for in_flight in (1, 2):
+            what = f"filter alone, I420, {SIZE[0]}x{SIZE[1]}, {in_flight} in flight, against vs-mlrt's {backend}"
+            compare(what, rival, lambda many=in_flight: element(alone, 120, many), 1, pairs)
 
 
 if __name__ == "__main__":
