@@ -31,8 +31,8 @@ pub(super) fn builder(
         .with_intra_threads(threads(choice).div_ceil(options.streams))
         .map_err(EngineError::refused)?;
     let builder = match choice.provider {
-        // It puts an activation behind a convolution into that convolution, and does so once more with
-        // the next one, which takes the first one's place (1.24 to 1.32): a generator that ends with a
+        // ONNX Runtime (1.27) puts an activation behind a convolution into that convolution, and does so
+        // once more with the next one, which takes the first one's place: a generator that ends with a
         // sigmoid would lose it to the limits of its range.
         Provider::WebGpu => builder
             .with_disabled_optimizers("ConvActivationFusion")

@@ -71,7 +71,8 @@ fn missing_channels(node: &NodeProto, dims: &[i64]) -> Option<i64> {
     affected.then(|| 4 - from % 4)
 }
 
-/// What all nodes of ours make of bytes becomes floats. Returns a builder whose names are free.
+/// Bytes that nodes of ours read and make become floats, the same numbers. What comes in and goes out is
+/// left to [`open`]. Returns a builder whose names are free.
 fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder) -> Builder {
     let mut bytes: HashSet<Name> = [FRAME, SOURCE, MASK].map(Name::from).into();
     for tensor in graph.initializer.iter_mut().filter(|t| is_ours(&t.name)) {
