@@ -172,6 +172,18 @@ impl Builder {
         self.node("Add", &[a, b], vec![])
     }
 
+    /// Multiplied by one number.
+    pub(super) fn times(&mut self, x: &str, factor: f32) -> Name {
+        let factor = self.floats(&[], &[factor]);
+        self.mul(x, &factor)
+    }
+
+    /// With one number added.
+    pub(super) fn plus(&mut self, x: &str, offset: f32) -> Name {
+        let offset = self.floats(&[], &[offset]);
+        self.add(x, &offset)
+    }
+
     pub(super) fn sub(&mut self, a: &str, b: &str) -> Name {
         self.node("Sub", &[a, b], vec![])
     }
@@ -372,8 +384,7 @@ impl Builder {
         if scale == 1.0 {
             return x;
         }
-        let scale = self.floats(&[], &[scale]);
-        self.mul(&x, &scale)
+        self.times(&x, scale)
     }
 
     /// Floats to bytes: `x / scale`, rounded to the nearest and clamped to 0..255, because a plain
@@ -387,8 +398,7 @@ impl Builder {
         if scale == 1.0 {
             return self.round_to_bytes(x);
         }
-        let inverse = self.floats(&[], &[1.0 / scale]);
-        let x = self.mul(x, &inverse);
+        let x = self.times(x, 1.0 / scale);
         self.round_to_bytes(&x)
     }
 
@@ -405,8 +415,7 @@ impl Builder {
         if self.opset >= 11 {
             return self.node("Round", &[&clipped], vec![]);
         }
-        let half = self.floats(&[], &[0.5]);
-        let raised = self.add(&clipped, &half);
+        let raised = self.plus(&clipped, 0.5);
         self.floor(&raised)
     }
 

@@ -247,8 +247,7 @@ fn line(b: &mut Builder, planes: &str, wanted: &str, epsilon: f32) -> (Name, Nam
         let deviation = b.sub(x, &mean);
         let square = b.mul(&deviation, &deviation);
         let variance = b.mean_of_picture(&square);
-        let epsilon = b.floats(&[], &[epsilon]);
-        (mean, b.add(&variance, &epsilon))
+        (mean, b.plus(&variance, epsilon))
     };
     let (mean, variance) = statistics(b, planes);
     let (wanted_mean, wanted_variance) = statistics(b, wanted);

@@ -38,8 +38,7 @@ pub(super) fn to_rgb(
                 weights.push(channels.map(of));
             }
             let share = enlarged(b, frame, planar, &others, &weights, scale * black as f32);
-            let luma = b.floats(&[], &[scale * luma as f32]);
-            let luma = b.mul(&samples.first, &luma);
+            let luma = b.times(&samples.first, scale * luma as f32);
             let rgb = b.add(&share, &luma);
             b.clip(&rgb, 0.0, 255.0 * scale)
         }
@@ -56,8 +55,7 @@ pub(super) fn to_rgb(
             let (luma, black) = codes.to_grey();
             let mut grey = scaled(b, &samples.first, scale * luma as f32);
             if black != 0.0 {
-                let black = b.floats(&[], &[scale * black as f32]);
-                grey = b.add(&grey, &black);
+                grey = b.plus(&grey, scale * black as f32);
                 grey = b.clip(&grey, 0.0, 255.0 * scale);
             }
             b.concat(1, &[&grey, &grey, &grey])
@@ -344,16 +342,14 @@ fn weighed(b: &mut Builder, rgb: &str, component: &Component) -> Name {
     let weights = b.floats(&[1, 3, 1, 1], &component.weights);
     let parts = b.mul(rgb, &weights);
     let sum = b.sum(&parts, 1, true);
-    let offset = b.floats(&[], &[component.offset]);
-    b.add(&sum, &offset)
+    b.plus(&sum, component.offset)
 }
 
 fn scaled(b: &mut Builder, x: &str, scale: f32) -> Name {
     if scale == 1.0 {
         return x.into();
     }
-    let scale = b.floats(&[], &[scale]);
-    b.mul(x, &scale)
+    b.times(x, scale)
 }
 
 /// Which of red (0), green and blue each of the generator's channels is.

@@ -234,8 +234,7 @@ fn guide(b: &mut Builder, job: &Job, shown: &str, luma: &[f32; 3]) -> Name {
     if offset == 0.0 {
         return guide;
     }
-    let offset = b.floats(&[], &[offset]);
-    b.add(&guide, &offset)
+    b.plus(&guide, offset)
 }
 
 /// The generator's picture on its way to a packed frame, and the range of its values.

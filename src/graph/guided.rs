@@ -106,16 +106,14 @@ fn fit(
         let product = b.mul(x, &deviation);
         window(b, &product, size, scaling)
     });
-    let epsilon = b.floats(&[], &[epsilon]);
-    let variance = b.add(&variance, &epsilon);
+    let variance = b.plus(&variance, epsilon);
     let slope = b.div(&covariance, &variance);
     let slope = window(b, &slope, size, scaling);
     let explained = b.mul(&slope, &mean);
     let offset = b.sub(&mean_painted, &explained);
     let explained = b.mul(&slope, &deviation);
     let rest = b.sub(&deviation_painted, &explained);
-    let kept = b.floats(&[], &[KEPT]);
-    let rest = b.mul(&rest, &kept);
+    let rest = b.times(&rest, KEPT);
     let offset = b.add(&offset, &rest);
     (slope, offset)
 }
@@ -129,8 +127,7 @@ fn window(b: &mut Builder, x: &str, size: (usize, usize), scaling: Scaling) -> N
         // OpenVINO pools and convolves a single plane slower than it adds.
         Scaling::Products => {
             let x = with_neighbours(b, &x, size, Builder::add);
-            let ninth = b.floats(&[], &[1.0 / 9.0]);
-            b.mul(&x, &ninth)
+            b.times(&x, 1.0 / 9.0)
         }
     }
 }

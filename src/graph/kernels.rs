@@ -139,8 +139,7 @@ fn without_round_and_max(graph: &mut GraphProto, mut b: Builder) -> Builder {
     for node in std::mem::take(&mut graph.node) {
         match node.op_type.as_str() {
             "Round" if is_ours(&node.name) => {
-                let half = b.floats(&[], &[0.5]);
-                let raised = b.add(&node.input[0], &half);
+                let raised = b.plus(&node.input[0], 0.5);
                 b.floor(&raised);
             }
             "Max" if is_ours(&node.name) && b.opset() >= 9 => {

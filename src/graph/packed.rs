@@ -76,8 +76,7 @@ impl Tail<'_> {
         if let Some(scale) = range.plain_scale()
             && scale != 1.0
         {
-            let inverse = b.floats(&[], &[1.0 / scale]);
-            x = b.mul(&x, &inverse);
+            x = b.times(&x, 1.0 / scale);
         }
         let bytes = interleaved::rows(b, self.frame, SOURCE);
         let source = b.cast(&bytes, ElementType::F32);
@@ -119,8 +118,7 @@ impl Tail<'_> {
         let mask = b.reshape(&mask, &[count, pixels as i64]);
         let mask = b.matmul(&mask, &repeat);
         let mask = b.reshape(&mask, &[height as i64, row as i64]);
-        let share = b.floats(&[], &[1.0 / 255.0]);
-        b.mul(&mask, &share)
+        b.times(&mask, 1.0 / 255.0)
     }
 
     /// Planes of floats as pixels, in codes unless the range is a plain scale of them.

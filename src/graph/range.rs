@@ -8,10 +8,7 @@ use crate::model::Range;
 pub(super) fn ranged(b: &mut Builder, x: Name, range: &Range, axis: usize) -> Name {
     match range.plain_scale() {
         Some(1.0) => x,
-        Some(scale) => {
-            let scale = b.floats(&[], &[scale]);
-            b.mul(&x, &scale)
-        }
+        Some(scale) => b.times(&x, scale),
         None => scaled(b, &x, range, axis),
     }
 }

@@ -95,8 +95,7 @@ impl<'a> Past<'a> {
         let kept = states[0];
         let (source, grain) = blocks_of_source(b, frame, scaling);
         let grain = most_of_neighbours(b, &grain, frame, scaling);
-        let scale = b.floats(&[], &[SAME_BY_GRAIN]);
-        let same = b.mul(&grain, &scale);
+        let same = b.times(&grain, SAME_BY_GRAIN);
         let same = b.clip(&same, SAME.0, SAME.1);
         let moved = b.sub(&source, kept.input);
         let moved = b.abs(&moved);
@@ -202,8 +201,7 @@ fn most_of_neighbours(b: &mut Builder, x: &str, frame: &Frame, scaling: Scaling)
 fn ramp(b: &mut Builder, x: &str, (from, to): (f32, f32)) -> Name {
     let offset = b.floats(&[], &[from]);
     let x = b.sub(x, &offset);
-    let scale = b.floats(&[], &[1.0 / (to - from)]);
-    let x = b.mul(&x, &scale);
+    let x = b.times(&x, 1.0 / (to - from));
     b.clip(&x, 0.0, 1.0)
 }
 
@@ -314,6 +312,5 @@ fn eight_bits(b: &mut Builder, planar: &Planar, codes: Name) -> Name {
     if planar.depth == Depth::BYTE {
         return codes;
     }
-    let scale = b.floats(&[], &[(255.0 / planar.depth.most()) as f32]);
-    b.mul(&codes, &scale)
+    b.times(&codes, (255.0 / planar.depth.most()) as f32)
 }

@@ -89,8 +89,7 @@ impl Tiles {
             f32::from(u8::from(colours[colour] == byte as i64))
         });
         // Not in the weights, which a provider may round to 16 bits.
-        let share = b.floats(&[], &[1.0 / (self.side * self.side) as f32]);
-        b.mul(&sums, &share)
+        b.times(&sums, 1.0 / (self.side * self.side) as f32)
     }
 
     /// Luma of each pixel of a tile, row by row, `[1, side · side, h, w]` of 0..255. The weights are of
@@ -179,8 +178,7 @@ impl Tiles {
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
         let mut all = b.concat(1, &rows);
         if unit != 1.0 {
-            let share = b.floats(&[], &[1.0 / unit]);
-            all = b.mul(&all, &share);
+            all = b.times(&all, 1.0 / unit);
         }
         let bytes = self.packed.bytes as i64;
         b.reshape(&all, &[1, height * side, width * side, bytes])
