@@ -7,9 +7,9 @@ use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
 use super::caps;
+use super::glide::Values;
 use super::mask::Mask;
 use super::report::Error;
-use super::style::Values;
 use crate::engine::Lease;
 use crate::engine::session::{Controls, Rows, Source};
 use crate::graph::{Frame, Memory};

@@ -19,6 +19,7 @@ use gst_base::subclass::prelude::*;
 use parking_lot::Mutex;
 
 use super::flight::{Flights, Pending};
+use super::glide::Values;
 use super::job::Player;
 use super::loading::Loading;
 use super::mask::Masks;
@@ -26,7 +27,6 @@ use super::repeat::Repeats;
 use super::report::Error;
 use super::settings::Settings;
 use super::stats::Stats;
-use super::style::Values;
 use super::{caps, networks, properties};
 use crate::engine::Canceller;
 use crate::graph::Frame;

@@ -15,6 +15,7 @@ mod dump;
 mod flight;
 mod flow;
 mod frame;
+mod glide;
 mod imp;
 mod job;
 mod loading;

@@ -16,8 +16,8 @@ use std::path::Path;
 
 use gst::ClockTime;
 
+use super::glide::Values;
 use super::report::Error;
-use super::style::Values;
 use crate::model::styles;
 
 /// One line.

@@ -3,8 +3,8 @@
 //! because the source did not change (screens, stills, telecine).
 
 use super::frame::Task;
+use super::glide::Values;
 use super::mask::Mask;
-use super::style::Values;
 use crate::engine::Lease;
 
 /// What the last painting was made of.
