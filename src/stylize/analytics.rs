@@ -12,7 +12,7 @@ use gst_analytics::{
 use gst_video::VideoFormat;
 use image::GrayImage;
 
-use super::mask::{self, Mask};
+use super::canvas::{Mask, draw, edge, finished, soft};
 use super::report::Error;
 use super::settings::MaskSettings;
 
@@ -38,7 +38,7 @@ pub(super) fn of_findings(
         }
     }
     if segmented {
-        canvas = mask::soft(canvas, settings.feather);
+        canvas = soft(canvas, settings.feather);
     }
     for meta in frame.iter_meta::<AnalyticsRelationMeta>() {
         let boxes = meta.iter::<AnalyticsODMtd>();
@@ -48,7 +48,7 @@ pub(super) fn of_findings(
             }
         }
     }
-    Ok(mask::finished(canvas.into_raw(), settings.invert))
+    Ok(finished(canvas.into_raw(), settings.invert))
 }
 
 /// Whether a segmentation is related to the object.
@@ -67,7 +67,7 @@ fn outlined(
 fn draw_box(mask: &mut [u8], width: usize, location: &AnalyticsODOrientedLocation, feather: u32) {
     let [x, y, w, h] = [location.x, location.y, location.w, location.h].map(f64::from);
     if location.r == 0.0 {
-        return mask::draw(mask, width, [x, y, w, h], feather);
+        return draw(mask, width, [x, y, w, h], feather);
     }
     let (sine, cosine) = f64::from(location.r).sin_cos();
     for (pixel, value) in mask.iter_mut().enumerate() {
@@ -75,7 +75,7 @@ fn draw_box(mask: &mut [u8], width: usize, location: &AnalyticsODOrientedLocatio
         let down = (pixel / width) as f64 + 0.5 - (y + h / 2.0);
         let column = w / 2.0 - (across * cosine + down * sine).abs();
         let row = h / 2.0 - (down * cosine - across * sine).abs();
-        let covered = [column, row].map(|inside| u32::from(mask::edge(inside, feather)));
+        let covered = [column, row].map(|inside| u32::from(edge(inside, feather)));
         *value = (*value).max((covered[0] * covered[1] / 255) as u8);
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
+use super::canvas::Mask;
 use super::caps;
 use super::glide::Values;
-use super::mask::Mask;
 use super::report::Error;
 use crate::engine::Lease;
 use crate::engine::session::{Controls, Rows, Source};

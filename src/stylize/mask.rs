@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where the painting is shown: one byte for each pixel of a frame, 255 for all of the painting.
+//! Where the painting is shown.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use gst_video::VideoRegionOfInterestMeta;
 use image::imageops::FilterType;
 
 use super::analytics;
 use super::background::Background;
+use super::canvas::{Mask, draw, finished, soft};
 use super::report::Error;
 use super::settings::{MaskKind, MaskSettings};
 use crate::gallery::painting;
-
-/// Bytes of a mask, row by row.
-pub(super) type Mask = Arc<[u8]>;
 
 /// What a mask from a file was made of.
 #[derive(Clone, PartialEq)]
@@ -130,23 +127,6 @@ impl Picture {
     }
 }
 
-/// The same with edges of this width.
-pub(super) fn soft(mask: image::GrayImage, feather: u32) -> image::GrayImage {
-    match feather {
-        0 => mask,
-        // Two deviations to either side hold nearly all of the way from 0 to 255.
-        _ => image::imageops::fast_blur(&mask, feather as f32 / 4.0),
-    }
-}
-
-/// A mask that has been drawn, or the other parts instead.
-pub(super) fn finished(mut mask: Vec<u8>, invert: bool) -> Mask {
-    if invert {
-        mask.iter_mut().for_each(|value| *value = 255 - *value);
-    }
-    mask.into()
-}
-
 fn open(file: &Path) -> Result<image::DynamicImage, Error> {
     painting::decode(file).map_err(|reason| Error::Mask {
         file: file.display().to_string(),
@@ -165,51 +145,9 @@ fn of_regions(settings: &MaskSettings, size: (usize, usize), frame: &gst::Buffer
     finished(mask, settings.invert)
 }
 
-/// Adds a rectangle (x, y, width, height) to a mask, with a way of `feather` pixels at its edge, half
-/// of it inside.
-pub(super) fn draw(mask: &mut [u8], width: usize, [x, y, w, h]: [f64; 4], feather: u32) {
-    let columns = ramp(width, x, w, feather);
-    let rows = ramp(mask.len() / width, y, h, feather);
-    for (row, line) in rows.iter().zip(mask.chunks_exact_mut(width)) {
-        if *row == 0 {
-            continue;
-        }
-        for (column, value) in columns.iter().zip(line) {
-            let covered = u32::from(*row) * u32::from(*column) / 255;
-            *value = (*value).max(covered as u8);
-        }
-    }
-}
-
-/// 255 for the pixels of one axis that are inside, 0 outside, linear between.
-fn ramp(pixels: usize, begin: f64, length: f64, feather: u32) -> Vec<u8> {
-    let share = |pixel: usize| {
-        let middle = pixel as f64 + 0.5;
-        edge((middle - begin).min(begin + length - middle), feather)
-    };
-    (0..pixels).map(share).collect()
-}
-
-/// The share of the painting so many pixels inside of an edge, in 255ths.
-pub(super) fn edge(inside: f64, feather: u32) -> u8 {
-    ((inside / f64::from(feather.max(1)) + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ramp_is_sharp_or_wide() {
-        assert_eq!(ramp(6, 2.0, 2.0, 0), [0, 0, 255, 255, 0, 0]);
-        assert_eq!(
-            ramp(8, 2.0, 4.0, 4),
-            [32, 96, 159, 223, 223, 159, 96, 32],
-            "half at the edge"
-        );
-        let length = f64::from(u32::MAX);
-        assert_eq!(ramp(3, 1.0, length, 0), [0, 255, 255], "beyond the frame");
-    }
 
     #[test]
     fn holes_or_grey_levels_make_a_mask() {

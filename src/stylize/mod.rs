@@ -8,6 +8,7 @@ mod analytics;
 #[path = "no_analytics.rs"]
 mod analytics;
 mod background;
+mod canvas;
 mod caps;
 mod cost;
 mod deadline;

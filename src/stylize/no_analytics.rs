@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `mask=analytics` in builds for GStreamer older than 1.26: there, and refused in words.
 
-use super::mask::{self, Mask};
+use super::canvas::{Mask, finished};
 use super::report::Error;
 use super::settings::MaskSettings;
 
@@ -17,5 +17,5 @@ pub(super) fn of_findings(
     (width, height): (usize, usize),
     _frame: &gst::BufferRef,
 ) -> Result<Mask, Error> {
-    Ok(mask::finished(vec![0; width * height], settings.invert))
+    Ok(finished(vec![0; width * height], settings.invert))
 }

@@ -2,9 +2,9 @@
 //! Frames for which the last painting does once more: because only every n-th is to be painted, or
 //! because the source did not change (screens, stills, telecine).
 
+use super::canvas::Mask;
 use super::frame::Task;
 use super::glide::Values;
-use super::mask::Mask;
 use crate::engine::Lease;
 
 /// What the last painting was made of.
