@@ -8,7 +8,7 @@ mod server;
 use gst::prelude::*;
 use server::Server;
 
-/// A client that decodes; ends after so many frames.
+/// A client that decodes the picture; ends after so many frames.
 fn client(address: &str, frames: u32) -> gst::Pipeline {
     let line = format!(
         "rtspsrc location=\"{address}\" protocols=tcp latency=100 name=r \
@@ -18,6 +18,16 @@ fn client(address: &str, frames: u32) -> gst::Pipeline {
     );
     let pipeline = gst::parse::launch(&line).expect("a pipeline");
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
+    // Without the sound: where it comes first, and nobody takes it, `rtspsrc` gives up before there is a
+    // picture.
+    let source = pipeline.by_name("r").expect("a source");
+    source.connect("select-stream", false, |values| {
+        let caps = values[2].get::<gst::Caps>().expect("caps");
+        let media = caps
+            .structure(0)
+            .and_then(|s| s.get::<String>("media").ok());
+        Some((media.as_deref() == Some("video")).to_value())
+    });
     pipeline.set_state(gst::State::Playing).expect("plays");
     pipeline
 }
