@@ -37,7 +37,7 @@ cp "${models[@]}" "$target/models/"
 plugins=$(pkg-config --variable=pluginsdir gstreamer-1.0)
 cp "$plugins"/libgst{coreelements,app}.so "$target/plugins/"
 # All but the C library and the loader, which belong to the machine. WebGPU opens Vulkan's loader.
-vulkan=$(ldconfig -p | awk '/libvulkan.so.1 /{print $NF; exit}')
+vulkan=$(ldconfig -p | awk '/libvulkan.so.1 / && !seen++ {print $NF}')
 [ -z "$vulkan" ] || cp -L "$vulkan" "$target/lib/"
 ldd "$doctor" "$target"/plugins/*.so "$deps"/*/libonnxruntime.so* | awk '/=> \// {print $3}' | sort -u |
     grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*)\.so' |
