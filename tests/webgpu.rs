@@ -368,6 +368,14 @@ fn effects_are_those_of_the_cpu_and_on_the_device_alone() {
             same(model, &info, properties);
         }
     }
+    // What the mask leaves out is painted over the first painting.
+    let rest = [
+        ("mask", "image"),
+        ("mask-file", &slope),
+        ("style-a", "scream"),
+        ("style-b", "great-wave"),
+    ];
+    same("lite", &info(Format::I420, (48, 36)), &rest);
 }
 
 /// The tensors that go from frame to frame stay in the device's memory.
