@@ -5,6 +5,7 @@
 mod common;
 
 use common::generators::{self, Net, int, text};
+use common::picture::varied;
 use gst::prelude::*;
 use gst_video::{VideoChromaSite as Site, VideoFormat as Format, VideoInfo};
 use onnx_protobuf::{Message, ModelProto};
@@ -56,11 +57,7 @@ fn play(
     }
     let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
     harness.set_src_caps(info.to_caps().expect("caps"));
-    let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 25;
-    let bytes = (0..info.size()).map(|i| (i as u32 / 3 % 128 + hash(i)) as u8);
-    let mut frame = gst::Buffer::from_mut_slice(bytes.collect::<Vec<u8>>());
-    let buffer = frame.get_mut().expect("fresh");
-    buffer.set_pts(gst::ClockTime::ZERO);
+    let frame = varied(info, 0);
     let out = harness.push_and_pull(frame).expect("a frame");
     let bytes = out.map_readable().expect("mapped").to_vec();
     let graph = std::fs::read(graph).expect("a graph");

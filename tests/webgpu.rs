@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Once;
 
 use common::generators::{self, Net, int, ints, text};
-use common::picture::Picture;
+use common::picture::{Picture, varied};
 use common::play::play;
 use gst::prelude::*;
 use gst_video::{VideoFormat as Format, VideoInfo};
@@ -121,15 +121,18 @@ fn a_pipeline_plays_to_its_end() {
     pipeline.set_state(gst::State::Null).expect("stopped");
 }
 
+/// Numbers around zero, of at most 9 by this.
+fn weights(count: usize, by: f32) -> Vec<f32> {
+    let wave = |i: usize| ((i * 7 % 19) as f32 - 9.0) / by;
+    (0..count).map(wave).collect()
+}
+
 /// A convolution of patches of 2x2 pixels and a sigmoid, as generators end, which makes blocks or, by a
 /// transposed convolution, planes.
 fn net(blocks: bool) -> Net {
-    let weights = |rows: i64, columns: i64| -> Vec<f32> {
-        let wave = |i: i64| ((i * 7 % 19) as f32 - 9.0) / 12.0;
-        (0..rows * columns * 4).map(wave).collect()
-    };
+    let patches = weights(12 * 3 * 4, 12.0);
     let net = generators::open(13, "0,1", 2)
-        .floats("patches", &[12, 3, 2, 2], &weights(12, 3))
+        .floats("patches", &[12, 3, 2, 2], &patches)
         .node(
             "Conv",
             &["x", "patches"],
@@ -144,7 +147,7 @@ fn net(blocks: bool) -> Net {
             vec![int("blocksize", 2), text("mode", "DCR")],
         ),
         false => net
-            .floats("pixels", &[12, 3, 2, 2], &weights(12, 3))
+            .floats("pixels", &[12, 3, 2, 2], &patches)
             .node(
                 "ConvTranspose",
                 &["seen", "pixels"],
@@ -171,13 +174,9 @@ fn bytes(
     element.set_bus(Some(&bus));
     let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
     harness.set_src_caps(info.to_caps().expect("caps"));
-    let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 25;
     let mut last = None;
     for number in 0..3 {
-        let byte = |i: usize| ((i as u32 / 3 + number) % 128 + hash(i)) as u8;
-        let mut frame = gst::Buffer::from_mut_slice((0..info.size()).map(byte).collect::<Vec<_>>());
-        let pts = gst::ClockTime::from_mseconds(40 * u64::from(number));
-        frame.get_mut().expect("fresh").set_pts(pts);
+        let frame = varied(info, number);
         last = harness.push_and_pull(frame).ok();
     }
     let told = || format!("{properties:?}: {:?}", common::errors(&bus));
@@ -321,15 +320,11 @@ fn convolutions_of_six_channels_are_right() {
     if !ready() {
         return;
     }
-    let weights = |count: usize| -> Vec<f32> {
-        let wave = |i: usize| ((i * 7 % 19) as f32 - 9.0) / 30.0;
-        (0..count).map(wave).collect()
-    };
     let pads = || vec![ints("pads", &[1; 4])];
     let net = generators::open(13, "0,1", 1)
-        .floats("w1", &[6, 3, 3, 3], &weights(6 * 3 * 9))
-        .floats("w2", &[8, 6, 3, 3], &weights(8 * 6 * 9))
-        .floats("w3", &[3, 8, 3, 3], &weights(3 * 8 * 9))
+        .floats("w1", &[6, 3, 3, 3], &weights(6 * 3 * 9, 30.0))
+        .floats("w2", &[8, 6, 3, 3], &weights(8 * 6 * 9, 30.0))
+        .floats("w3", &[3, 8, 3, 3], &weights(3 * 8 * 9, 30.0))
         .node("Conv", &["x", "w1"], "six", pads())
         .node("Conv", &["six", "w2"], "eight", pads())
         .node("Conv", &["eight", "w3"], "three", pads())

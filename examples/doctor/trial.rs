@@ -277,20 +277,15 @@ impl Drop for Player {
 
 /// A picture of smooth and busy parts, whose components are four waves.
 fn picture(info: &VideoInfo) -> Vec<u8> {
-    let components = info.n_components() as usize;
     let mut bytes = vec![0; info.size()];
-    for c in 0..components {
-        let c8 = c as u8;
-        let (width, height) = (info.comp_width(c8) as usize, info.comp_height(c8) as usize);
-        let (stride, step) = (
-            info.comp_stride(c8) as usize,
-            info.comp_pstride(c8) as usize,
-        );
+    for c in 0..info.n_components() as u8 {
+        let (width, height) = (info.comp_width(c) as usize, info.comp_height(c) as usize);
+        let (stride, step) = (info.comp_stride(c) as usize, info.comp_pstride(c) as usize);
         for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
             let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
-            let wave = ((u * 34.0).sin() * (v * 23.0 + c as f32).cos() + 1.0) * 100.0;
+            let wave = ((u * 34.0).sin() * (v * 23.0 + f32::from(c)).cos() + 1.0) * 100.0;
             let value = wave as u8 ^ (((u * 40.0) as usize * (v * 22.0) as usize) as u8 & 31);
-            bytes[info.comp_offset(c8) + y * stride + x * step] = value;
+            bytes[info.comp_offset(c) + y * stride + x * step] = value;
         }
     }
     bytes

@@ -65,7 +65,7 @@ impl Candidates {
     /// Why the last one does not, when none is left.
     pub fn advance(&mut self) -> Result<Choice, EngineError> {
         while let Some(provider) = self.left.next() {
-            match known(&self.runtime, provider, self.precision, &self.options) {
+            match self.known(provider) {
                 Ok(choice) => return Ok(choice),
                 Err(err) => self.pass_over(provider, err),
             }
@@ -82,79 +82,70 @@ impl Candidates {
         }
         self.last = Some(err);
     }
-}
 
-/// What became of a place the last time, so that the next element need not try it again.
-fn known(
-    runtime: &Runtime,
-    provider: Provider,
-    precision: Precision,
-    options: &Arc<Options>,
-) -> Result<Choice, EngineError> {
-    type Place = (Provider, Precision, Arc<Options>);
-    static WORKING: LazyLock<Mutex<HashMap<Place, Choice>>> = LazyLock::new(Mutex::default);
-    let place = (provider, precision, options.clone());
-    if let Some(choice) = WORKING.lock().get(&place) {
-        return Ok(choice.clone());
+    /// What became of a place the last time, so that the next element need not try it again.
+    fn known(&self, provider: Provider) -> Result<Choice, EngineError> {
+        type Place = (Provider, Precision, Arc<Options>);
+        static WORKING: LazyLock<Mutex<HashMap<Place, Choice>>> = LazyLock::new(Mutex::default);
+        let place = (provider, self.precision, self.options.clone());
+        if let Some(choice) = WORKING.lock().get(&place) {
+            return Ok(choice.clone());
+        }
+        // What fails may be mended while the process goes on: a driver, a library.
+        let choice = self.check(provider)?;
+        WORKING.lock().insert(place, choice.clone());
+        Ok(choice)
     }
-    // What fails may be mended while the process goes on: a driver, a library.
-    let choice = check(runtime, provider, precision, options)?;
-    WORKING.lock().insert(place, choice.clone());
-    Ok(choice)
-}
 
-fn check(
-    runtime: &Runtime,
-    provider: Provider,
-    precision: Precision,
-    options: &Arc<Options>,
-) -> Result<Choice, EngineError> {
-    if plugin::library(runtime, provider, options).is_none() && !provider.is_built_in() {
-        return Err(provider.missing(format!(
-            "ONNX Runtime {} at \"{}\" was built without it",
-            runtime.version(),
-            runtime.path().display()
-        )));
-    }
-    let supported = provider.precisions(options.device.as_deref());
-    let unsupported = |asked: Precision| {
-        let others = supported.iter().filter(|precision| **precision != asked);
-        let nicks: Vec<_> = others.map(|precision| precision.nick()).collect();
-        EngineError::Precision {
-            provider: provider.nick(),
-            precision: asked.nick(),
-            supported: nicks.join(", "),
+    fn check(&self, provider: Provider) -> Result<Choice, EngineError> {
+        let (runtime, options) = (&self.runtime, &self.options);
+        if plugin::library(runtime, provider, options).is_none() && !provider.is_built_in() {
+            return Err(provider.missing(format!(
+                "ONNX Runtime {} at \"{}\" was built without it",
+                runtime.version(),
+                runtime.path().display()
+            )));
         }
-    };
-    let precision = match precision {
-        Precision::Auto => supported[0],
-        asked if supported.contains(&asked) => asked,
-        asked => return Err(unsupported(asked)),
-    };
-    let options = match options.streams {
-        0 => Arc::new(Options {
-            streams: provider.streams(),
-            ..(**options).clone()
-        }),
-        _ => options.clone(),
-    };
-    let choice = Choice {
-        provider,
-        precision,
-        options,
-    };
-    match trial::run(runtime, &choice) {
-        Ok(()) => Ok(choice),
-        Err(EngineError::Refused(reason) | EngineError::Run(reason))
-            if choice.wants_half_graph() =>
-        {
-            let nick = provider.nick();
-            gst::warning!(CAT, "{nick} does not add 16-bit floats: {reason}");
-            Err(unsupported(choice.precision))
+        let supported = provider.precisions(options.device.as_deref());
+        let unsupported = |asked: Precision| {
+            let others = supported.iter().filter(|precision| **precision != asked);
+            let nicks: Vec<_> = others.map(|precision| precision.nick()).collect();
+            EngineError::Precision {
+                provider: provider.nick(),
+                precision: asked.nick(),
+                supported: nicks.join(", "),
+            }
+        };
+        let precision = match self.precision {
+            Precision::Auto => supported[0],
+            asked if supported.contains(&asked) => asked,
+            asked => return Err(unsupported(asked)),
+        };
+        let options = match options.streams {
+            0 => Arc::new(Options {
+                streams: provider.streams(),
+                ..(**options).clone()
+            }),
+            _ => options.clone(),
+        };
+        let choice = Choice {
+            provider,
+            precision,
+            options,
+        };
+        match trial::run(runtime, &choice) {
+            Ok(()) => Ok(choice),
+            Err(EngineError::Refused(reason) | EngineError::Run(reason))
+                if choice.wants_half_graph() =>
+            {
+                let nick = provider.nick();
+                gst::warning!(CAT, "{nick} does not add 16-bit floats: {reason}");
+                Err(unsupported(choice.precision))
+            }
+            Err(EngineError::Refused(reason) | EngineError::Run(reason)) => {
+                Err(provider.missing(reason))
+            }
+            Err(other) => Err(other),
         }
-        Err(EngineError::Refused(reason) | EngineError::Run(reason)) => {
-            Err(provider.missing(reason))
-        }
-        Err(other) => Err(other),
     }
 }

@@ -342,8 +342,8 @@ impl Builder {
         self.node("Clip", &[x], vec![float("min", low), float("max", high)])
     }
 
-    /// Padding of a tensor of rank 4 with `mode` "reflect", "edge" or "constant" (zeros); `pads` are the numbers of
-    /// elements before each axis, then behind each. Bytes only from operator set 11 on.
+    /// Padding of a tensor of rank 4 with `mode` "reflect", "edge" or "constant" (zeros); `pads` are the
+    /// numbers of elements before each axis, then behind each. Bytes only from operator set 11 on.
     pub(super) fn pad(&mut self, x: &str, mode: &str, pads: &[i64; 8]) -> Name {
         let mode = text("mode", mode);
         if self.opset < 11 {
@@ -415,7 +415,12 @@ impl Builder {
         if self.opset >= 11 {
             return self.node("Round", &[&clipped], vec![]);
         }
-        let raised = self.plus(&clipped, 0.5);
+        self.halves_up(&clipped)
+    }
+
+    /// The nearest whole number, of two the greater, without `Round`.
+    pub(super) fn halves_up(&mut self, x: &str) -> Name {
+        let raised = self.plus(x, 0.5);
         self.floor(&raised)
     }
 

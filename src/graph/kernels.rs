@@ -81,57 +81,55 @@ fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder
             *tensor = floats(tensor);
         }
     }
+    let given = &signature.input;
     for mut node in std::mem::take(&mut graph.node) {
         if !is_ours(&node.name) {
             graph.node.push(node);
             continue;
         }
-        let mut makes_bytes = node.input.iter().any(|name| bytes.contains(name));
-        match node.op_type.as_str() {
-            "Cast" => {
-                makes_bytes = false;
-                for to in node.attribute.iter_mut().filter(|a| a.name == "to") {
-                    if to.i == i64::from(ElementType::U8.to_onnx()) {
-                        to.i = ElementType::F32.to_onnx().into();
-                        makes_bytes = true;
-                    }
-                }
-                graph.node.push(node.clone());
-            }
-            "QuantizeLinear" => {
-                let x = b.div(&node.input[0], &node.input[1]);
-                b.round(&x, 255.0);
-                b.rename_last(&node.output[0]);
-                // Its zero, which nothing else reads.
-                graph
-                    .initializer
-                    .retain(|t| node.input.get(2) != Some(&t.name));
-                b = b.appended_to(graph, false);
-                makes_bytes = true;
-            }
-            _ => graph.node.push(node.clone()),
-        }
-        if !makes_bytes {
-            continue;
-        }
-        let given = &signature.input;
-        for name in std::mem::take(&mut node.output) {
-            if name == given.name && given.element == ElementType::U8 {
+        let quantizes = node.op_type == "QuantizeLinear";
+        let makes_bytes = match node.op_type.as_str() {
+            "Cast" => casts_to_bytes(&mut node),
+            _ => quantizes || node.input.iter().any(|name| bytes.contains(name)),
+        };
+        let mut wanted = None;
+        for name in node.output.iter_mut().filter(|_| makes_bytes) {
+            if *name == given.name && given.element == ElementType::U8 {
                 // The generator itself wants bytes.
-                let inside = inside(&name);
-                let last = graph.node.iter_mut().flat_map(|node| &mut node.output);
-                for output in last.filter(|output| **output == name) {
-                    output.clone_from(&inside);
-                }
-                b.cast(&inside, ElementType::U8);
-                b.rename_last(&name);
-                b = b.appended_to(graph, false);
+                wanted = Some(std::mem::replace(name, inside(&given.name)));
             } else {
-                bytes.insert(name);
+                bytes.insert(name.clone());
             }
+        }
+        if quantizes {
+            let x = b.div(&node.input[0], &node.input[1]);
+            b.round(&x, 255.0);
+            b.rename_last(&node.output[0]);
+            b = b.appended_to(graph, false);
+            // Its zero, which nothing else reads.
+            let zero = node.input.get(2);
+            graph.initializer.retain(|t| zero != Some(&t.name));
+        } else {
+            graph.node.push(node);
+        }
+        if let Some(name) = wanted {
+            b.cast(&inside(&name), ElementType::U8);
+            b.rename_last(&name);
+            b = b.appended_to(graph, false);
         }
     }
     b
+}
+
+/// Whether a `Cast` makes bytes; then it is made to make floats.
+fn casts_to_bytes(node: &mut NodeProto) -> bool {
+    let to = node.attribute.iter_mut().find(|a| a.name == "to");
+    let to = to.filter(|to| to.i == i64::from(ElementType::U8.to_onnx()));
+    let Some(to) = to else {
+        return false;
+    };
+    to.i = ElementType::F32.to_onnx().into();
+    true
 }
 
 /// WebGPU (1.27) has neither, but `Floor`, which takes halves up, and comparisons.
@@ -139,8 +137,7 @@ fn without_round_and_max(graph: &mut GraphProto, mut b: Builder) -> Builder {
     for node in std::mem::take(&mut graph.node) {
         match node.op_type.as_str() {
             "Round" if is_ours(&node.name) => {
-                let raised = b.plus(&node.input[0], 0.5);
-                b.floor(&raised);
+                b.halves_up(&node.input[0]);
             }
             "Max" if is_ours(&node.name) && b.opset() >= 9 => {
                 let (first, others) = node.input.split_at(1);

@@ -121,3 +121,14 @@ fn channel_index(name: u8) -> usize {
         _ => 3,
     }
 }
+
+/// The frame of this number in a stream of 25 a second: varied bytes, which change from one to the next.
+pub fn varied(info: &gst_video::VideoInfo, number: u32) -> gst::Buffer {
+    let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 25;
+    let byte = |i: usize| ((i as u32 / 3 + number) % 128 + hash(i)) as u8;
+    let bytes: Vec<u8> = (0..info.size()).map(byte).collect();
+    let mut frame = gst::Buffer::from_mut_slice(bytes);
+    let pts = gst::ClockTime::from_mseconds(40 * u64::from(number));
+    frame.get_mut().expect("fresh").set_pts(pts);
+    frame
+}
