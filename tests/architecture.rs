@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The module map holds: imports run one way, only `engine` names ONNX Runtime, files stay short.
+//! The module map holds: imports run one way, no files import each other in a circle, only `engine`
+//! names ONNX Runtime, files stay short.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Which rooms of `src/` may name which others.
@@ -12,7 +14,38 @@ const MAY_IMPORT: [(&str, &[&str]); 5] = [
     ("model", &[]),
 ];
 
+/// The rooms inside a room, from the top floor to the ground: each may name those below it, and all
+/// of them the files that lie beside them.
+const FLOORS: [(&str, &[&str]); 3] = [
+    (
+        "stylize",
+        &[
+            "imp",
+            "generator",
+            "adapt",
+            "stats",
+            "stream",
+            "mask",
+            "style",
+        ],
+    ),
+    (
+        "graph",
+        &[
+            "compile", "ends", "effect", "frame", "ops", "rewrite", "write",
+        ],
+    ),
+    ("engine", &["study", "run", "provider"]),
+];
+
 const MAX_LINES: usize = 500;
+
+/// Most files of Rust code in one folder.
+const MAX_FILES: usize = 12;
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -48,9 +81,149 @@ fn named_after(code: &str, prefix: &str) -> Vec<String> {
         .collect()
 }
 
+/// The place of a file in the crate: `[graph, ends, emit]`; of `mod.rs`, that of its folder.
+fn module(file: &Path) -> Vec<String> {
+    let relative = file.strip_prefix(src()).expect("in src").with_extension("");
+    let mut names: Vec<String> = relative
+        .iter()
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    if names.last().is_some_and(|name| name == "mod") {
+        names.pop();
+    }
+    names
+}
+
+/// The paths that a file names with `crate::` or `super::`, from the crate's root on; of a group in
+/// braces all of its paths.
+fn paths(file: &Path) -> Vec<Vec<String>> {
+    let code = code(file);
+    let own = module(file);
+    let mut found = Vec::new();
+    for (at, prefix) in code
+        .match_indices("crate::")
+        .chain(code.match_indices("super::"))
+    {
+        let before = &code[..at];
+        if before.ends_with("super::")
+            || before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+        {
+            continue;
+        }
+        let mut base = if prefix == "crate::" {
+            Vec::new()
+        } else {
+            own.clone()
+        };
+        let mut rest = &code[at..];
+        rest = rest.strip_prefix("crate::").unwrap_or(rest);
+        while let Some(inner) = rest.strip_prefix("super::") {
+            base.pop();
+            rest = inner;
+        }
+        collect(base, rest, &mut found);
+    }
+    found
+}
+
+/// Adds the paths that `text` begins with: `a::b`, or `a::{b, c::d}`.
+fn collect(mut base: Vec<String>, mut text: &str, found: &mut Vec<Vec<String>>) {
+    loop {
+        if let Some(group) = text.strip_prefix('{') {
+            let mut depth = 0;
+            let mut start = 0;
+            for (at, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth > 0 => depth -= 1,
+                    ',' | '}' if depth == 0 => {
+                        collect(base.clone(), group[start..at].trim(), found);
+                        start = at + 1;
+                        if c == '}' {
+                            return;
+                        }
+                    }
+                    _ => (),
+                }
+            }
+            return;
+        }
+        let end = text
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(text.len());
+        if end > 0 && &text[..end] != "self" {
+            base.push(text[..end].to_string());
+        }
+        match text[end..].strip_prefix("::") {
+            Some(rest) => text = rest,
+            None => {
+                found.push(base);
+                return;
+            }
+        }
+    }
+}
+
+/// What each `mod.rs` passes on from its own rooms: where an item of it really lives.
+fn passed_on(file: &Path) -> BTreeMap<String, Vec<String>> {
+    let own = module(file);
+    let code = code(file);
+    let mut items = BTreeMap::new();
+    for part in code.split("pub").skip(1) {
+        let part = part.trim_start_matches(|c: char| c != ' ' && c != '\n');
+        let Some(path) = part.trim_start().strip_prefix("use ") else {
+            continue;
+        };
+        let mut found = Vec::new();
+        collect(own.clone(), path, &mut found);
+        for path in found {
+            if let Some(name) = path.last() {
+                items.insert(name.clone(), path);
+            }
+        }
+    }
+    items
+}
+
+/// The module that a path leads to.
+fn target(path: &[String], modules: &BTreeMap<Vec<String>, PathBuf>) -> Option<Vec<String>> {
+    let known = (1..=path.len())
+        .rev()
+        .map(|len| &path[..len])
+        .find(|path| modules.contains_key(*path))?;
+    let door = modules.get(known)?;
+    if door.ends_with("mod.rs")
+        && let Some(item) = path.get(known.len())
+        && let Some(real) = passed_on(door).get(item)
+        && real != path
+    {
+        return target(real, modules);
+    }
+    Some(known.to_vec())
+}
+
+/// All arrows between files: who names whom.
+fn arrows() -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let files = sources(&src());
+    let modules: BTreeMap<_, _> = files
+        .iter()
+        .map(|file| (module(file), file.clone()))
+        .collect();
+    let mut arrows = BTreeMap::<_, BTreeSet<_>>::new();
+    for (from, file) in &modules {
+        let to = paths(file)
+            .into_iter()
+            .filter_map(|path| target(&path, &modules))
+            .filter(|to| to != from)
+            .collect();
+        arrows.insert(from.clone(), to);
+    }
+    arrows
+}
+
 #[test]
 fn imports_run_one_way() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let src = src();
     let mut seen = 0;
     for (room, allowed) in MAY_IMPORT {
         for file in sources(&src.join(room)) {
@@ -72,9 +245,72 @@ fn imports_run_one_way() {
 }
 
 #[test]
+fn rooms_name_only_those_below_them() {
+    let arrows = arrows();
+    let mut seen = 0;
+    for (room, floors) in FLOORS {
+        let floor = |module: &[String]| {
+            let inner = module.get(1).filter(|_| module[0] == room)?;
+            floors.iter().position(|floor| floor == inner)
+        };
+        for (from, to) in &arrows {
+            for to in to {
+                let names = || (from.join("::"), to.join("::"));
+                if let (Some(from), Some(to)) = (floor(from), floor(to)) {
+                    seen += 1;
+                    assert!(from <= to, "{:?}: against the floors of {room}", names());
+                }
+            }
+        }
+        for entry in std::fs::read_dir(src().join(room))
+            .expect("a room")
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            assert!(
+                !entry.path().is_dir() || floors.contains(&name.as_str()),
+                "{room}/{name} has no floor"
+            );
+        }
+    }
+    assert!(seen > 100, "the test reads the arrows");
+}
+
+#[test]
+fn no_files_name_each_other_in_a_circle() {
+    let mut arrows = arrows();
+    // GObject's wrapper and its implementation name each other in every element.
+    let wrapper = vec!["stylize".to_string()];
+    for to in arrows.values_mut() {
+        to.remove(&wrapper);
+    }
+    // A file that names nobody who is left is in no circle.
+    loop {
+        let free: Vec<_> = arrows
+            .iter()
+            .filter(|(_, to)| to.iter().all(|to| !arrows.contains_key(to)))
+            .map(|(from, _)| from.clone())
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        for from in free {
+            arrows.remove(&from);
+        }
+    }
+    let left: Vec<String> = arrows
+        .iter()
+        .map(|(from, to)| {
+            let to: Vec<_> = to.iter().filter(|to| arrows.contains_key(*to)).collect();
+            format!("{from:?} -> {to:?}")
+        })
+        .collect();
+    assert!(left.is_empty(), "circles among:\n{}", left.join("\n"));
+}
+
+#[test]
 fn every_room_is_on_the_map() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for entry in std::fs::read_dir(src).expect("src").flatten() {
+    for entry in std::fs::read_dir(src()).expect("src").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let known = MAY_IMPORT.iter().any(|(room, _)| *room == name);
         assert!(known || name == "lib.rs", "{name} is not on the module map");
@@ -82,8 +318,33 @@ fn every_room_is_on_the_map() {
 }
 
 #[test]
+fn rooms_are_small_and_say_what_may_live_there() {
+    let mut folders = vec![src()];
+    while let Some(folder) = folders.pop() {
+        let mut files = 0;
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                files += 1;
+            }
+        }
+        assert!(files <= MAX_FILES, "{folder:?} has {files} files");
+        if folder != src() {
+            let door = std::fs::read_to_string(folder.join("mod.rs")).expect("a mod.rs");
+            assert!(
+                door.lines()
+                    .nth(1)
+                    .is_some_and(|line| line.starts_with("//! ")),
+                "{folder:?}: mod.rs does not say what may live there"
+            );
+        }
+    }
+}
+
+#[test]
 fn only_the_engine_names_onnx_runtime() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let src = src();
     for file in sources(&src) {
         let in_engine = file.starts_with(src.join("engine"));
         // As a word of its own, unlike the end of `report::`.
@@ -116,7 +377,7 @@ fn files_are_short_and_do_not_unwrap() {
         let code = code(&file);
         assert!(!code.contains(".unwrap()"), "{file:?} unwraps");
         // Pad templates are static tables.
-        let allowed = usize::from(file.ends_with("stylize/imp.rs"));
+        let allowed = usize::from(file.ends_with("stylize/imp/mod.rs"));
         assert!(
             code.matches(".expect(").count() <= allowed,
             "{file:?} expects"

@@ -12,7 +12,8 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use parking_lot::Mutex;
 
-use super::{CAT, EngineError};
+use super::error::EngineError;
+use super::log::CAT;
 
 /// Lines of ONNX Runtime itself; the category that GStreamer's own onnx plugin uses.
 static LIBRARY_CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {

@@ -8,17 +8,18 @@
 //! metadata ([`metadata`]), then the graph's own shapes and a probe run.
 
 pub(crate) mod edit;
-mod legacy;
 pub mod metadata;
 pub mod modelinfo;
 mod noise;
+mod repair;
 pub mod signature;
 pub mod styles;
-mod unbake;
 
 use std::path::{Path, PathBuf};
 
 use onnx_protobuf::{GraphProto, Message, ModelProto, ValueInfoProto, type_proto};
+
+use repair::{legacy, unbake};
 
 pub(crate) use noise::MOST as MOST_NOISE;
 pub use noise::Noise;

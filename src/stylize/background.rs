@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use super::report::Error;
 
 /// Something that is being made. Dropping it lets the thread finish unheard.
-pub(super) struct Background<T>(mpsc::Receiver<Result<T, Error>>);
+pub(crate) struct Background<T>(mpsc::Receiver<Result<T, Error>>);
 
 impl<T: Send + 'static> Background<T> {
     /// Begins.

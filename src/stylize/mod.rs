@@ -2,34 +2,16 @@
 //! The element `stylize`.
 
 mod adapt;
-#[cfg(feature = "analytics")]
-mod analytics;
-#[cfg(not(feature = "analytics"))]
-#[path = "no_analytics.rs"]
-mod analytics;
 mod background;
-mod canvas;
 mod caps;
-mod cost;
-mod deadline;
-mod dump;
-mod flight;
-mod flow;
-mod frame;
-mod glide;
+mod generator;
 mod imp;
-mod job;
-mod loading;
 mod mask;
-mod networks;
-mod plan;
-mod playlist;
 mod properties;
-mod repeat;
 mod report;
-mod rungs;
 mod settings;
 mod stats;
+mod stream;
 mod style;
 
 use gst::glib;

@@ -8,7 +8,7 @@ use crate::model::{ModelError, StyleError};
 
 /// Anything that can go wrong in the element.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// Something is wrong with the model file.
     #[error("{error}")]
     Model { file: String, error: ModelError },

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use super::plan::{Outcome, Shown};
+use super::stream::plan::{Outcome, Shown};
 
 /// Times of this many latest frames go into the percentiles.
 const WINDOW: usize = 512;
 
 #[derive(Debug, Default)]
-pub(super) struct Stats {
+pub(crate) struct Stats {
     /// Frames stylized.
     pub frames: u64,
     /// Frames that passed as they were.
@@ -62,7 +62,7 @@ impl Window {
 
 /// What runs where; empty strings and zeros before the element has started.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     pub provider: &'static str,
     pub precision: &'static str,
     /// As the property says; empty: the provider's first.
@@ -150,13 +150,14 @@ impl Stats {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// A time in nanoseconds.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Timing;
+    use super::super::stream::frame::Timing;
     use super::*;
 
     #[test]

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Compiled engines on disk, so that the next start is quick.
+//!
+//! Every graph has a folder of its own, named after all that decides what is compiled. It is filled
+//! under another name and put in place whole, with a list of its files' checksums; a folder whose
+//! files do not match their list is removed and made anew.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sha2::{Digest, Sha256};
+
+use super::choice::Choice;
+use super::kinds::Provider;
+use crate::engine::error::EngineError;
+use crate::engine::log::CAT;
+use crate::engine::runtime::Runtime;
+
+/// The list of a folder's files, one a line: checksum, two blanks, name. `sha256sum --check` reads
+/// it, too.
+const LIST: &str = "SHA256SUMS";
+
+/// A folder that a provider reads from and writes to while a session is made.
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Where it belongs once it is filled; `None`: it is there already.
+    place: Option<PathBuf>,
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The folder of a graph's engine, if the choice names a cache and its provider has use for it.
+pub(crate) fn place(runtime: &Runtime, choice: &Choice, graph: &[u8]) -> Option<PathBuf> {
+    let root = choice.options.cache_dir.as_ref()?;
+    let keeps = match choice.provider {
+        // Compiling for a CPU takes less time than OpenVINO's cache saves.
+        Provider::OpenVino => choice.options.device.as_deref().unwrap_or("CPU") != "CPU",
+        // TensorRT for RTX writes when a session ends, too late to put a folder in place.
+        provider => matches!(provider, Provider::TensorRt | Provider::CoreMl),
+    };
+    keeps.then(|| root.join(name(runtime, choice, graph)))
+}
+
+/// Provider and a checksum of all that decides what is compiled.
+fn name(runtime: &Runtime, choice: &Choice, graph: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(graph);
+    let mut options = (*choice.options).clone();
+    options.cache_dir = None;
+    let driver = fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    let size = fs::metadata(runtime.path()).map_or(0, |file| file.len());
+    hash.update(format!(
+        "{:?} {:?} {options:?} {} {size} {driver}",
+        choice.provider,
+        choice.precision,
+        runtime.version()
+    ));
+    format!("{}-{}", choice.provider.nick(), &hex(hash)[..32])
+}
+
+/// Makes a session; `make` is given the folder in `place`, or one that is put there afterwards. A
+/// cache that cannot be written is a warning: then the session is made without.
+pub(crate) fn with_folder<T>(
+    place: Option<PathBuf>,
+    make: impl Fn(Option<&Folder>) -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let Some(place) = place else {
+        return make(None);
+    };
+    match check(&place) {
+        Ok(true) => {
+            let found = Folder {
+                path: place.clone(),
+                place: None,
+            };
+            match make(Some(&found)) {
+                Ok(made) => return Ok(made),
+                // Whole, but of no use: perhaps another driver's.
+                Err(err) => gst::warning!(CAT, "{}: made anew, because: {err}", place.display()),
+            }
+            let _ = fs::remove_dir_all(&place);
+        }
+        Ok(false) => (),
+        Err(err) => {
+            gst::warning!(CAT, "{}: damaged ({err}), made anew", place.display());
+            let _ = fs::remove_dir_all(&place);
+        }
+    }
+    let not_kept = |err: io::Error| {
+        let place = place.display();
+        gst::warning!(
+            CAT,
+            "{place} is not kept: {err}. Set model-cache-dir to a folder that can be written."
+        );
+    };
+    let folder = match begin(&place) {
+        Ok(folder) => folder,
+        Err(err) => {
+            not_kept(err);
+            return make(None);
+        }
+    };
+    let made = make(Some(&folder));
+    let kept = made.as_ref().map(|_| finish(&folder));
+    // Gone already if it was put in place.
+    let _ = fs::remove_dir_all(&folder.path);
+    match kept {
+        Ok(Ok(())) => made,
+        Ok(Err(err)) => {
+            not_kept(err);
+            made
+        }
+        // The provider may have failed for want of room there.
+        Err(_) => make(None),
+    }
+}
+
+/// A new folder under a name that nobody else uses.
+fn begin(place: &Path) -> io::Result<Folder> {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let root = place.parent().unwrap_or(place);
+    let path = root.join(format!(".{}-{serial}.partial", std::process::id()));
+    fs::create_dir_all(root)?;
+    // Left over by a process of the same number.
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir(&path)?;
+    Ok(Folder {
+        path,
+        place: Some(place.into()),
+    })
+}
+
+/// Lists the files and puts the folder in place. Another process may have been faster.
+fn finish(folder: &Folder) -> io::Result<()> {
+    let Some(place) = &folder.place else {
+        return Ok(());
+    };
+    let mut list = String::new();
+    for name in files(&folder.path)? {
+        list += &format!("{}  {name}\n", checksum(&folder.path.join(&name))?);
+    }
+    if list.is_empty() {
+        return Ok(());
+    }
+    fs::write(folder.path.join(LIST), list)?;
+    match fs::rename(&folder.path, place) {
+        Err(_) if place.is_dir() => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether there is a folder; an error if it is damaged.
+fn check(place: &Path) -> io::Result<bool> {
+    if !place.exists() {
+        return Ok(false);
+    }
+    let list = fs::read_to_string(place.join(LIST))?;
+    for line in list.lines() {
+        let (wanted, name) = line.split_once("  ").unwrap_or_default();
+        if checksum(&place.join(name))? != wanted {
+            return Err(io::Error::other(format!("{name} has changed")));
+        }
+    }
+    Ok(true)
+}
+
+/// Paths of all files in a folder and its subfolders, as seen from it.
+fn files(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir() {
+            let inner = files(&entry.path())?;
+            names.extend(inner.iter().map(|file| format!("{name}/{file}")));
+        } else {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn checksum(file: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut fs::File::open(file)?, &mut Hasher(&mut hash))?;
+    Ok(hex(hash))
+}
+
+fn hex(hash: Sha256) -> String {
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `io::copy` into a checksum.
+struct Hasher<'a>(&'a mut Sha256);
+
+impl io::Write for Hasher<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A provider that compiles an engine unless there is one, and takes only what it wrote itself.
+    #[derive(Default)]
+    struct Fake {
+        compiled: Cell<u32>,
+        made: Cell<u32>,
+        broken: Cell<bool>,
+    }
+
+    impl Fake {
+        fn make(&self, folder: Option<&Folder>) -> Result<(), EngineError> {
+            self.made.set(self.made.get() + 1);
+            if self.broken.get() {
+                return Err(EngineError::Refused("broken".into()));
+            }
+            let Some(folder) = folder else { return Ok(()) };
+            let file = folder.path().join("inner/engine");
+            if file.exists() {
+                return match fs::read(&file) {
+                    Ok(bytes) if bytes == b"engine" => Ok(()),
+                    _ => Err(EngineError::Refused("another driver's".into())),
+                };
+            }
+            self.compiled.set(self.compiled.get() + 1);
+            fs::create_dir_all(folder.path().join("inner")).expect("a folder");
+            fs::write(&file, "engine").expect("a file");
+            Ok(())
+        }
+
+        fn load(&self, place: &Path) -> Result<(), EngineError> {
+            with_folder(Some(place.into()), |folder| self.make(folder))
+        }
+    }
+
+    #[test]
+    fn an_engine_is_compiled_once_and_anew_when_damaged() {
+        let root = tempfile::tempdir().expect("a folder");
+        let place = root.path().join("engines/tensorrt-1");
+        let file = place.join("inner/engine");
+        let fake = Fake::default();
+        for _ in 0..3 {
+            fake.load(&place).expect("a session");
+        }
+        assert_eq!(fake.compiled.get(), 1);
+        type Damage = fn(&Path, &Path);
+        let damages: [Damage; 4] = [
+            |_, file| fs::write(file, "enginf").expect("a file"),
+            |_, file| fs::remove_file(file).expect("removed"),
+            |place, _| fs::remove_file(place.join(LIST)).expect("removed"),
+            // Whole, but refused by the provider.
+            |place, file| {
+                fs::write(file, "old").expect("a file");
+                let sum = checksum(file).expect("a checksum");
+                fs::write(place.join(LIST), format!("{sum}  inner/engine\n")).expect("a file");
+            },
+        ];
+        for (count, damage) in damages.iter().enumerate() {
+            damage(&place, &file);
+            fake.load(&place).expect("a session");
+            assert_eq!(fake.compiled.get() as usize, 2 + count);
+            assert_eq!(fs::read(&file).expect("a file"), b"engine");
+        }
+        let left = fs::read_dir(root.path().join("engines")).expect("a folder");
+        assert_eq!(left.count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_done_without() {
+        let root = tempfile::tempdir().expect("a folder");
+        let file = root.path().join("file");
+        fs::write(&file, "no folder").expect("a file");
+        let fake = Fake::default();
+        fake.load(&file.join("tensorrt-1")).expect("a session");
+        assert_eq!((fake.made.get(), fake.compiled.get()), (1, 0));
+        assert_eq!(fs::read(&file).expect("untouched"), b"no folder");
+    }
+
+    #[test]
+    fn a_provider_that_fails_leaves_nothing_and_is_heard() {
+        let root = tempfile::tempdir().expect("a folder");
+        let fake = Fake::default();
+        fake.broken.set(true);
+        let error = fake.load(&root.path().join("tensorrt-1"));
+        assert_eq!(error, Err(EngineError::Refused("broken".into())));
+        assert_eq!(fake.made.get(), 2, "once with the folder and once without");
+        assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 0);
+    }
+}

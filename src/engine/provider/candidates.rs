@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Which provider works here, and in which precision.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use parking_lot::Mutex;
+
+use super::choice::{Choice, Options};
+use super::kinds::{Precision, Provider};
+use super::plugin;
+use super::trial;
+use crate::engine::error::EngineError;
+use crate::engine::log::CAT;
+use crate::engine::runtime::Runtime;
+
+/// In the order of the speed to expect. Providers that spend minutes on building engines
+/// (TensorRT), or may be a software renderer (WebGPU), are not taken unasked.
+const AUTO_ORDER: [Provider; 6] = [
+    Provider::Cuda,
+    Provider::MiGraphX,
+    Provider::CoreMl,
+    Provider::Dml,
+    Provider::OpenVino,
+    Provider::Cpu,
+];
+
+/// The places where graphs may run, the fastest to be expected first.
+///
+/// Each must run a small graph before it is given, because "built in" does not mean "works here".
+/// Where the user leaves the choice, the next one can be had when a place turns out not to run the
+/// graph in question.
+pub struct Candidates {
+    runtime: Arc<Runtime>,
+    precision: Precision,
+    options: Arc<Options>,
+    /// Those not tried yet.
+    left: std::vec::IntoIter<Provider>,
+    last: Option<EngineError>,
+}
+
+impl Candidates {
+    /// The one that the user asks for, or with `Auto` all that the loaded library has.
+    pub fn new(
+        runtime: Arc<Runtime>,
+        provider: Provider,
+        precision: Precision,
+        options: Options,
+    ) -> Self {
+        let left = match provider {
+            Provider::Auto => AUTO_ORDER.into_iter().filter(|p| p.is_built_in()).collect(),
+            asked => vec![asked],
+        };
+        Self {
+            runtime,
+            precision,
+            options: Arc::new(options),
+            left: left.into_iter(),
+            last: None,
+        }
+    }
+
+    /// Whether there is another place to try.
+    pub fn more(&self) -> bool {
+        !self.left.as_slice().is_empty()
+    }
+
+    /// The next place that runs a small graph.
+    ///
+    /// # Errors
+    /// Why the last one does not, when none is left.
+    pub fn advance(&mut self) -> Result<Choice, EngineError> {
+        while let Some(provider) = self.left.next() {
+            match self.known(provider) {
+                Ok(choice) => return Ok(choice),
+                Err(err) => self.pass_over(provider, err),
+            }
+        }
+        let last = self.last.take();
+        Err(last.unwrap_or_else(|| Provider::Cpu.missing("no provider works")))
+    }
+
+    /// Says why the next place is tried.
+    pub fn pass_over(&mut self, provider: Provider, err: EngineError) {
+        if self.more() {
+            let nick = provider.nick();
+            gst::warning!(CAT, "execution-provider=auto passes over {nick}: {err}");
+        }
+        self.last = Some(err);
+    }
+
+    /// What became of a place the last time, so that the next element need not try it again.
+    fn known(&self, provider: Provider) -> Result<Choice, EngineError> {
+        type Place = (Provider, Precision, Arc<Options>);
+        static WORKING: LazyLock<Mutex<HashMap<Place, Choice>>> = LazyLock::new(Mutex::default);
+        let place = (provider, self.precision, self.options.clone());
+        if let Some(choice) = WORKING.lock().get(&place) {
+            return Ok(choice.clone());
+        }
+        // What fails may be mended while the process goes on: a driver, a library.
+        let choice = self.check(provider)?;
+        WORKING.lock().insert(place, choice.clone());
+        Ok(choice)
+    }
+
+    fn check(&self, provider: Provider) -> Result<Choice, EngineError> {
+        let (runtime, options) = (&self.runtime, &self.options);
+        if plugin::library(runtime, provider, options).is_none() && !provider.is_built_in() {
+            return Err(provider.missing(format!(
+                "ONNX Runtime {} at \"{}\" was built without it",
+                runtime.version(),
+                runtime.path().display()
+            )));
+        }
+        let supported = provider.precisions(options.device.as_deref());
+        let unsupported = |asked: Precision| {
+            let others = supported.iter().filter(|precision| **precision != asked);
+            let nicks: Vec<_> = others.map(|precision| precision.nick()).collect();
+            EngineError::Precision {
+                provider: provider.nick(),
+                precision: asked.nick(),
+                supported: nicks.join(", "),
+            }
+        };
+        let precision = match self.precision {
+            Precision::Auto => supported[0],
+            asked if supported.contains(&asked) => asked,
+            asked => return Err(unsupported(asked)),
+        };
+        let options = match options.streams {
+            0 => Arc::new(Options {
+                streams: provider.streams(),
+                ..(**options).clone()
+            }),
+            _ => options.clone(),
+        };
+        let choice = Choice {
+            provider,
+            precision,
+            options,
+        };
+        match trial::run(runtime, &choice) {
+            Ok(()) => Ok(choice),
+            Err(EngineError::Refused(reason) | EngineError::Run(reason))
+                if choice.wants_half_graph() =>
+            {
+                let nick = provider.nick();
+                gst::warning!(CAT, "{nick} does not add 16-bit floats: {reason}");
+                Err(unsupported(choice.precision))
+            }
+            Err(EngineError::Refused(reason) | EngineError::Run(reason)) => {
+                Err(provider.missing(reason))
+            }
+            Err(other) => Err(other),
+        }
+    }
+}

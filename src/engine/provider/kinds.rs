@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Execution providers and precisions: what there is, and what each can.
+
+use gst::glib;
+use ort::ep::{self, ExecutionProvider};
+
+use crate::engine::error::EngineError;
+
+/** GstStylizeExecutionProvider:
+ *
+ * Where the generator runs. Nicks follow GStreamer's `onnxinference`. A value that the loaded ONNX
+ * Runtime or the machine lacks is an error that says what to install.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeExecutionProvider")]
+pub enum Provider {
+    #[default]
+    #[enum_value(name = "Fastest provider that works on this machine", nick = "auto")]
+    Auto,
+    #[enum_value(name = "CPU (ONNX Runtime's own kernels)", nick = "cpu")]
+    Cpu,
+    #[enum_value(name = "OpenVINO (x86-64 and Arm CPUs, Intel GPUs)", nick = "openvino")]
+    OpenVino,
+    #[enum_value(name = "CUDA (NVIDIA GPUs)", nick = "cuda")]
+    Cuda,
+    #[enum_value(name = "TensorRT (NVIDIA GPUs)", nick = "tensorrt")]
+    TensorRt,
+    #[enum_value(name = "TensorRT for RTX (NVIDIA GPUs)", nick = "nv-tensorrt-rtx")]
+    NvTensorRtRtx,
+    #[enum_value(name = "WebGPU (Vulkan, Metal or Direct3D 12)", nick = "webgpu")]
+    WebGpu,
+    #[enum_value(name = "MIGraphX (AMD GPUs)", nick = "migraphx")]
+    MiGraphX,
+    #[enum_value(name = "Core ML (Apple)", nick = "coreml")]
+    CoreMl,
+    #[enum_value(name = "DirectML (Windows)", nick = "dml")]
+    Dml,
+}
+
+/** GstStylizePrecision:
+ *
+ * Arithmetic inside the generator; frames stay 8-bit.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizePrecision")]
+pub enum Precision {
+    #[default]
+    #[enum_value(name = "Fastest that looks the same on the provider", nick = "auto")]
+    Auto,
+    #[enum_value(name = "32-bit floating point", nick = "fp32")]
+    Fp32,
+    #[enum_value(name = "16-bit floating point", nick = "fp16")]
+    Fp16,
+    #[enum_value(name = "bfloat16", nick = "bf16")]
+    Bf16,
+    #[enum_value(
+        name = "8-bit integers: the built-in lite gallery, or a model file that was made so",
+        nick = "int8"
+    )]
+    Int8,
+}
+
+impl Provider {
+    /// The nick of the property's value.
+    pub fn nick(self) -> &'static str {
+        nick(self)
+    }
+
+    fn install_hint(self) -> &'static str {
+        match self {
+            Self::Auto | Self::Cpu => "Install ONNX Runtime (`make setup`).",
+            Self::OpenVino => {
+                "Install the PyPI package onnxruntime-openvino (`make setup` on x86-64 does) and point runtime-library at its libonnxruntime.so."
+            }
+            Self::Cuda => {
+                "Install the PyPI package onnxruntime-gpu with CUDA and cuDNN, and point runtime-library at its libonnxruntime.so; an NVIDIA GPU and driver are needed."
+            }
+            Self::TensorRt => {
+                "Install the PyPI packages onnxruntime-gpu and tensorrt, and point runtime-library at its libonnxruntime.so; an NVIDIA GPU and driver are needed."
+            }
+            Self::NvTensorRtRtx => {
+                "Install the PyPI package onnxruntime-ep-nv-tensorrt-rtx-cu13 and point provider-library at its folder; an NVIDIA RTX GPU and driver are needed."
+            }
+            Self::WebGpu => {
+                "Install a Vulkan driver and the PyPI package onnxruntime-webgpu, and point runtime-library at its libonnxruntime.so; or onnxruntime-ep-webgpu, and point provider-library at its folder."
+            }
+            Self::MiGraphX => {
+                "Install the PyPI package onnxruntime-migraphx with ROCm, and point runtime-library at its libonnxruntime.so."
+            }
+            Self::CoreMl => "Core ML exists on Apple systems only.",
+            Self::Dml => "DirectML exists on Windows only: install onnxruntime-directml.",
+        }
+    }
+
+    /// ONNX Runtime's name for it.
+    pub(crate) fn onnx_name(self) -> &'static str {
+        fn name<P: ExecutionProvider>() -> &'static str {
+            P::NAME
+        }
+        match self {
+            Self::Auto | Self::Cpu => name::<ep::CPU>(),
+            Self::OpenVino => name::<ep::OpenVINO>(),
+            Self::Cuda => name::<ep::CUDA>(),
+            Self::TensorRt => name::<ep::TensorRT>(),
+            Self::NvTensorRtRtx => name::<ep::NVRTX>(),
+            Self::WebGpu => name::<ep::WebGPU>(),
+            Self::MiGraphX => name::<ep::MIGraphX>(),
+            Self::CoreMl => name::<ep::CoreML>(),
+            Self::Dml => name::<ep::DirectML>(),
+        }
+    }
+
+    /// What the library is usually called that adds it to ONNX Runtime, without prefix and ending.
+    pub(crate) fn library_name(self) -> Option<&'static str> {
+        match self {
+            Self::NvTensorRtRtx => Some("onnxruntime_providers_nv_tensorrt_rtx"),
+            Self::WebGpu => Some("onnxruntime_providers_webgpu"),
+            Self::OpenVino => Some("onnxruntime_providers_openvino_plugin"),
+            _ => None,
+        }
+    }
+
+    /// Runs at once that suit it: on a GPU the next frame goes up while one is computed.
+    pub fn streams(self) -> usize {
+        match self {
+            Self::Auto | Self::Cpu | Self::OpenVino => 1,
+            _ => 2,
+        }
+    }
+
+    /// Whether what it is given crosses a bus to memory of its own.
+    pub fn is_behind_a_bus(self) -> bool {
+        matches!(
+            self,
+            Self::Cuda
+                | Self::TensorRt
+                | Self::NvTensorRtRtx
+                | Self::WebGpu
+                | Self::MiGraphX
+                | Self::Dml
+        )
+    }
+
+    /// Whether 16-bit floats are computed where the graph has them, and only there: others have an
+    /// option for it.
+    pub(crate) fn computes_as_written(self) -> bool {
+        matches!(
+            self,
+            Self::Cuda | Self::NvTensorRtRtx | Self::WebGpu | Self::CoreMl | Self::Dml
+        )
+    }
+
+    /// Whether the loaded library was built with the provider; it may still not work here.
+    pub(crate) fn is_built_in(self) -> bool {
+        fn has<P: ExecutionProvider + Default>() -> bool {
+            P::is_available().unwrap_or(false)
+        }
+        match self {
+            Self::Auto | Self::Cpu => true,
+            Self::OpenVino => has::<ep::OpenVINO>(),
+            Self::Cuda => has::<ep::CUDA>(),
+            Self::TensorRt => has::<ep::TensorRT>(),
+            Self::NvTensorRtRtx => has::<ep::NVRTX>(),
+            Self::WebGpu => has::<ep::WebGPU>(),
+            Self::MiGraphX => has::<ep::MIGraphX>(),
+            Self::CoreMl => has::<ep::CoreML>(),
+            Self::Dml => has::<ep::DirectML>(),
+        }
+    }
+
+    /// Precisions that the provider really computes in on this machine and device, preferred first.
+    pub(crate) fn precisions(self, device: Option<&str>) -> &'static [Precision] {
+        let on_cpu = device.is_none_or(|device| device.starts_with("CPU"));
+        match self {
+            Self::Cpu => &[Precision::Fp32, Precision::Int8],
+            Self::OpenVino if on_cpu && has_bf16() => {
+                &[Precision::Bf16, Precision::Fp32, Precision::Int8]
+            }
+            Self::OpenVino if on_cpu => &[Precision::Fp32, Precision::Int8],
+            Self::OpenVino if !on_cpu => &[Precision::Fp16, Precision::Fp32],
+            Self::TensorRt => &[Precision::Fp16, Precision::Fp32, Precision::Bf16],
+            Self::MiGraphX => &[Precision::Fp32, Precision::Fp16],
+            provider if provider.computes_as_written() => &[Precision::Fp32, Precision::Fp16],
+            _ => &[Precision::Fp32],
+        }
+    }
+
+    pub(crate) fn missing(self, reason: impl Into<String>) -> EngineError {
+        EngineError::ProviderMissing {
+            provider: self.nick(),
+            reason: reason.into(),
+            install: self.install_hint(),
+        }
+    }
+}
+
+impl Precision {
+    /// The nick of the property's value.
+    pub fn nick(self) -> &'static str {
+        nick(self)
+    }
+}
+
+/// The nick of a registered enum's value.
+pub(crate) fn nick<E: glib::value::ToValue>(value: E) -> &'static str {
+    glib::EnumValue::from_value(&value.to_value()).map_or("", |(_, value)| {
+        // Values of registered types live as long as the process.
+        unsafe { std::mem::transmute::<&str, &'static str>(value.nick()) }
+    })
+}
+
+/// Whether the CPU multiplies bfloat16 in hardware; elsewhere it would only be slower.
+pub(crate) fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}

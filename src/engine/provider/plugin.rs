@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Execution providers that come as libraries of their own and are added to ONNX Runtime at run
+//! time (TensorRT for RTX, WebGPU on machines with a GPU, OpenVINO's newer releases).
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use ort::device::Device;
+use ort::memory::DeviceType;
+use parking_lot::Mutex;
+
+use super::choice::Options;
+use super::kinds::Provider;
+use crate::engine::error::EngineError;
+use crate::engine::runtime::Runtime;
+
+/// Oldest minor version of ONNX Runtime 1 that is given provider libraries. One that was made for a
+/// newer version ends the process when it is loaded (seen: WebGPU's 0.4.0 in 1.24; it works in 1.27).
+const OLDEST: u32 = 27;
+
+/// Libraries that ONNX Runtime has been given; it keeps them as long as it lives.
+static REGISTERED: LazyLock<Mutex<Vec<PathBuf>>> = LazyLock::new(Mutex::default);
+
+/// The library that brings this provider: the one that the options name, else one of the usual name
+/// beside ONNX Runtime.
+pub(crate) fn library(runtime: &Runtime, provider: Provider, options: &Options) -> Option<PathBuf> {
+    let usual = format!(
+        "{}{}",
+        std::env::consts::DLL_PREFIX,
+        provider.library_name()?
+    );
+    let usual = format!("{usual}{}", std::env::consts::DLL_SUFFIX);
+    match &options.provider_library {
+        Some(path) if path.is_dir() => Some(path.join(usual)),
+        Some(path) => Some(path.clone()),
+        None => Some(runtime.path().parent()?.join(usual)).filter(|file| file.is_file()),
+    }
+}
+
+/// The devices of this provider, after adding its library to ONNX Runtime.
+pub(crate) fn devices<'r>(
+    runtime: &'r Runtime,
+    provider: Provider,
+    library: &Path,
+) -> Result<Vec<Device<'r>>, EngineError> {
+    let broken = |reason: String| EngineError::ProviderLibrary {
+        path: library.into(),
+        reason,
+    };
+    let file = library.canonicalize();
+    let file = file.map_err(|err| broken(err.to_string()))?;
+    let minor = runtime.version().split('.').nth(1);
+    if minor.and_then(|minor| minor.parse().ok()) < Some(OLDEST) {
+        let version = runtime.version();
+        return Err(broken(format!(
+            "provider libraries need ONNX Runtime 1.{OLDEST} or newer, and this is {version}"
+        )));
+    }
+    {
+        let mut registered = REGISTERED.lock();
+        if !registered.contains(&file) {
+            // The name tells libraries apart, nothing else.
+            let name = file.to_string_lossy().into_owned();
+            let added = runtime.environment.register_ep_library(name, &file);
+            added.map_err(|err| broken(EngineError::one_line(&err)))?;
+            registered.push(file);
+        }
+    }
+    let name = provider.onnx_name();
+    let devices = runtime.environment.devices();
+    Ok(devices
+        .filter(|device| device.ep().is_ok_and(|ep| ep == name))
+        .collect())
+}
+
+/// A device as errors call it: "GPU 0 (NVIDIA)".
+pub(crate) fn describe(index: usize, device: &Device) -> String {
+    let device = device.hardware_device();
+    let kind = match device.ty() {
+        DeviceType::GPU => "GPU",
+        DeviceType::NPU => "NPU",
+        _ => "CPU",
+    };
+    let vendor = device.vendor().unwrap_or_default();
+    match vendor.is_empty() {
+        true => format!("{kind} {index}"),
+        false => format!("{kind} {index} ({vendor})"),
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Which provider really got which part of a graph.
+
+use std::ffi::{CStr, c_char};
+use std::ptr;
+
+use onnx_protobuf::{Message, ModelProto};
+use ort::AsPointer;
+
+use crate::engine::error::EngineError;
+use crate::engine::provider::kinds::Provider;
+
+/// How many of a graph's nodes, as they are after ONNX Runtime's optimizations, run where; on WebGPU as
+/// they are before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Assignment {
+    /// On the provider that was asked for.
+    pub provider: usize,
+    /// Left to ONNX Runtime's own kernels on the CPU.
+    pub cpu: usize,
+}
+
+/// Reads how a session's graph, serialized, was divided.
+pub(crate) fn read(
+    session: &ort::session::Session,
+    graph: &[u8],
+    provider: Provider,
+) -> Result<Assignment, EngineError> {
+    let api = ort::api();
+    // SAFETY: the status is fresh and handed over.
+    let check =
+        |status| unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run);
+    let (mut parts, mut count) = (ptr::null(), 0);
+    // SAFETY: the session is alive, and owns what it hands out; the array has `count` elements.
+    let parts = unsafe {
+        check((api.Session_GetEpGraphAssignmentInfo)(
+            session.ptr(),
+            &raw mut parts,
+            &raw mut count,
+        ))?;
+        elements(parts, count)
+    };
+    let mut assignment = Assignment::default();
+    for part in parts {
+        let mut name: *const c_char = ptr::null();
+        let (mut nodes, mut count) = (ptr::null(), 0);
+        // SAFETY: the part is the session's; names are C strings.
+        let name = unsafe {
+            check((api.EpAssignedSubgraph_GetEpName)(*part, &raw mut name))?;
+            check((api.EpAssignedSubgraph_GetNodes)(
+                *part,
+                &raw mut nodes,
+                &raw mut count,
+            ))?;
+            CStr::from_ptr(name).to_string_lossy()
+        };
+        match name == provider.onnx_name() {
+            true => assignment.provider += count,
+            false => assignment.cpu += count,
+        }
+    }
+    if provider == Provider::WebGpu {
+        // It has the layout of tensors changed, and then ONNX Runtime (1.27) tells only of the nodes
+        // that came by that; and of all that were left.
+        let graph = ModelProto::parse_from_bytes(graph);
+        let graph = graph.map_err(|err| EngineError::Run(err.to_string()))?;
+        assignment.provider = graph.graph.node.len().saturating_sub(assignment.cpu);
+    }
+    Ok(assignment)
+}
+
+/// An array of ONNX Runtime's, which may be null where it is empty.
+///
+/// # Safety
+/// `first` points to `count` elements that outlive what is made of them.
+unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
+    match first.is_null() {
+        true => &[],
+        // SAFETY: the caller's.
+        false => unsafe { std::slice::from_raw_parts(first, count) },
+    }
+}

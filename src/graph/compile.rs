@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The order in which the parts of a graph are written.
+
+use super::effect::effects::{Colour, Effects};
+use super::ends::ingest::How;
+use super::ends::{emit, ingest};
+use super::error::GraphError;
+use super::forms::{Blend, Forms, Given, Kernels};
+use super::frame::format::{Components, Format, Frame};
+use super::frame::sizes::Sizes;
+use super::names::{FRAME, MASK, OUT, SOURCE, SPLIT, STABILITY, STRENGTH, STYLE};
+use super::rewrite::late_shuffle::SIDE;
+use super::rewrite::{bus, early_pad, half, kernels, late_shuffle};
+use super::write::builder::Builder;
+use crate::model::edit::{serialize, value_info};
+use crate::model::{ElementType, Extent, Model, Signature};
+
+/// Oldest operator set that the builder has forms for.
+const OLDEST_OPSET: i64 = 7;
+
+/// Compiles the job of stylizing one frame. The result is a serialized ONNX model with the inputs
+/// [`FRAME`], [`SOURCE`], [`STRENGTH`], [`SPLIT`], [`STYLE`], the generator's noise inputs and what
+/// `effects` need, and the output [`OUT`].
+pub fn compile(
+    model: &Model,
+    signature: &Signature,
+    frame: &Frame,
+    effects: Effects,
+    forms: Forms,
+) -> Result<Vec<u8>, GraphError> {
+    let opset = model.opset();
+    if opset < OLDEST_OPSET {
+        return Err(GraphError::OldOpset(opset));
+    }
+    let mut proto = model.open();
+    let graph = proto.graph.mut_or_insert_default();
+    let mut signature = signature.clone();
+    if forms.half && signature.input.element == ElementType::F32 {
+        let noise = model.noise().iter().map(|noise| noise.name.clone());
+        let style = model.style().map(|style| style.name.clone());
+        let given: Vec<String> = noise.chain(style).collect();
+        signature.output.element = half::convert(graph, &signature, &given)?;
+        signature.input.element = ElementType::F16;
+    }
+    let signature = &signature;
+    let packed = matches!(frame.format, Format::Packed(_));
+    let sizes = effects.sizes(signature, frame.width, frame.height);
+    // Bytes cannot be scaled well.
+    let bytes = packed && sizes.shown == sizes.frame;
+    let early_pad = match forms.early_pad && bytes {
+        true => early_pad::take(graph, signature, opset),
+        false => None,
+    };
+    let takes_bytes = signature.input.element == ElementType::U8 && sizes.picture == sizes.frame;
+    let how = match &early_pad {
+        Some(pad) => How::EarlyPad(pad),
+        None if bytes && takes_bytes => How::Bytes,
+        None => How::Floats,
+    };
+    // ONNX Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
+    // captures what a `DequantizeLinear` made. And what every frame
+    // needs of the source, and the next frame of this one, is made in no branch.
+    let everywhere = effects.stability || effects.colour != Colour::Style;
+    // Branches hold bytes.
+    let floats = forms.kernels != Kernels::All;
+    let blend = match model.is_quantized() || effects.mask || everywhere || floats {
+        true => Blend::Always,
+        false => forms.blend,
+    };
+    let shuffle = match takes_blocks(signature, frame, &sizes) {
+        true => late_shuffle::take(graph, signature),
+        false => None,
+    };
+    let mut ingest = Builder::new(opset);
+    if let Some(style) = model.style() {
+        ingest::style(&mut ingest, style, STYLE);
+    }
+    let (ingested, seen) = ingest::build(&mut ingest, signature, frame, &sizes, how, forms.scaling);
+    let mut emit = ingest.continued();
+    let job = emit::Job {
+        signature,
+        frame,
+        sizes: &sizes,
+        effects: &effects,
+        seen: seen.as_ref(),
+        shuffle: shuffle.as_ref(),
+        blend,
+        scaling: forms.scaling,
+    };
+    emit::build(&mut emit, &job, &ingested, OUT);
+    let free = emit.continued();
+
+    ingest.append_to(graph, true);
+    emit.append_to(graph, false);
+    let [source, target] =
+        [frame.source, frame.target].map(|memory| frame.shape(&memory).map(|size| size as i64));
+    graph.input = vec![
+        value_info(FRAME, ElementType::U8, Some(&source)),
+        value_info(SOURCE, ElementType::U8, Some(&source)),
+        value_info(STRENGTH, ElementType::F32, Some(&[1])),
+        value_info(SPLIT, ElementType::F32, Some(&[1])),
+    ];
+    if let Some(style) = model.style() {
+        let len = style.size() as i64;
+        let value = value_info(STYLE, ElementType::F32, Some(&[len]));
+        graph.input.push(value);
+    }
+    let (height, width) = sizes.picture;
+    graph.input.extend(model.noise_inputs(width, height));
+    graph.output = vec![value_info(OUT, ElementType::U8, Some(&target))];
+    if effects.stability {
+        let value = value_info(STABILITY, ElementType::F32, Some(&[1]));
+        graph.input.push(value);
+    }
+    if effects.mask {
+        let shape = [1, 1, frame.height as i64, frame.width as i64];
+        let value = value_info(MASK, ElementType::U8, Some(&shape));
+        graph.input.push(value);
+    }
+    for state in effects.states(frame) {
+        let shape = state.shape.map(|size| size as i64);
+        let value = |name| value_info(name, ElementType::F32, Some(&shape));
+        graph.input.push(value(state.input));
+        graph.output.push(value(state.output));
+    }
+    if forms.frame == Given::Once && !effects.mask {
+        bus::one_frame(graph);
+    }
+    kernels::rewrite(forms.kernels, graph, signature, free);
+    serialize(&proto).map_err(GraphError::Model)
+}
+
+/// Whether the way out can make the frame of blocks of 2x2 pixels, and is quicker at it.
+fn takes_blocks(signature: &Signature, frame: &Frame, sizes: &Sizes) -> bool {
+    let (height, width) = sizes.shown;
+    let whole = sizes.picture == sizes.shown && height % SIDE == 0 && width % SIDE == 0;
+    let fits = match &frame.format {
+        Format::Planar(planar) => planar.depth.bits == 8 && planar.components != Components::Rgb,
+        Format::Packed(_) => sizes.shown == sizes.frame,
+    };
+    let open = matches!(signature.extent, Extent::Any { .. });
+    fits && whole && open && signature.output.range.plain_scale().is_some()
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What is done to the painting between the generator and the frame, and at which size.
+
+use gst::glib;
+
+use super::stability;
+use super::stability::State;
+use crate::graph::frame::format::Frame;
+use crate::graph::frame::sizes::Sizes;
+use crate::model::{Extent, Signature};
+
+/// Smallest side of the picture that is shown to a generator, pixels; as of frames.
+const SMALLEST: usize = 16;
+
+/** GstStylizeUpscale:
+ *
+ * How a painting that is smaller than the frame is brought to its size.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeUpscale")]
+pub enum Upscale {
+    /// Linear interpolation: every stroke is kept, edges are as soft as the painting is small.
+    #[default]
+    #[enum_value(name = "Linear interpolation, keeps every stroke", nick = "bilinear")]
+    Bilinear,
+    /// Guided by the luma of the source frame: edges lie where they lie in the frame.
+    #[enum_value(
+        name = "Guided by the frame's luma: sharp edges where the frame has them, calmer strokes",
+        nick = "guided"
+    )]
+    Guided,
+}
+
+/** GstStylizeColor:
+ *
+ * Whose colours a painting has.
+ */
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstStylizeColor")]
+pub enum Colour {
+    /// The painting's own.
+    #[default]
+    #[enum_value(name = "The painting's own colours", nick = "style")]
+    Style,
+    /// Luma of the painting, chroma of the source frame.
+    #[enum_value(
+        name = "Luma of the painting, chroma of the source frame",
+        nick = "source"
+    )]
+    Source,
+    /// The painting's, with mean and variance of the source frame's.
+    #[enum_value(
+        name = "The painting's colours, with mean and variance of the source frame's",
+        nick = "match"
+    )]
+    Match,
+}
+
+/// The effects that a graph is compiled for; part of its key. Those that change from frame to frame
+/// are inputs of the graph instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Effects {
+    /// Height of the picture that is shown to the generator, pixels; 0, or more than the frame's: as
+    /// the frame.
+    pub inference_height: usize,
+    /// Way back to the frame's size.
+    pub upscale: Upscale,
+    /// Whose colours.
+    pub colour: Colour,
+    /// A temporal blend where the source did not change.
+    pub stability: bool,
+    /// The painting is shown in parts of the frame only.
+    pub mask: bool,
+}
+
+impl Effects {
+    /// What goes from one frame of this layout to the next.
+    pub fn states(&self, frame: &Frame) -> Vec<State> {
+        match self.stability {
+            true => stability::states(frame),
+            false => Vec::new(),
+        }
+    }
+
+    /// The sizes for frames of so many pixels.
+    pub fn sizes(&self, signature: &Signature, width: usize, height: usize) -> Sizes {
+        let frame = (height, width);
+        let shown = match signature.extent {
+            // Its own size wins: there is no other.
+            Extent::Fixed { width, height } => (height, width),
+            Extent::Any { .. } => self.shown(frame),
+        };
+        let (width, height) = signature.picture_size(shown.1, shown.0);
+        Sizes {
+            frame,
+            shown,
+            picture: (height, width),
+        }
+    }
+
+    fn shown(&self, (height, width): (usize, usize)) -> (usize, usize) {
+        let wanted = self.inference_height.max(SMALLEST);
+        if self.inference_height == 0 || wanted >= height {
+            return (height, width);
+        }
+        let across = (width * wanted + height / 2) / height;
+        (wanted, across.clamp(SMALLEST.min(width), width))
+    }
+
+    /// Whether a painting is enlarged with a guide. One of the frame's size or more needs none.
+    pub(crate) fn is_guided(&self, sizes: &Sizes) -> bool {
+        let smaller = sizes.shown.0 < sizes.frame.0 || sizes.shown.1 < sizes.frame.1;
+        smaller && self.upscale == Upscale::Guided
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shown_picture_keeps_the_shape_and_is_never_larger_than_the_frame() {
+        let shown = |height, frame| {
+            let effects = Effects {
+                inference_height: height,
+                ..Effects::default()
+            };
+            effects.shown(frame)
+        };
+        assert_eq!(shown(0, (720, 1280)), (720, 1280));
+        assert_eq!(shown(360, (720, 1280)), (360, 640));
+        assert_eq!(shown(480, (1080, 1919)), (480, 853));
+        assert_eq!(shown(4000, (720, 1280)), (720, 1280));
+        // Never so small that there is nothing to reflect.
+        assert_eq!(shown(1, (720, 1280)), (16, 28));
+        assert_eq!(shown(16, (8192, 16)), (16, 16));
+    }
+}

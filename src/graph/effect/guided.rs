@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A small painting brought to the frame's size along the edges of the frame: joint upsampling with
+//! the fast guided filter (He & Sun 2015, arXiv:1505.00996).
+//!
+//! In every window of the small picture the painting's luma is fitted by the frame's, `a · I + b`.
+//! Both coefficients are smooth, so that enlarging them loses little; applied to the luma of the
+//! frame at full size, they give edges where the frame has them. Three things differ from the paper.
+//! Half of what the fit leaves unexplained is kept, because that is the brushwork. Deviations are
+//! taken from each pixel's own window instead of as a difference of large squares, which would not
+//! survive 16-bit arithmetic. And colours follow the luma by interpolation.
+
+use crate::graph::forms::Scaling;
+use crate::graph::frame::codes::Codes;
+use crate::graph::frame::format::Planar;
+use crate::graph::frame::sizes::Sizes;
+use crate::graph::frame::tiles::Tiles;
+use crate::graph::ops::scale::{enlarge, with_neighbours};
+use crate::graph::write::builder::{Builder, Name};
+
+/// Variance of luma (0..255) below which a window counts as flat.
+const EPSILON: f32 = 13.0;
+/// Share of the painting that is kept where the frame does not explain it.
+const KEPT: f32 = 0.5;
+
+/// Enlarges a painting, `[1, 3, h, w]` floats of 0..255, from what was shown to the frame's size.
+/// `small` and `full` are the luma of the frame at those sizes, `luma` weighs the painting's channels.
+pub(crate) fn enlarge_along(
+    b: &mut Builder,
+    painting: &str,
+    (small, full): (&str, &str),
+    luma: &[f32; 3],
+    sizes: &Sizes,
+    scaling: Scaling,
+) -> Name {
+    let (from, to) = (sizes.shown, sizes.frame);
+    let (slope, change) = fit_luma(b, painting, small, luma, from, scaling);
+    let colours = b.add(painting, &change);
+    // Each by itself: it would cost more to take them apart again at full size.
+    let colours = enlarge(b, &colours, 3, from, to, scaling);
+    let slope = enlarge(b, &slope, 1, from, to, scaling);
+    let light = b.mul(&slope, full);
+    b.add(&colours, &light)
+}
+
+/// The same for a frame of tiles: `full` as of [`Tiles::luma`], `channels` and result as of
+/// [`Tiles::enlarged`].
+pub(crate) fn tiles_along(
+    b: &mut Builder,
+    painting: &str,
+    (small, full): (&str, &str),
+    luma: &[f32; 3],
+    (tiles, channels): (&Tiles, &[Option<i64>]),
+    (size, scaling): ((usize, usize), Scaling),
+) -> Name {
+    let (slope, change) = fit_luma(b, painting, small, luma, size, scaling);
+    let slope = tiles.spread(b, &slope);
+    let light = b.mul(&slope, full);
+    tiles.enlarged(b, painting, channels, Some((&change, &light)))
+}
+
+/// What luma at full size is to be multiplied with, and what is to be added to all colours beside that,
+/// at the small size.
+fn fit_luma(
+    b: &mut Builder,
+    painting: &str,
+    small: &str,
+    luma: &[f32; 3],
+    size: (usize, usize),
+    scaling: Scaling,
+) -> (Name, Name) {
+    let painted = b.weighted(painting, &[*luma], size);
+    let (slope, offset) = fit(b, &painted, small, size, EPSILON, scaling);
+    (slope, b.sub(&offset, &painted))
+}
+
+/// The same for luma alone, all of it in the codes of a frame of planes: `[1, 1, h, w]`.
+pub(crate) fn luma_along(
+    b: &mut Builder,
+    painted: &str,
+    (small, full): (&str, &str),
+    planar: &Planar,
+    (from, to): ((usize, usize), (usize, usize)),
+    scaling: Scaling,
+) -> Name {
+    let (scale, _) = Codes::of(planar.components, planar.depth).to_grey();
+    let epsilon = EPSILON / (scale * scale) as f32;
+    let (slope, offset) = fit(b, painted, small, from, epsilon, scaling);
+    let [slope, offset] = [slope, offset].map(|x| enlarge(b, &x, 1, from, to, scaling));
+    let light = b.mul(&slope, full);
+    b.add(&offset, &light)
+}
+
+/// What the frame's luma at full size is to be multiplied with, and added to, at the small size.
+fn fit(
+    b: &mut Builder,
+    painted: &str,
+    small: &str,
+    size: (usize, usize),
+    epsilon: f32,
+    scaling: Scaling,
+) -> (Name, Name) {
+    let [mean, mean_painted] = [small, painted].map(|x| window(b, x, size, scaling));
+    let deviation = b.sub(small, &mean);
+    let deviation_painted = b.sub(painted, &mean_painted);
+    let [variance, covariance] = [&deviation, &deviation_painted].map(|x| {
+        let product = b.mul(x, &deviation);
+        window(b, &product, size, scaling)
+    });
+    let variance = b.plus(&variance, epsilon);
+    let slope = b.div(&covariance, &variance);
+    let slope = window(b, &slope, size, scaling);
+    let explained = b.mul(&slope, &mean);
+    let offset = b.sub(&mean_painted, &explained);
+    let explained = b.mul(&slope, &deviation);
+    let rest = b.sub(&deviation_painted, &explained);
+    let rest = b.times(&rest, KEPT);
+    let offset = b.add(&offset, &rest);
+    (slope, offset)
+}
+
+/// Means of 3x3 pixels of a plane; those at the edge see it repeated. Planes by themselves: to take two
+/// apart again costs more than to go over both.
+fn window(b: &mut Builder, x: &str, size: (usize, usize), scaling: Scaling) -> Name {
+    let x = b.pad(x, "edge", &[0, 0, 1, 1, 0, 0, 1, 1]);
+    match scaling {
+        Scaling::Kernels => b.average(&x, [3, 3], [1, 1]),
+        // OpenVINO pools and convolves a single plane slower than it adds.
+        Scaling::Products => {
+            let x = with_neighbours(b, &x, size, Builder::add);
+            b.times(&x, 1.0 / 9.0)
+        }
+    }
+}

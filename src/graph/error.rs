@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Why no graph could be compiled.
+
+use crate::model::ModelError;
+
+/// Why no graph could be compiled.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // Each variant's message documents it.
+pub enum GraphError {
+    #[error(
+        "The model uses operator set {0}, which is too old. Export it with operator set 7 or newer."
+    )]
+    OldOpset(i64),
+    #[error(
+        "The model cannot be converted to 16-bit floats, because of its operator {0}. Set precision=fp32."
+    )]
+    Half(String),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Names of the inputs and outputs of a compiled graph.
+
+/// Name of the graph input that takes the frame's bytes, u8 `[H, stride]`, of a frame of planes
+/// `[1, size]`.
+pub const FRAME: &str = "stylize/frame";
+/// Name of the graph input that takes the same bytes once more, for the mix. With one input for
+/// both uses, compilers share the conversion to float between the generator and the mix, and keep
+/// it in full precision and memory in between: 10 % of the time with OpenVINO. Not there with
+/// [`Given::Once`](crate::graph::Given::Once).
+pub const SOURCE: &str = "stylize/source";
+/// Name of the graph input that takes the strength, f32 `[1]` in 0..1.
+pub const STRENGTH: &str = "stylize/strength";
+/// Name of the graph input that takes the first column of pixels that is painted, f32 `[1]`, a whole
+/// number: those left of it show the source.
+pub const SPLIT: &str = "stylize/split";
+/// Name of the graph input that takes the values of a style input, f32 `[N]`; not there for a
+/// generator without one.
+pub const STYLE: &str = "stylize/style";
+/// Name of the graph input that takes the weight of the past where nothing moved, f32 `[1]` in 0..1;
+/// only there with [`Effects::stability`].
+pub const STABILITY: &str = "stylize/stability";
+/// Name of the graph input that takes the mask, u8 `[1, 1, H, W]`, 255 for all of the painting; only
+/// there with [`Effects::mask`].
+pub const MASK: &str = "stylize/mask";
+/// Name of the graph output, shaped like the input in the memory of the frame that is written.
+pub const OUT: &str = "stylize/out";

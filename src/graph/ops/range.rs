@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Floats of 0..255 to the range of a generator's tensors, and back.
+
+use crate::graph::write::builder::{Builder, Name};
+use crate::model::Range;
+
+/// Floats of 0..255 to the generator's values: `x · scale + offset`, leaving out what does nothing.
+pub(crate) fn ranged(b: &mut Builder, x: Name, range: &Range, axis: usize) -> Name {
+    match range.plain_scale() {
+        Some(1.0) => x,
+        Some(scale) => b.times(&x, scale),
+        None => scaled(b, &x, range, axis),
+    }
+}
+
+/// The same with all of it.
+pub(crate) fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
+    let (scale, offset) = range.scale_offset();
+    let scale = per_channel(b, &scale, axis);
+    let x = b.mul(x, &scale);
+    if offset == [0.0; 3] {
+        return x;
+    }
+    let offset = per_channel(b, &offset, axis);
+    b.add(&x, &offset)
+}
+
+/// Inverse of [`Range::scale_offset`]: tensor values to 0..255, not yet clamped.
+pub(crate) fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
+    let (scale, offset) = range.scale_offset();
+    let mut x = x.to_string();
+    if offset != [0.0; 3] {
+        let offset = per_channel(b, &offset, 1);
+        x = b.sub(&x, &offset);
+    }
+    if scale != [1.0; 3] {
+        let inverse = per_channel(b, &scale.map(|s| 1.0 / s), 1);
+        x = b.mul(&x, &inverse);
+    }
+    x
+}
+
+/// Weights and offset that make of tensor values what `weights` make of 0..255.
+pub(crate) fn of_byte_range(range: &Range, weights: &[f32; 3]) -> ([f32; 3], f32) {
+    let (scale, offset) = range.scale_offset();
+    let weights = [0, 1, 2].map(|c| weights[c] / scale[c]);
+    let offset = (0..3).map(|c| -weights[c] * offset[c]).sum();
+    (weights, offset)
+}
+
+/// A constant that broadcasts over pictures with the channels on `axis`; a scalar when all agree.
+fn per_channel(b: &mut Builder, values: &[f32; 3], axis: usize) -> Name {
+    if values.iter().all(|v| *v == values[0]) {
+        return b.floats(&[], &values[..1]);
+    }
+    let mut dims = [1; 4];
+    dims[axis] = 3;
+    b.floats(&dims, values)
+}

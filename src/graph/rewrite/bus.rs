@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What crosses the bus to a device with memory of its own, as a last change of a compiled graph: a
+//! frame once, where it would be given twice, and bytes, where the provider works on floats only. It
+//! would leave all work on bytes to the CPU, and floats would cross, four times as many bytes.
+
+use onnx_protobuf::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+
+use crate::graph::names::{FRAME, MASK, OUT, SOURCE};
+use crate::graph::write::builder::{Builder, Name};
+use crate::model::ElementType;
+use crate::model::edit::value_info;
+
+/// ONNX's number of uint32.
+const UINT32: i32 = 12;
+/// Bytes of a word.
+const BYTES: i64 = 4;
+
+/// [`SOURCE`] is what [`FRAME`] is, and is not given any more.
+pub(crate) fn one_frame(graph: &mut GraphProto) {
+    rename(&mut graph.node, SOURCE, FRAME);
+    graph.input.retain(|input| input.name != SOURCE);
+}
+
+/// As what bytes come in and go out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doors {
+    Bytes,
+    /// Four bytes in each, the first lowest, in one row; bytes that fill no last word stay bytes, and the
+    /// CPU has them.
+    Words,
+}
+
+/// Puts the conversions between these and floats, which a graph has everywhere instead of bytes, at its
+/// beginning and end. `b` is an empty builder whose names are free.
+pub(crate) fn open(doors: Doors, graph: &mut GraphProto, mut b: Builder) {
+    for name in [FRAME, SOURCE, MASK] {
+        let Some(input) = graph.input.iter_mut().find(|input| input.name == name) else {
+            continue;
+        };
+        let inside = inside(name);
+        rename(&mut graph.node, name, &inside);
+        let dims = dims(input);
+        match words_of(doors, &dims) {
+            Some(words) => {
+                *input = value_info(name, UINT32, Some(&[words]));
+                unpack(&mut b, name, words, &dims);
+            }
+            None => {
+                b.cast(name, ElementType::F32);
+            }
+        }
+        b.rename_last(&inside);
+        b = b.appended_to(graph, true);
+    }
+    let Some(output) = graph.output.iter_mut().find(|output| output.name == OUT) else {
+        return;
+    };
+    let inside = inside(OUT);
+    let outputs = graph.node.iter_mut().flat_map(|node| &mut node.output);
+    for name in outputs.filter(|name| *name == OUT) {
+        name.clone_from(&inside);
+    }
+    match words_of(doors, &dims(output)) {
+        Some(words) => {
+            *output = value_info(OUT, UINT32, Some(&[words]));
+            pack(&mut b, &inside, words);
+        }
+        None => {
+            b.cast(&inside, ElementType::U8);
+        }
+    }
+    b.rename_last(OUT);
+    b.append_to(graph, false);
+}
+
+/// Whole numbers of 0..255 of these sizes, floats, from so many words.
+fn unpack(b: &mut Builder, name: &str, words: i64, dims: &[i64]) -> Name {
+    let column = b.reshape(name, &[words, 1]);
+    // A product moves a byte to the upper end of its word, whatever is above it is lost; a quotient
+    // brings it down.
+    let up = constant(b, &[1 << 24, 1 << 16, 1 << 8, 1]);
+    let down = constant(b, &[1 << 24]);
+    let moved = b.mul(&column, &up);
+    let bytes = b.div(&moved, &down);
+    let floats = b.cast(&bytes, ElementType::F32);
+    b.reshape(&floats, dims)
+}
+
+/// So many words from whole numbers of 0..255, floats.
+fn pack(b: &mut Builder, x: &str, words: i64) -> Name {
+    let bytes = b.reshape(x, &[words, BYTES]);
+    // Floats hold whole numbers of 24 bits: one sum for each half of a word.
+    let weights = b.floats(&[BYTES, 2], &[1.0, 0.0, 256.0, 0.0, 0.0, 1.0, 0.0, 256.0]);
+    let halves = b.matmul(&bytes, &weights);
+    let halves = b.cast(&halves, UINT32);
+    let places = constant(b, &[1, 1 << 16]);
+    let halves = b.mul(&halves, &places);
+    let [low, high] = [0, 1].map(|half| b.gather(&halves, 1, &[half]));
+    let sum = b.add(&low, &high);
+    b.reshape(&sum, &[words])
+}
+
+fn constant(b: &mut Builder, values: &[u32]) -> Name {
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    b.constant(UINT32, &[values.len() as i64], bytes)
+}
+
+/// The name of a tensor of bytes where it is floats.
+pub(crate) fn inside(name: &str) -> Name {
+    format!("{name}/bytes")
+}
+
+fn rename(nodes: &mut [NodeProto], from: &str, to: &str) {
+    let inputs = nodes.iter_mut().flat_map(|node| &mut node.input);
+    for name in inputs.filter(|name| *name == from) {
+        *name = to.into();
+    }
+}
+
+/// How many words a tensor of these sizes is given as.
+fn words_of(doors: Doors, dims: &[i64]) -> Option<i64> {
+    let bytes: i64 = dims.iter().product();
+    (doors == Doors::Words && bytes % BYTES == 0).then_some(bytes / BYTES)
+}
+
+/// Sizes of an input or output of fixed size.
+fn dims(value: &ValueInfoProto) -> Vec<i64> {
+    let shape = match value.type_.value.as_ref() {
+        Some(type_proto::Value::TensorType(tensor)) => tensor.shape.as_ref(),
+        _ => None,
+    };
+    let dims = shape.map(|shape| shape.dim.iter().map(|dim| dim.dim_value()).collect());
+    dims.unwrap_or_default()
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Moves the padding that a generator begins with in front of the conversion to float.
+//!
+//! Most generators pad the picture first. Reflected or repeated pixels are the same before the
+//! conversion as after it, but there the pixels are bytes, interleaved as the frame has them. That
+//! leaves nothing between the conversion and the first convolution, and a compiler can hand the
+//! pixels on in the order that its convolution reads, without reordering them twice.
+
+use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
+
+use crate::model::{ElementType, Extent, Layout, Signature};
+
+/// Oldest operator set in which `Pad` takes bytes.
+const BYTES_SINCE: i64 = 11;
+/// Since this one the axes can be named; such a node is left alone.
+const INPUTS: usize = 2;
+
+/// A padding that was taken out of the graph.
+pub(crate) struct EarlyPad {
+    /// ONNX's `mode`: "reflect" or "edge".
+    pub mode: String,
+    /// Pixels added at the top, left, bottom and right.
+    pub border: [i64; 4],
+    /// The tensor that the rest of the graph reads.
+    pub output: String,
+}
+
+/// Takes the first padding out of `graph` if the generator begins with one that can be moved.
+pub(crate) fn take(graph: &mut GraphProto, signature: &Signature, opset: i64) -> Option<EarlyPad> {
+    let input = &signature.input;
+    if opset < BYTES_SINCE
+        || input.element != ElementType::F32
+        || input.layout != Layout::Nchw
+        || !matches!(signature.extent, Extent::Any { .. })
+    {
+        return None;
+    }
+    let mut readers = graph
+        .node
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| node.input.contains(&input.name));
+    let ((index, node), None) = (readers.next()?, readers.next()) else {
+        return None;
+    };
+    let mode = mode(node)?;
+    let border = border(graph, node)?;
+    let output = node.output.first()?.clone();
+    graph.node.remove(index);
+    Some(EarlyPad {
+        mode,
+        border,
+        output,
+    })
+}
+
+/// The mode of a `Pad` that copies pixels; constants would have to be converted as well.
+fn mode(node: &NodeProto) -> Option<String> {
+    let mode = node.attribute.iter().find(|a| a.name == "mode")?;
+    let mode = String::from_utf8(mode.s.clone()).ok()?;
+    (node.op_type == "Pad" && ["reflect", "edge"].contains(&mode.as_str())).then_some(mode)
+}
+
+/// What it adds, if that is a constant that leaves batch and channels alone.
+fn border(graph: &GraphProto, node: &NodeProto) -> Option<[i64; 4]> {
+    let extra = node.input.get(INPUTS..).unwrap_or_default();
+    if extra.iter().any(|name| !name.is_empty()) {
+        return None;
+    }
+    let name = node.input.get(1)?;
+    let pads = graph.initializer.iter().find(|tensor| tensor.name == *name);
+    match integers(pads?)[..] {
+        [0, 0, top, left, 0, 0, bottom, right]
+            if [top, left, bottom, right].iter().all(|p| *p >= 0) =>
+        {
+            Some([top, left, bottom, right])
+        }
+        _ => None,
+    }
+}
+
+/// Values of an int64 tensor, in either of the places where they may lie.
+fn integers(tensor: &TensorProto) -> Vec<i64> {
+    if tensor.raw_data.is_empty() {
+        return tensor.int64_data.clone();
+    }
+    let chunks = tensor.raw_data.chunks_exact(8);
+    chunks
+        .map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap_or_default()))
+        .collect()
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A generator in 16-bit floats, for providers that compute in what the graph says.
+//!
+//! Convolutions and activations go to half precision. What sums over a whole picture (the
+//! statistics of normalizations), squares or divides small numbers stays in single precision, with
+//! conversions around it: a mean over a million pixels or an epsilon of 1e-8 does not fit into
+//! eleven bits. So do numbers from which sizes are computed.
+
+use std::collections::{HashMap, HashSet};
+
+use half::f16;
+use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
+
+use crate::graph::error::GraphError;
+use crate::graph::write::attribute::int;
+use crate::model::{ElementType, Signature};
+
+/// ONNX's number of float32 in `data_type` and `to`.
+const FLOAT: i32 = 1;
+
+/// Operators that are computed in single precision.
+const FULL: [&str; 17] = [
+    "InstanceNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "BatchNormalization",
+    "MeanVarianceNormalization",
+    "LpNormalization",
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "ReduceL2",
+    "GlobalAveragePool",
+    "Pow",
+    "Sqrt",
+    "Reciprocal",
+    "Exp",
+    "Log",
+    "Softmax",
+];
+
+/// Operators that are computed like what they are given: an epsilon added to a variance, squares put
+/// into another shape before their mean.
+const FOLLOWING: [&str; 16] = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Max",
+    "Abs",
+    "Neg",
+    "Clip",
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "Expand",
+    "Slice",
+];
+
+/// Converts all of a generator but its inputs in `given`, which stay float32; its picture input
+/// becomes float16. Returns the type of its picture output.
+///
+/// # Errors
+/// [`GraphError::Half`] for quantized generators and for those with branches or loops.
+pub(crate) fn convert(
+    graph: &mut GraphProto,
+    signature: &Signature,
+    given: &[String],
+) -> Result<ElementType, GraphError> {
+    let foreign = |node: &&NodeProto| {
+        let inner = node.attribute.iter().any(|a| a.g.is_some());
+        inner || node.op_type.contains("Quantize") || node.op_type.contains("Integer")
+    };
+    if let Some(node) = graph.node.iter().find(foreign) {
+        return Err(GraphError::Half(node.op_type.clone()));
+    }
+    constants_to_initializers(graph);
+    let exact = sizes(graph);
+    let mut converter = Converter::new(graph, signature, given);
+    for (index, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
+        converter.add(node, exact.contains(&index));
+    }
+    let output = match converter.floats.get(&signature.output.name) {
+        Some(Precision::Half) => ElementType::F16,
+        _ => signature.output.element,
+    };
+    graph.node = converter.nodes;
+    graph.initializer.extend(converter.constants);
+    let read: HashSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
+    graph
+        .initializer
+        .retain(|tensor| read.contains(&tensor.name));
+    Ok(output)
+}
+
+/// What a float tensor is kept in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Precision {
+    Half,
+    Full,
+}
+
+struct Converter {
+    /// All float tensors so far.
+    floats: HashMap<String, Precision>,
+    weights: HashMap<String, TensorProto>,
+    /// Tensors that exist in their other precision, too, as `name/half` or `name/full`.
+    twins: HashSet<String>,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+impl Converter {
+    fn new(graph: &GraphProto, signature: &Signature, given: &[String]) -> Self {
+        let weights = graph.initializer.iter().filter(|t| t.data_type == FLOAT);
+        let weights: HashMap<_, _> = weights.map(|t| (t.name.clone(), t.clone())).collect();
+        let full = weights.keys().chain(given);
+        let mut floats: HashMap<_, _> = full.map(|n| (n.clone(), Precision::Full)).collect();
+        floats.insert(signature.input.name.clone(), Precision::Half);
+        Self {
+            floats,
+            weights,
+            twins: HashSet::new(),
+            nodes: Vec::new(),
+            constants: Vec::new(),
+        }
+    }
+
+    /// Appends a node; `exact` ones stay as they are.
+    fn add(&mut self, mut node: NodeProto, exact: bool) {
+        let precision = match exact || self.wants_full(&node) {
+            true => Precision::Full,
+            false => Precision::Half,
+        };
+        for (index, name) in node.input.iter_mut().enumerate() {
+            if self.floats.contains_key(name) {
+                // Scales of Resize and Upsample are float32 by definition.
+                let scales = ["Resize", "Upsample"].contains(&node.op_type.as_str()) && index > 0;
+                let wanted = if scales { Precision::Full } else { precision };
+                *name = self.in_precision(name, wanted);
+            }
+        }
+        if let Some(float) = makes_float(&mut node, precision)
+            .or_else(|| node.input.iter().any(|n| self.is_float(n)).then_some(true))
+            && float
+        {
+            for name in &node.output {
+                self.floats.insert(name.clone(), precision);
+            }
+        }
+        self.nodes.push(node);
+    }
+
+    fn wants_full(&self, node: &NodeProto) -> bool {
+        let kind = node.op_type.as_str();
+        // A square, maybe spelt out: x · (x + 1e-9).
+        let square = kind == "Mul" && node.input.iter().all(|n| !self.weights.contains_key(n));
+        let follows = || {
+            let computed = node.input.iter().filter(|n| !self.weights.contains_key(*n));
+            let mut computed = computed.filter_map(|n| self.floats.get(n)).peekable();
+            computed.peek().is_some() && computed.all(|p| *p == Precision::Full)
+        };
+        FULL.contains(&kind) || square || (FOLLOWING.contains(&kind) && follows())
+    }
+
+    fn is_float(&self, name: &str) -> bool {
+        let base = name.strip_suffix("/half").or(name.strip_suffix("/full"));
+        self.floats.contains_key(name) || base.is_some_and(|n| self.floats.contains_key(n))
+    }
+
+    /// The tensor's name in this precision; converted if it is not kept in it.
+    fn in_precision(&mut self, name: &str, wanted: Precision) -> String {
+        if self.floats.get(name) == Some(&wanted) {
+            return name.into();
+        }
+        let (twin, to) = match wanted {
+            Precision::Half => (format!("{name}/half"), ElementType::F16),
+            Precision::Full => (format!("{name}/full"), ElementType::F32),
+        };
+        if self.twins.insert(twin.clone()) {
+            match self.weights.get(name) {
+                Some(weights) => self.constants.push(halved(weights, &twin)),
+                None => self.nodes.push(NodeProto {
+                    name: twin.clone(),
+                    op_type: "Cast".into(),
+                    input: vec![name.into()],
+                    output: vec![twin.clone()],
+                    attribute: vec![int("to", to.to_onnx().into())],
+                    ..NodeProto::default()
+                }),
+            }
+        }
+        twin
+    }
+}
+
+/// Whether the node makes floats, where its inputs do not tell. A node that names the type it makes
+/// is made to name this precision.
+fn makes_float(node: &mut NodeProto, precision: Precision) -> Option<bool> {
+    let element = match precision {
+        Precision::Half => ElementType::F16,
+        Precision::Full => ElementType::F32,
+    };
+    let attribute = |node: &mut NodeProto, name: &str| {
+        let attribute = node.attribute.iter_mut().find(|a| a.name == name)?;
+        let float = attribute.i == i64::from(FLOAT);
+        if float {
+            attribute.i = element.to_onnx().into();
+        }
+        Some(float)
+    };
+    match node.op_type.as_str() {
+        "Cast" => attribute(node, "to"),
+        "Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" | "Equal" | "Less" | "Greater"
+        | "LessOrEqual" | "GreaterOrEqual" | "IsNaN" | "IsInf" => Some(false),
+        "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" => {
+            attribute(node, "dtype").or(Some(true))
+        }
+        "ConstantOfShape" => {
+            let value = node.attribute.iter_mut().find(|a| a.name == "value");
+            match value.and_then(|a| a.t.as_mut()) {
+                Some(tensor) if tensor.data_type != FLOAT => Some(false),
+                Some(tensor) if precision == Precision::Half => {
+                    *tensor = halved(tensor, &tensor.name.clone());
+                    Some(true)
+                }
+                // Without a value it makes float32 zeros.
+                _ => Some(precision == Precision::Full),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The nodes from which sizes, scales and positions are computed.
+fn sizes(graph: &GraphProto) -> HashSet<usize> {
+    let makers: HashMap<&String, usize> = graph
+        .node
+        .iter()
+        .enumerate()
+        .flat_map(|(index, node)| node.output.iter().map(move |name| (name, index)))
+        .collect();
+    let mut open: Vec<&String> = graph.node.iter().flat_map(size_inputs).collect();
+    let mut exact = HashSet::new();
+    while let Some(name) = open.pop() {
+        let Some(&index) = makers.get(name) else {
+            continue;
+        };
+        let node = &graph.node[index];
+        // What a tensor's own shape is taken of may be in any precision.
+        let taken = ["Shape", "Size"].contains(&node.op_type.as_str());
+        if !taken && exact.insert(index) {
+            open.extend(&node.input);
+        }
+    }
+    exact
+}
+
+/// Inputs of a node that are sizes, scales or positions.
+fn size_inputs(node: &NodeProto) -> &[String] {
+    let from = match node.op_type.as_str() {
+        "Reshape" | "Expand" | "Tile" | "Slice" | "Resize" | "Upsample" | "Unsqueeze"
+        | "Squeeze" | "Split" => 1..node.input.len(),
+        "Pad" => 1..2,
+        "ConstantOfShape" | "Range" => 0..node.input.len(),
+        _ => 0..0,
+    };
+    node.input.get(from).unwrap_or_default()
+}
+
+/// Constants as nodes become initializers, so that there is one kind of weights.
+fn constants_to_initializers(graph: &mut GraphProto) {
+    let mut found = Vec::new();
+    graph.node.retain(|node| {
+        let value = node.attribute.iter().find(|a| a.name == "value");
+        let tensor = value.and_then(|a| a.t.as_ref());
+        match (node.op_type.as_str(), tensor, node.output.first()) {
+            ("Constant", Some(tensor), Some(name)) => {
+                found.push(TensorProto {
+                    name: name.clone(),
+                    ..tensor.clone()
+                });
+                false
+            }
+            _ => true,
+        }
+    });
+    graph.initializer.extend(found);
+}
+
+/// A float32 tensor in half precision. What is too large becomes the largest number there is.
+fn halved(tensor: &TensorProto, name: &str) -> TensorProto {
+    let value = |v: f32| f16::from_f32(v.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
+    let values: Vec<f16> = if tensor.raw_data.is_empty() {
+        tensor.float_data.iter().map(|v| value(*v)).collect()
+    } else {
+        let bytes = tensor.raw_data.chunks_exact(4);
+        bytes
+            .map(|b| value(f32::from_le_bytes(b.try_into().unwrap_or_default())))
+            .collect()
+    };
+    TensorProto {
+        name: name.into(),
+        data_type: ElementType::F16.to_onnx(),
+        dims: tensor.dims.clone(),
+        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ..TensorProto::default()
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A compiled graph in operators and types that a provider has kernels for, because ONNX Runtime leaves
+//! the others to the CPU; and those that it computes wrongly in others.
+
+use std::collections::{HashMap, HashSet};
+
+use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
+
+use super::bus::{Doors, inside, open};
+use crate::graph::forms::Kernels;
+use crate::graph::names::{FRAME, MASK, SOURCE};
+use crate::graph::write::builder::{Builder, Name, is_ours};
+use crate::model::{ElementType, Signature};
+
+/// Rewrites a graph for a provider with these. `b` is an empty builder whose names are free.
+pub(crate) fn rewrite(kernels: Kernels, graph: &mut GraphProto, signature: &Signature, b: Builder) {
+    match kernels {
+        Kernels::All => (),
+        Kernels::Floats => {
+            let b = bytes_to_floats(graph, signature, b);
+            open(Doors::Bytes, graph, b);
+        }
+        Kernels::WebGpu => {
+            let b = pad_channels(graph, b);
+            let b = bytes_to_floats(graph, signature, b);
+            let b = without_round_and_max(graph, b);
+            open(Doors::Words, graph, b);
+        }
+    }
+}
+
+/// WebGPU (1.27) computes convolutions of 6, 9, 15, 18 and more channels into a multiple of four as if there
+/// were three of them (onnxruntime issue 29651), so they get channels of zeros up to a multiple of four.
+fn pad_channels(graph: &mut GraphProto, mut b: Builder) -> Builder {
+    let tensors = graph.initializer.iter();
+    let tensors = tensors.map(|tensor| (tensor.name.clone(), tensor.dims.clone()));
+    let constants = graph.node.iter().filter(|node| node.op_type == "Constant");
+    let constants = constants.filter_map(|node| {
+        let value = node.attribute.iter().find_map(|a| a.t.as_ref())?;
+        Some((node.output.first()?.clone(), value.dims.clone()))
+    });
+    let dims: HashMap<Name, Vec<i64>> = tensors.chain(constants).collect();
+    for mut node in std::mem::take(&mut graph.node) {
+        let missing = (node.op_type == "Conv")
+            .then(|| node.input.get(1).and_then(|weights| dims.get(weights)))
+            .flatten()
+            .and_then(|dims| missing_channels(&node, dims));
+        if let Some(missing) = missing {
+            for name in &mut node.input[..2] {
+                let pads = [0, 0, 0, 0, 0, missing, 0, 0];
+                *name = b.pad(name, "constant", &pads);
+            }
+            b = b.appended_to(graph, false);
+        }
+        graph.node.push(node);
+    }
+    b
+}
+
+/// How many channels a convolution with weights of these sizes has to be given.
+fn missing_channels(node: &NodeProto, dims: &[i64]) -> Option<i64> {
+    let &[to, from, high, wide] = dims else {
+        return None;
+    };
+    let group = node.attribute.iter().find(|a| a.name == "group");
+    let affected = group.is_none_or(|group| group.i == 1)
+        && [high, wide] != [1, 1]
+        && to % 4 == 0
+        && from % 3 == 0
+        && from % 4 != 0
+        && from != 3;
+    affected.then(|| 4 - from % 4)
+}
+
+/// Bytes that nodes of ours read and make become floats, the same numbers. What comes in and goes out is
+/// left to [`open`]. Returns a builder whose names are free.
+fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder) -> Builder {
+    let mut bytes: HashSet<Name> = [FRAME, SOURCE, MASK].map(Name::from).into();
+    for tensor in graph.initializer.iter_mut().filter(|t| is_ours(&t.name)) {
+        if tensor.data_type == ElementType::U8.to_onnx() {
+            bytes.insert(tensor.name.clone());
+            *tensor = floats(tensor);
+        }
+    }
+    let given = &signature.input;
+    for mut node in std::mem::take(&mut graph.node) {
+        if !is_ours(&node.name) {
+            graph.node.push(node);
+            continue;
+        }
+        let quantizes = node.op_type == "QuantizeLinear";
+        let makes_bytes = match node.op_type.as_str() {
+            "Cast" => casts_to_bytes(&mut node),
+            _ => quantizes || node.input.iter().any(|name| bytes.contains(name)),
+        };
+        let mut wanted = None;
+        for name in node.output.iter_mut().filter(|_| makes_bytes) {
+            if *name == given.name && given.element == ElementType::U8 {
+                // The generator itself wants bytes.
+                wanted = Some(std::mem::replace(name, inside(&given.name)));
+            } else {
+                bytes.insert(name.clone());
+            }
+        }
+        if quantizes {
+            let x = b.div(&node.input[0], &node.input[1]);
+            b.round(&x, 255.0);
+            b.rename_last(&node.output[0]);
+            b = b.appended_to(graph, false);
+            // Its zero, which nothing else reads.
+            let zero = node.input.get(2);
+            graph.initializer.retain(|t| zero != Some(&t.name));
+        } else {
+            graph.node.push(node);
+        }
+        if let Some(name) = wanted {
+            b.cast(&inside(&name), ElementType::U8);
+            b.rename_last(&name);
+            b = b.appended_to(graph, false);
+        }
+    }
+    b
+}
+
+/// Whether a `Cast` makes bytes; then it is made to make floats.
+fn casts_to_bytes(node: &mut NodeProto) -> bool {
+    let to = node.attribute.iter_mut().find(|a| a.name == "to");
+    let to = to.filter(|to| to.i == i64::from(ElementType::U8.to_onnx()));
+    let Some(to) = to else {
+        return false;
+    };
+    to.i = ElementType::F32.to_onnx().into();
+    true
+}
+
+/// WebGPU (1.27) has neither, but `Floor`, which takes halves up, and comparisons.
+fn without_round_and_max(graph: &mut GraphProto, mut b: Builder) -> Builder {
+    for node in std::mem::take(&mut graph.node) {
+        match node.op_type.as_str() {
+            "Round" if is_ours(&node.name) => {
+                b.halves_up(&node.input[0]);
+            }
+            "Max" if is_ours(&node.name) && b.opset() >= 9 => {
+                let (first, others) = node.input.split_at(1);
+                let mut most = first.concat();
+                for other in others {
+                    most = b.greater(&most, other);
+                }
+            }
+            _ => {
+                graph.node.push(node);
+                continue;
+            }
+        }
+        b.rename_last(&node.output[0]);
+        b = b.appended_to(graph, false);
+    }
+    b
+}
+
+/// A constant of bytes as floats.
+fn floats(bytes: &TensorProto) -> TensorProto {
+    let values = bytes.raw_data.iter().map(|byte| f32::from(*byte));
+    TensorProto {
+        data_type: ElementType::F32.to_onnx(),
+        raw_data: values.flat_map(f32::to_le_bytes).collect(),
+        ..bytes.clone()
+    }
+}

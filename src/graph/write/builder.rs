@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Appends nodes to an ONNX graph in forms that are valid for the model's own operator set, from
+//! version 7 up. Where an operator changed its shape over the versions, the change is hidden here.
+
+use std::collections::HashSet;
+
+use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, TensorProto};
+
+use super::attribute::{float, graph, int, ints, text};
+use crate::model::ElementType;
+use crate::model::edit::value_info;
+
+/// Prefix of every name that the compiler adds, so that it cannot clash with the generator's.
+const PREFIX: &str = "stylize/";
+
+/// Name of a tensor in the graph.
+pub(crate) type Name = String;
+
+/// Whether the compiler gave a node or tensor its name.
+pub(crate) fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Nodes and constants to be appended to a graph.
+pub(crate) struct Builder {
+    opset: i64,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    serial: usize,
+}
+
+impl Builder {
+    pub(crate) fn new(opset: i64) -> Self {
+        Self {
+            opset,
+            nodes: Vec::new(),
+            constants: Vec::new(),
+            serial: 0,
+        }
+    }
+
+    /// The model's operator set.
+    pub(crate) fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// An empty builder whose names go on from this one's.
+    pub(crate) fn continued(&self) -> Self {
+        Self {
+            serial: self.serial,
+            ..Self::new(self.opset)
+        }
+    }
+
+    /// Puts the nodes before the generator's (`ingest`) or behind them, and adds the constants.
+    pub(crate) fn append_to(self, graph: &mut GraphProto, before: bool) {
+        if before {
+            graph.node.splice(0..0, self.nodes);
+        } else {
+            graph.node.extend(self.nodes);
+        }
+        graph.initializer.extend(self.constants);
+    }
+
+    /// The same; returns an empty builder whose names go on.
+    pub(crate) fn appended_to(self, graph: &mut GraphProto, before: bool) -> Self {
+        let next = self.continued();
+        self.append_to(graph, before);
+        next
+    }
+
+    fn fresh(&mut self, what: &str) -> Name {
+        self.serial += 1;
+        format!("{PREFIX}{}_{}", what.to_lowercase(), self.serial)
+    }
+
+    /// Appends a node with one output and returns the output's name.
+    fn node(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> Name {
+        let output = self.fresh(op);
+        self.nodes.push(NodeProto {
+            name: output.clone(),
+            op_type: op.into(),
+            input: inputs.iter().map(|name| (*name).to_string()).collect(),
+            output: vec![output.clone()],
+            attribute: attributes,
+            ..NodeProto::default()
+        });
+        output
+    }
+
+    /// Makes the last node write to `name` instead of a name of its own.
+    pub(crate) fn rename_last(&mut self, name: &str) {
+        if let Some(output) = self
+            .nodes
+            .last_mut()
+            .and_then(|node| node.output.first_mut())
+        {
+            *output = name.into();
+        }
+    }
+
+    /// A constant of any type, by ONNX's number.
+    pub(crate) fn constant(&mut self, element: i32, dims: &[i64], raw_data: Vec<u8>) -> Name {
+        let name = self.fresh("constant");
+        self.constants.push(TensorProto {
+            name: name.clone(),
+            data_type: element,
+            dims: dims.to_vec(),
+            raw_data,
+            ..TensorProto::default()
+        });
+        name
+    }
+
+    pub(crate) fn floats(&mut self, dims: &[i64], values: &[f32]) -> Name {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(1, dims, bytes)
+    }
+
+    fn integers(&mut self, values: &[i64]) -> Name {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(7, &[values.len() as i64], bytes)
+    }
+
+    pub(crate) fn zero_bytes(&mut self, dims: &[i64]) -> Name {
+        let len = dims.iter().product::<i64>().max(0) as usize;
+        self.constant(2, dims, vec![0; len])
+    }
+
+    pub(crate) fn cast(&mut self, x: &str, to: impl Into<i32>) -> Name {
+        self.node("Cast", &[x], vec![int("to", to.into().into())])
+    }
+
+    pub(crate) fn transpose(&mut self, x: &str, axes: &[i64]) -> Name {
+        self.node("Transpose", &[x], vec![ints("perm", axes)])
+    }
+
+    pub(crate) fn reshape(&mut self, x: &str, dims: &[i64]) -> Name {
+        let shape = self.integers(dims);
+        self.node("Reshape", &[x, &shape], vec![])
+    }
+
+    /// Elements `start..end` of one axis.
+    pub(crate) fn slice(&mut self, x: &str, axis: i64, start: i64, end: i64) -> Name {
+        if self.opset < 10 {
+            let attributes = vec![
+                ints("axes", &[axis]),
+                ints("starts", &[start]),
+                ints("ends", &[end]),
+            ];
+            return self.node("Slice", &[x], attributes);
+        }
+        let [starts, ends, axes] = [start, end, axis].map(|v| self.integers(&[v]));
+        self.node("Slice", &[x, &starts, &ends, &axes], vec![])
+    }
+
+    /// Picks whole slices of `axis` in the order of `indices`.
+    pub(crate) fn gather(&mut self, x: &str, axis: i64, indices: &[i64]) -> Name {
+        let indices = self.integers(indices);
+        self.node("Gather", &[x, &indices], vec![int("axis", axis)])
+    }
+
+    pub(crate) fn concat(&mut self, axis: i64, parts: &[&str]) -> Name {
+        self.node("Concat", parts, vec![int("axis", axis)])
+    }
+
+    pub(crate) fn mul(&mut self, a: &str, b: &str) -> Name {
+        self.node("Mul", &[a, b], vec![])
+    }
+
+    pub(crate) fn add(&mut self, a: &str, b: &str) -> Name {
+        self.node("Add", &[a, b], vec![])
+    }
+
+    /// Multiplied by one number.
+    pub(crate) fn times(&mut self, x: &str, factor: f32) -> Name {
+        let factor = self.floats(&[], &[factor]);
+        self.mul(x, &factor)
+    }
+
+    /// With one number added.
+    pub(crate) fn plus(&mut self, x: &str, offset: f32) -> Name {
+        let offset = self.floats(&[], &[offset]);
+        self.add(x, &offset)
+    }
+
+    pub(crate) fn sub(&mut self, a: &str, b: &str) -> Name {
+        self.node("Sub", &[a, b], vec![])
+    }
+
+    pub(crate) fn max(&mut self, a: &str, b: &str) -> Name {
+        self.node("Max", &[a, b], vec![])
+    }
+
+    /// The same by comparing, from operator set 9 on.
+    pub(crate) fn greater(&mut self, a: &str, b: &str) -> Name {
+        let is_greater = self.node("Greater", &[a, b], vec![]);
+        self.node("Where", &[&is_greater, a, b], vec![])
+    }
+
+    pub(crate) fn abs(&mut self, x: &str) -> Name {
+        self.node("Abs", &[x], vec![])
+    }
+
+    /// The greatest of all channels at each pixel, `[1, channels, H, W]` to `[1, 1, H, W]`.
+    pub(crate) fn most_of_channels(&mut self, x: &str, channels: i64) -> Name {
+        let parts: Vec<Name> = (0..channels).map(|c| self.slice(x, 1, c, c + 1)).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        self.node("Max", &parts, vec![])
+    }
+
+    /// The greatest value in each pixel's 3x3 neighbourhood.
+    pub(crate) fn most_of_neighbours(&mut self, x: &str) -> Name {
+        let attributes = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1; 4])];
+        self.node("MaxPool", &[x], attributes)
+    }
+
+    /// The mean of each channel, `[N, C, 1, 1]`.
+    pub(crate) fn mean_of_picture(&mut self, x: &str) -> Name {
+        self.node("GlobalAveragePool", &[x], vec![])
+    }
+
+    /// Means of blocks of pixels, [height, width] each; those at the right and the bottom may be
+    /// smaller.
+    pub(crate) fn mean_of_blocks(&mut self, x: &str, block: [usize; 2], size: [usize; 2]) -> Name {
+        let [bottom, right] = [0, 1].map(|a| (size[a].next_multiple_of(block[a]) - size[a]) as i64);
+        let block = block.map(|side| side as i64);
+        let mut attributes = vec![ints("kernel_shape", &block), ints("strides", &block)];
+        if [bottom, right] != [0, 0] {
+            attributes.push(ints("pads", &[0, 0, bottom, right]));
+        }
+        self.node("AveragePool", &[x], attributes)
+    }
+
+    pub(crate) fn matmul(&mut self, a: &str, b: &str) -> Name {
+        self.node("MatMul", &[a, b], vec![])
+    }
+
+    pub(crate) fn div(&mut self, a: &str, b: &str) -> Name {
+        self.node("Div", &[a, b], vec![])
+    }
+
+    pub(crate) fn sqrt(&mut self, x: &str) -> Name {
+        self.node("Sqrt", &[x], vec![])
+    }
+
+    /// Weighted sums of the three channels of pictures, `[1, 3, h, w]`, one for each row of weights. A
+    /// product of matrices, which every provider has a fast kernel for: a convolution with so few
+    /// channels takes ten times as long on a CPU.
+    pub(crate) fn weighted(
+        &mut self,
+        x: &str,
+        rows: &[[f32; 3]],
+        (height, width): (usize, usize),
+    ) -> Name {
+        let (count, height, width) = (rows.len() as i64, height as i64, width as i64);
+        let weights = self.floats(&[count, 3], &rows.concat());
+        let pixels = self.reshape(x, &[3, height * width]);
+        let sums = self.matmul(&weights, &pixels);
+        self.reshape(&sums, &[1, count, height, width])
+    }
+
+    /// Means of windows without padding.
+    pub(crate) fn average(&mut self, x: &str, window: [i64; 2], strides: [i64; 2]) -> Name {
+        let attributes = vec![ints("kernel_shape", &window), ints("strides", &strides)];
+        self.node("AveragePool", &[x], attributes)
+    }
+
+    /// Pictures brought to this height and width by linear interpolation with pixel centres at half
+    /// integers, without regard to pixels in between. From operator set 11 on.
+    pub(crate) fn resize(
+        &mut self,
+        x: &str,
+        (height, width): (usize, usize),
+        channels: i64,
+    ) -> Name {
+        let sizes = self.integers(&[1, channels, height as i64, width as i64]);
+        let attributes = vec![
+            text("mode", "linear"),
+            text("coordinate_transformation_mode", "half_pixel"),
+        ];
+        if self.opset >= 13 {
+            return self.node("Resize", &[x, "", "", &sizes], attributes);
+        }
+        // Region and scales must be there, even if they are empty.
+        let nothing = self.floats(&[0], &[]);
+        self.node("Resize", &[x, &nothing, &nothing, &sizes], attributes)
+    }
+
+    /// Convolution without padding.
+    pub(crate) fn conv(
+        &mut self,
+        x: &str,
+        weights: &str,
+        bias: Option<&str>,
+        strides: [i64; 2],
+    ) -> Name {
+        let inputs: Vec<&str> = [x, weights].into_iter().chain(bias).collect();
+        self.node("Conv", &inputs, vec![ints("strides", &strides)])
+    }
+
+    /// Transposed convolution; `crop` is what is cut off at the top, left, bottom and right.
+    pub(crate) fn conv_transpose(
+        &mut self,
+        x: &str,
+        weights: &str,
+        bias: Option<&str>,
+        strides: [i64; 2],
+        crop: [i64; 4],
+    ) -> Name {
+        let attributes = vec![ints("strides", &strides), ints("pads", &crop)];
+        let inputs: Vec<&str> = [x, weights].into_iter().chain(bias).collect();
+        self.node("ConvTranspose", &inputs, attributes)
+    }
+
+    /// Sums over one axis, which goes unless it is kept.
+    pub(crate) fn sum(&mut self, x: &str, axis: i64, keep: bool) -> Name {
+        let keep = int("keepdims", keep.into());
+        if self.opset < 13 {
+            return self.node("ReduceSum", &[x], vec![ints("axes", &[axis]), keep]);
+        }
+        let axes = self.integers(&[axis]);
+        self.node("ReduceSum", &[x, &axes], vec![keep])
+    }
+
+    /// `[1, 4 · C, h, w]` to `[1, C, 2 · h, 2 · w]`; the channels of a block's first pixel come first, or
+    /// those `by_colour`, which needs operator set 11.
+    pub(crate) fn depth_to_space(&mut self, x: &str, by_colour: bool) -> Name {
+        let mut attributes = vec![int("blocksize", 2)];
+        if by_colour {
+            attributes.push(text("mode", "CRD"));
+        }
+        self.node("DepthToSpace", &[x], attributes)
+    }
+
+    /// Values limited to `low..high`.
+    pub(crate) fn clip(&mut self, x: &str, low: f32, high: f32) -> Name {
+        if self.opset >= 11 {
+            let [low, high] = [low, high].map(|limit| self.floats(&[], &[limit]));
+            return self.node("Clip", &[x, &low, &high], vec![]);
+        }
+        self.node("Clip", &[x], vec![float("min", low), float("max", high)])
+    }
+
+    /// Padding of a tensor of rank 4 with `mode` "reflect", "edge" or "constant" (zeros); `pads` are the
+    /// numbers of elements before each axis, then behind each. Bytes only from operator set 11 on.
+    pub(crate) fn pad(&mut self, x: &str, mode: &str, pads: &[i64; 8]) -> Name {
+        let mode = text("mode", mode);
+        if self.opset < 11 {
+            return self.node("Pad", &[x], vec![mode, ints("pads", pads)]);
+        }
+        let pads = self.integers(pads);
+        self.node("Pad", &[x, &pads], vec![mode])
+    }
+
+    /// Reflection padding (without repeating the edge) of pictures at the right and the bottom,
+    /// pixels; `axis` is that of the rows, followed by that of the columns. A pad longer than the
+    /// picture reflects again.
+    pub(crate) fn pad_reflect(
+        &mut self,
+        x: &str,
+        axis: usize,
+        (mut height, mut width): (usize, usize),
+        (to_height, to_width): (usize, usize),
+    ) -> Name {
+        let mut x = x.to_string();
+        while height < to_height || width < to_width {
+            let bottom = (to_height - height).min(height - 1);
+            let right = (to_width - width).min(width - 1);
+            let mut pads = [0; 8];
+            (pads[4 + axis], pads[5 + axis]) = (bottom as i64, right as i64);
+            x = self.pad(&x, "reflect", &pads);
+            height += bottom;
+            width += right;
+        }
+        x
+    }
+
+    /// Bytes to floats: `x · scale`.
+    pub(crate) fn dequantize(&mut self, x: &str, scale: f32) -> Name {
+        // Not DequantizeLinear: with the QuantizeLinear at the other end, ONNX Runtime would take the
+        // generator between them for a quantized one and rewrite it.
+        let x = self.cast(x, ElementType::F32);
+        if scale == 1.0 {
+            return x;
+        }
+        self.times(&x, scale)
+    }
+
+    /// Floats to bytes: `x / scale`, rounded to the nearest and clamped to 0..255, because a plain
+    /// cast wraps. One pass over memory where a runtime has a kernel for it.
+    pub(crate) fn quantize(&mut self, x: &str, scale: f32) -> Name {
+        if self.opset >= 10 {
+            let scale = self.floats(&[], &[scale]);
+            let zero = self.zero_bytes(&[]);
+            return self.node("QuantizeLinear", &[x, &scale, &zero], vec![]);
+        }
+        if scale == 1.0 {
+            return self.round_to_bytes(x);
+        }
+        let x = self.times(x, 1.0 / scale);
+        self.round_to_bytes(&x)
+    }
+
+    /// The same for values in 0..255 in elementwise operators, which a compiler fuses with what
+    /// comes before.
+    pub(crate) fn round_to_bytes(&mut self, x: &str) -> Name {
+        let rounded = self.round(x, 255.0);
+        self.cast(&rounded, ElementType::U8)
+    }
+
+    /// Values limited to `0..most` and rounded to the nearest whole number.
+    pub(crate) fn round(&mut self, x: &str, most: f32) -> Name {
+        let clipped = self.clip(x, 0.0, most);
+        if self.opset >= 11 {
+            return self.node("Round", &[&clipped], vec![]);
+        }
+        self.halves_up(&clipped)
+    }
+
+    /// The nearest whole number, of two the greater, without `Round`.
+    pub(crate) fn halves_up(&mut self, x: &str) -> Name {
+        let raised = self.plus(x, 0.5);
+        self.floor(&raised)
+    }
+
+    /// Rounded down.
+    pub(crate) fn floor(&mut self, x: &str) -> Name {
+        self.node("Floor", &[x], vec![])
+    }
+
+    /// `then()` where the one-element float tensor `x` is below `limit`, `otherwise()` elsewhere.
+    /// Only the branch taken is computed. Both build one tensor of the same type and shape.
+    pub(crate) fn if_below(
+        &mut self,
+        x: &str,
+        limit: f32,
+        then: impl FnOnce(&mut Self) -> Name,
+        otherwise: impl FnOnce(&mut Self) -> Name,
+    ) -> Name {
+        let limit = self.floats(&[1], &[limit]);
+        let condition = self.node("Less", &[x, &limit], vec![]);
+        let then = self.subgraph("then", then);
+        let otherwise = self.subgraph("otherwise", otherwise);
+        let attributes = vec![graph("then_branch", then), graph("else_branch", otherwise)];
+        self.node("If", &[&condition], attributes)
+    }
+
+    /// Takes out nodes that nothing reads on the way to these outputs.
+    pub(crate) fn drop_unread<'a>(&mut self, outputs: impl IntoIterator<Item = &'a str>) {
+        let mut read: HashSet<String> = outputs.into_iter().map(String::from).collect();
+        let mut kept = Vec::new();
+        for node in std::mem::take(&mut self.nodes).into_iter().rev() {
+            if node.output.iter().any(|name| read.contains(name)) {
+                note_inputs(std::slice::from_ref(&node), &mut read);
+                kept.push(node);
+            }
+        }
+        kept.reverse();
+        self.nodes = kept;
+        self.constants.retain(|tensor| read.contains(&tensor.name));
+    }
+
+    fn subgraph(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Name) -> GraphProto {
+        let mut branch = self.continued();
+        let output = body(&mut branch);
+        self.serial = branch.serial;
+        GraphProto {
+            name: format!("{PREFIX}{name}"),
+            output: vec![value_info(&output, ElementType::U8, None)],
+            node: branch.nodes,
+            initializer: branch.constants,
+            ..GraphProto::default()
+        }
+    }
+}
+
+/// Notes what nodes read, those in their branches, too.
+fn note_inputs(nodes: &[NodeProto], read: &mut HashSet<String>) {
+    for node in nodes {
+        read.extend(node.input.iter().cloned());
+        for branch in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+            read.extend(branch.output.iter().map(|value| value.name.clone()));
+            note_inputs(&branch.node, read);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Takes a baked-in size out of transposed convolutions.
+//!
+//! Exporters of fixed-size generators write a `ConvTranspose`'s `output_shape` where strides and
+//! padding would do. At another picture size that shape is not merely wrong: ONNX Runtime trusts
+//! it and writes past its buffers. So the sizes inside the graph are followed from the input's, and
+//! each `output_shape` becomes the padding that means the same and holds for any size.
+
+use std::collections::HashMap;
+
+use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
+
+/// Height and width.
+type Size = [i64; 2];
+
+/// Rewrites what can be rewritten, given the input's name and size; planes are `[N, C, H, W]`.
+pub(crate) fn unbake(graph: &mut GraphProto, input: &str, size: Size) {
+    if !is_baked(graph) {
+        return;
+    }
+    let mut sizes = HashMap::from([(input.to_string(), size)]);
+    for node in &mut graph.node {
+        let known = node.input.iter().find_map(|name| sizes.get(name)).copied();
+        let Some(size) = known.and_then(|size| follow(node, size)) else {
+            continue;
+        };
+        sizes.extend(node.output.first().map(|name| (name.clone(), size)));
+    }
+}
+
+/// Whether a transposed convolution still says which size comes out of it.
+pub(crate) fn is_baked(graph: &GraphProto) -> bool {
+    graph
+        .node
+        .iter()
+        .any(|node| node.op_type == "ConvTranspose" && attribute(node, "output_shape").is_some())
+}
+
+/// The size that a node makes of `size`; a transposed convolution is rewritten on the way. `None`
+/// where it is not known.
+fn follow(node: &mut NodeProto, size: Size) -> Option<Size> {
+    match node.op_type.as_str() {
+        "Conv" | "MaxPool" | "AveragePool" => {
+            let window = Window::of(node).filter(|_| attribute(node, "ceil_mode").is_none())?;
+            match auto_pad(node) {
+                "SAME_UPPER" | "SAME_LOWER" => Some(each(|i| {
+                    (size[i] + window.strides[i] - 1) / window.strides[i]
+                })),
+                _ => Some(each(|i| {
+                    (size[i] + window.pads[i] - window.reach[i]) / window.strides[i] + 1
+                })),
+            }
+        }
+        "ConvTranspose" => transposed(node, size),
+        "Pad" => {
+            // Since operator set 11 the pads are an input, which is not followed.
+            let pads = integers(node, "pads").filter(|pads| pads.len() == 8)?;
+            Some(each(|i| size[i] + pads[2 + i] + pads[6 + i]))
+        }
+        "Crop" => {
+            // Left, top, right, bottom.
+            let border = integers(node, "border").filter(|border| border.len() == 4)?;
+            let scale = integers(node, "scale").is_some();
+            (!scale).then(|| each(|i| size[i] - border[1 - i] - border[3 - i]))
+        }
+        "Add"
+        | "Sub"
+        | "Mul"
+        | "Div"
+        | "Sum"
+        | "Relu"
+        | "LeakyRelu"
+        | "PRelu"
+        | "Elu"
+        | "Tanh"
+        | "Sigmoid"
+        | "Clip"
+        | "Identity"
+        | "Dropout"
+        | "Cast"
+        | "Affine"
+        | "ImageScaler"
+        | "BatchNormalization"
+        | "InstanceNormalization" => Some(size),
+        _ => None,
+    }
+}
+
+fn transposed(node: &mut NodeProto, size: Size) -> Option<Size> {
+    let window = Window::of(node)?;
+    let added = integers(node, "output_padding").unwrap_or_else(|| vec![0; 2]);
+    let natural: Size = each(|i| window.strides[i] * (size[i] - 1) + window.reach[i]);
+    let Some(shape) = integers(node, "output_shape") else {
+        let plain = added.len() == 2 && !auto_pad(node).starts_with("SAME");
+        return plain.then(|| each(|i| natural[i] + added[i] - window.pads[i]));
+    };
+    let wanted: Size = shape.get(shape.len().checked_sub(2)?..)?.try_into().ok()?;
+    // What is too much is cut off on both sides, what is missing is added at the end: the rules of
+    // the operator's definition, as ONNX Runtime keeps them.
+    let cut: Size = each(|i| (natural[i] - wanted[i]).max(0));
+    let missing: Size = each(|i| (wanted[i] - natural[i]).max(0));
+    if (0..2).any(|i| missing[i] >= window.strides[i] || added.iter().any(|a| *a != 0)) {
+        return None;
+    }
+    let half: Size = each(|i| match auto_pad(node) {
+        "SAME_UPPER" => cut[i] / 2,
+        _ => cut[i] - cut[i] / 2,
+    });
+    let replaced = ["output_shape", "auto_pad", "pads", "output_padding"];
+    node.attribute
+        .retain(|attribute| !replaced.contains(&attribute.name.as_str()));
+    let pads = vec![half[0], half[1], cut[0] - half[0], cut[1] - half[1]];
+    node.attribute.push(ints("pads", pads));
+    node.attribute
+        .push(ints("output_padding", missing.to_vec()));
+    Some(wanted)
+}
+
+/// The window of a convolution or pooling.
+struct Window {
+    strides: Size,
+    /// Pixels from the first to the last under the kernel.
+    reach: Size,
+    /// Both sides together.
+    pads: Size,
+}
+
+impl Window {
+    /// `None` for kernels that are not of two dimensions, or that the node does not state.
+    fn of(node: &NodeProto) -> Option<Self> {
+        let pair = |name: &str| -> Option<Size> { integers(node, name)?.try_into().ok() };
+        let one = [1; 2];
+        let kernel = pair("kernel_shape")?;
+        let dilations = pair("dilations").unwrap_or(one);
+        let strides = pair("strides").unwrap_or(one);
+        let pads: [i64; 4] = match integers(node, "pads") {
+            Some(pads) => pads.try_into().ok()?,
+            None => [0; 4],
+        };
+        (strides.iter().all(|stride| *stride > 0)).then(|| Self {
+            strides,
+            reach: each(|i| (kernel[i] - 1) * dilations[i] + 1),
+            pads: each(|i| pads[i] + pads[2 + i]),
+        })
+    }
+}
+
+fn each(f: impl Fn(usize) -> i64) -> Size {
+    std::array::from_fn(f)
+}
+
+fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute
+        .iter()
+        .find(|attribute| attribute.name == name)
+}
+
+fn integers(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
+    attribute(node, name).map(|attribute| attribute.ints.clone())
+}
+
+fn auto_pad(node: &NodeProto) -> &str {
+    attribute(node, "auto_pad")
+        .and_then(|attribute| std::str::from_utf8(&attribute.s).ok())
+        .unwrap_or("NOTSET")
+}
+
+fn ints(name: &str, ints: Vec<i64>) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        type_: AttributeType::INTS.into(),
+        ints,
+        ..AttributeProto::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(op: &str, input: &str, output: &str, attributes: Vec<AttributeProto>) -> NodeProto {
+        NodeProto {
+            op_type: op.into(),
+            input: vec![input.into(), "weights".into()],
+            output: vec![output.into()],
+            attribute: attributes,
+            ..NodeProto::default()
+        }
+    }
+
+    /// Halves, crops a pixel all round, and doubles to `output_shape`.
+    fn halved_and_doubled(output_shape: [i64; 2]) -> GraphProto {
+        let kernel = || ints("kernel_shape", vec![3, 3]);
+        let strides = || ints("strides", vec![2, 2]);
+        GraphProto {
+            node: vec![
+                node(
+                    "Conv",
+                    "x",
+                    "a",
+                    vec![kernel(), strides(), ints("pads", vec![1; 4])],
+                ),
+                node("Crop", "a", "b", vec![ints("border", vec![1; 4])]),
+                node(
+                    "ConvTranspose",
+                    "b",
+                    "y",
+                    vec![
+                        kernel(),
+                        strides(),
+                        ints("output_shape", output_shape.to_vec()),
+                    ],
+                ),
+            ],
+            ..GraphProto::default()
+        }
+    }
+
+    #[test]
+    fn an_output_shape_becomes_padding() {
+        // 40x60 → 20x30 → 18x28 → naturally 37x57.
+        for (shape, pads, added) in [
+            ([38, 58], [0, 0, 0, 0], [1, 1]),
+            ([37, 56], [0, 1, 0, 0], [0, 0]),
+            ([34, 55], [2, 1, 1, 1], [0, 0]),
+        ] {
+            let mut graph = halved_and_doubled(shape);
+            unbake(&mut graph, "x", [40, 60]);
+            assert!(!is_baked(&graph));
+            assert_eq!(
+                integers(&graph.node[2], "pads"),
+                Some(pads.to_vec()),
+                "{shape:?}"
+            );
+            let padding = integers(&graph.node[2], "output_padding");
+            assert_eq!(padding, Some(added.to_vec()), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_stays_baked() {
+        let mut far = halved_and_doubled([80, 120]);
+        unbake(&mut far, "x", [40, 60]);
+        assert!(is_baked(&far));
+        let mut unknown = halved_and_doubled([38, 58]);
+        unknown.node[1].op_type = "Mystery".into();
+        unbake(&mut unknown, "x", [40, 60]);
+        assert!(is_baked(&unknown));
+    }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MPL-2.0
+//! From settings to a session that paints: the files they mean, the provider, the graph for a frame's
+//! format and size, compiled at once or in the background.
+
+pub(super) mod dump;
+pub(super) mod job;
+pub(super) mod loading;
+pub(super) mod networks;

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The networks that the settings mean: a user's file, or the built-in gallery.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Weak};
+
+use parking_lot::Mutex;
+
+use crate::engine::{self, Choice, Precision, Predictor, Runtime, probe};
+use crate::gallery::{self, BuiltIn};
+use crate::model::{self, Model, ModelError, Signature, metadata, modelinfo};
+use crate::stylize::report::Error;
+use crate::stylize::settings::{Quality, Settings};
+
+/// A network as it was read, with what is known about it so far.
+struct Unprobed {
+    model: Arc<Model>,
+    facts: model::Facts,
+    name: String,
+    /// A user's file is run once even if it says all about itself: what cannot run is refused when
+    /// the element starts, and not in the middle of the stream.
+    foreign: bool,
+}
+
+/// A network that is understood.
+pub(crate) struct Network {
+    pub model: Arc<Model>,
+    pub signature: Signature,
+    /// How it is called in messages.
+    pub name: String,
+}
+
+/// One network, or one for each kind of place to run at; their styles are the same then.
+pub(crate) struct Networks<N = Network> {
+    /// For CPUs, or for all places.
+    first: N,
+    /// For GPUs.
+    gpu: Option<N>,
+}
+
+/// Networks of which the files have been read.
+pub(crate) struct Read(Networks<Unprobed>);
+
+impl Read {
+    /// Reads what the settings mean.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let facts = settings
+            .facts()
+            .map_err(|(name, value)| Error::Property { name, value })?;
+        let networks = match file(settings) {
+            Some(file) => Networks {
+                first: Unprobed::open(&file, facts)?,
+                gpu: None,
+            },
+            None => {
+                let (first, gpu) = built_in(settings.quality, settings.precision);
+                Networks {
+                    first: Unprobed::built_in(first, facts)?,
+                    gpu: gpu.map(|gpu| Unprobed::built_in(gpu, facts)).transpose()?,
+                }
+            }
+        };
+        let quantized = networks.first.model.is_quantized();
+        if settings.precision == Precision::Int8 && !quantized {
+            return Err(Error::NotQuantized(networks.first.name));
+        }
+        Ok(Self(networks))
+    }
+
+    /// Finds out what the files do not say.
+    pub fn understood(self, runtime: &Runtime) -> Result<Networks, Error> {
+        let Networks { first, gpu } = self.0;
+        Ok(Networks {
+            first: first.understood(runtime)?,
+            gpu: gpu.map(|gpu| gpu.understood(runtime)).transpose()?,
+        })
+    }
+}
+
+impl<N> Networks<N> {
+    /// The one to be run there.
+    pub fn at(&self, choice: &Choice) -> &N {
+        match &self.gpu {
+            Some(gpu) if choice.on_gpu() => gpu,
+            _ => &self.first,
+        }
+    }
+}
+
+impl Unprobed {
+    fn open(file: &Path, properties: model::Facts) -> Result<Self, Error> {
+        let name = file.display().to_string();
+        let read = || {
+            let mut model = Model::parse(&Model::read(file)?)?;
+            let facts = properties
+                .or(modelinfo::facts(&mut model, file)?)
+                .or(metadata::facts(&model)?);
+            Ok((model, facts))
+        };
+        let (model, facts) = read().map_err(Error::of_model(&name))?;
+        Ok(Self {
+            model: Arc::new(model),
+            facts,
+            name,
+            foreign: true,
+        })
+    }
+
+    fn built_in(network: &BuiltIn, properties: model::Facts) -> Result<Self, Error> {
+        let read = || {
+            let model = shared(network)?;
+            let facts = properties.or(metadata::facts(&model)?);
+            Ok((model, facts))
+        };
+        let (model, facts) = read().map_err(Error::of_model(network.name))?;
+        Ok(Self {
+            model,
+            facts,
+            name: network.name.into(),
+            foreign: false,
+        })
+    }
+
+    fn understood(self, runtime: &Runtime) -> Result<Network, Error> {
+        let Self {
+            model, facts, name, ..
+        } = self;
+        let facts = if self.foreign || Signature::needs_probe(&model, &facts) {
+            let found = probe::probe(runtime, &model, &facts);
+            facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
+        } else {
+            facts
+        };
+        Ok(Network {
+            signature: Signature::resolve(&model, &facts),
+            model,
+            name,
+        })
+    }
+
+    /// Names of its styles; none where a style is a vector.
+    fn styles(&self) -> Vec<String> {
+        match self.model.style() {
+            Some(style) if style.has_weights() => style.styles(),
+            Some(_) => Vec::new(),
+            None => vec![self.model.name(&self.name)],
+        }
+    }
+}
+
+/// A built-in network, which all elements have in common: each by itself would keep megabytes of it.
+fn shared(network: &BuiltIn) -> Result<Arc<Model>, ModelError> {
+    static PARSED: LazyLock<Mutex<HashMap<&'static str, Weak<Model>>>> =
+        LazyLock::new(Mutex::default);
+    let mut parsed = PARSED.lock();
+    let known = parsed.entry(network.name).or_default();
+    if let Some(model) = known.upgrade() {
+        return Ok(model);
+    }
+    let model = Arc::new(Model::parse(network.onnx)?);
+    *known = Arc::downgrade(&model);
+    Ok(model)
+}
+
+/// The built-in networks of this quality: for all places or CPUs, and for GPUs.
+fn built_in(
+    quality: Quality,
+    precision: Precision,
+) -> (&'static BuiltIn, Option<&'static BuiltIn>) {
+    match (quality, precision) {
+        // Integers are for CPUs.
+        (Quality::Auto | Quality::Lite, Precision::Int8) => (&gallery::LITE_INT8, None),
+        (Quality::Auto, _) => (&gallery::LITE, Some(&gallery::FULL)),
+        (Quality::Lite, _) => (&gallery::LITE, None),
+        (Quality::Full, _) => (&gallery::FULL, None),
+    }
+}
+
+/// The model file that the settings mean; `None`: the built-in gallery.
+fn file(settings: &Settings) -> Option<PathBuf> {
+    let models = engine::runtime::data_dir().map(|dir| dir.join("models"));
+    let file = settings.model_file.as_deref()?;
+    Some(gallery::resolve(file, models.as_deref()))
+}
+
+/// The styles that the settings' generator has; none if it cannot be read.
+pub(crate) fn styles(settings: &Settings) -> Vec<String> {
+    match Read::new(settings) {
+        Ok(Read(networks)) => networks.first.styles(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// The style predictor that the property or the model's sidecar names.
+pub(crate) fn predictor(
+    runtime: &Runtime,
+    settings: &Settings,
+) -> Result<Option<Predictor>, Error> {
+    let file = match (&settings.style.predictor, file(settings)) {
+        (Some(file), _) => Some(file.clone()),
+        (None, Some(model)) => {
+            let name = model.display().to_string();
+            modelinfo::predictor(&model).map_err(Error::of_model(&name))?
+        }
+        (None, None) => None,
+    };
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    let name = file.display().to_string();
+    let bytes = Model::read(&file).map_err(Error::of_model(&name))?;
+    let predictor = Predictor::load(runtime, &bytes);
+    Ok(Some(predictor.map_err(|err| Error::of_engine(&name, err))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Options, Provider};
+    use std::sync::Arc;
+
+    fn at(quality: Quality, provider: Provider, device: Option<&str>) -> &'static str {
+        let (first, gpu) = built_in(quality, Precision::Auto);
+        let networks = Networks { first, gpu };
+        let choice = Choice {
+            provider,
+            options: Arc::new(Options {
+                device: device.map(Into::into),
+                ..Options::default()
+            }),
+            ..Choice::cpu()
+        };
+        networks.at(&choice).name
+    }
+
+    #[test]
+    fn what_paints_follows_the_place() {
+        let auto = |provider, device| at(Quality::Auto, provider, device);
+        assert_eq!(auto(Provider::Cpu, None), "gallery-lite");
+        assert_eq!(auto(Provider::OpenVino, None), "gallery-lite");
+        assert_eq!(auto(Provider::OpenVino, Some("CPU")), "gallery-lite");
+        assert_eq!(auto(Provider::OpenVino, Some("GPU.1")), "gallery-full");
+        assert_eq!(auto(Provider::Cuda, None), "gallery-full");
+        assert_eq!(auto(Provider::WebGpu, Some("0")), "gallery-full");
+        assert_eq!(at(Quality::Full, Provider::Cpu, None), "gallery-full");
+        assert_eq!(at(Quality::Lite, Provider::Cuda, None), "gallery-lite");
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Generators that are loaded and graphs that are compiled while frames flow.
+
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::{CAT, Stream, Stylize};
+use crate::engine::Lease;
+use crate::graph::Frame;
+use crate::stylize::generator::job::{Lookup, Player};
+use crate::stylize::generator::loading::Loading;
+use crate::stylize::report::Error;
+use crate::stylize::settings::Settings;
+use crate::stylize::stats::nanoseconds;
+
+impl Stylize {
+    /// Puts in place what has been loaded, and begins to load what the settings ask for now. What is
+    /// in place goes on until its successor is there, or for good if that one fails.
+    pub(crate) fn attend(&self, stream: &mut Stream, layout: &Frame) -> Result<(), Error> {
+        let wanted = self.settings.lock().revision();
+        let mut overtaken = false;
+        if let Some(loading) = &stream.loading {
+            let Some(loaded) = loading.player.poll() else {
+                return Ok(());
+            };
+            let (revision, time) = (loading.revision, loading.begin.elapsed());
+            stream.loading = None;
+            match loaded {
+                // For a moment it would show what is not wanted any more, perhaps for the second time.
+                Ok(_) if stream.player.is_some() && revision.0 != wanted.0 => overtaken = true,
+                Ok(player) => {
+                    self.announce_loaded(Ok(()), time);
+                    self.warn(&player);
+                    stream.player = Some(player);
+                    stream.refused = None;
+                    self.describe(stream);
+                }
+                // A generator and its style are two properties, and it began between the two.
+                Err(_) if revision != wanted => overtaken = true,
+                Err(err) => {
+                    self.announce_loaded(Err(&err), time);
+                    if stream.player.is_none() {
+                        return Err(err);
+                    }
+                    gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{err}"));
+                }
+            }
+        }
+        if overtaken || stream.changes != wanted.0 {
+            let settings = self.settings.lock().clone();
+            stream.changes = settings.changes;
+            self.announce_loading(&settings);
+            let player = stream.player.as_ref();
+            let below = player.and_then(|player| player.ladder.below());
+            stream.loading = Some(Loading::start(&settings, Some(*layout), below)?);
+        }
+        Ok(())
+    }
+
+    /// The session for this layout. `None` while it is being compiled or loaded, and if it cannot be
+    /// compiled but the stream is to go on all the same.
+    pub(crate) fn lookup(
+        &self,
+        stream: &mut Stream,
+        layout: &Frame,
+    ) -> Result<Option<Lease>, Error> {
+        let (wait, forgiving) = {
+            let settings = self.settings.lock();
+            let wait = settings.while_loading.substitute().is_none();
+            (wait, settings.on_error.substitute().is_some())
+        };
+        let Some(player) = &mut stream.player else {
+            return Ok(None);
+        };
+        if stream.refused.as_ref() == Some(layout) {
+            return Ok(None);
+        }
+        if !player.knows(layout) {
+            self.announce("compiling", |structure| {
+                structure.set("width", layout.width as u32);
+                structure.set("height", layout.height as u32);
+            });
+        }
+        match player.session(layout, wait) {
+            Ok(Lookup::Ready(session)) => Ok(Some(session)),
+            Ok(Lookup::Compiled(session, time)) => {
+                gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
+                self.stats.lock().count_compiled(time);
+                self.warn(player);
+                self.describe(stream);
+                self.announce("compiled", |structure| {
+                    structure.set("time", nanoseconds(time))
+                });
+                Ok(Some(session))
+            }
+            Ok(Lookup::Compiling) => Ok(None),
+            Err(err) if forgiving => {
+                stream.refused = Some(*layout);
+                gst::element_imp_warning!(self, gst::LibraryError::Failed, ("{err}"));
+                Ok(None)
+            }
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Posts what went wrong without harm to the stream.
+    fn warn(&self, player: &Player) {
+        for error in player.warnings() {
+            let message = gst::ResourceError::Write;
+            gst::element_imp_warning!(self, message, ("{error}"));
+        }
+    }
+
+    /// Takes the facts about what plays into the statistics; says on the bus and in the log what is
+    /// new.
+    pub(crate) fn describe(&self, stream: &Stream) {
+        let (Some(player), Some(info)) = (&stream.player, &stream.info) else {
+            return;
+        };
+        let facts = player.facts(info.width(), info.height());
+        let old = {
+            let mut stats = self.stats.lock();
+            stats.rung = player.ladder.rung();
+            std::mem::replace(&mut stats.facts, facts.clone())
+        };
+        if facts == old || !facts.compiled() {
+            return;
+        }
+        gst::info!(CAT, imp = self, "{}", facts.line());
+        if facts.place() != old.place() || !old.compiled() {
+            let structure = gst::Structure::builder("stylize-provider")
+                .field("provider", facts.provider)
+                .field("precision", facts.precision)
+                .field("device", &facts.device)
+                .field("nodes", facts.nodes)
+                .field("nodes-on-cpu", facts.nodes_on_cpu)
+                .field("runtime", &facts.runtime)
+                .field("model", &facts.model);
+            self.post_element_message(structure.build());
+        }
+    }
+
+    /// Says on the bus that a generator is being loaded.
+    pub(crate) fn announce_loading(&self, settings: &Settings) {
+        let file = settings.model_file.as_ref();
+        let model = file.map(|file| file.display().to_string());
+        self.announce("loading", |structure| {
+            structure.set("model", model.unwrap_or_default());
+        });
+    }
+
+    /// Says on the bus that it has been loaded, or why not.
+    pub(crate) fn announce_loaded(&self, outcome: Result<(), &Error>, time: Duration) {
+        let state = if outcome.is_ok() { "loaded" } else { "failed" };
+        self.announce(state, |structure| {
+            structure.set("time", nanoseconds(time));
+            if let Err(err) = outcome {
+                structure.set("error", err.to_string());
+            }
+        });
+    }
+
+    /// Posts the element message `stylize-loading`.
+    fn announce(&self, state: &str, fill: impl FnOnce(&mut gst::StructureRef)) {
+        let mut structure = gst::Structure::builder("stylize-loading")
+            .field("state", state)
+            .build();
+        fill(&mut structure);
+        self.post_element_message(structure);
+    }
+
+    pub(crate) fn post_element_message(&self, structure: gst::Structure) {
+        let message = gst::message::Element::builder(structure).src(&*self.obj());
+        // Fails only without a bus, and then nobody asks.
+        let _ = self.obj().post_message(message.build());
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Frames for which the last painting does once more: because only every n-th is to be painted, or
+//! because the source did not change (screens, stills, telecine).
+
+use super::frame::Task;
+use crate::engine::Lease;
+use crate::stylize::mask::canvas::Mask;
+use crate::stylize::style::glide::Values;
+
+/// What the last painting was made of.
+struct Painted {
+    source: gst::Buffer,
+    session: Lease,
+    strength: f32,
+    split: f64,
+    seed: u64,
+    style: Values,
+    rest: Option<Values>,
+    mask: Option<Mask>,
+}
+
+/// Remembers what was painted last.
+#[derive(Default)]
+pub(crate) struct Repeats {
+    painted: Option<Painted>,
+    /// Frames since then.
+    since: u32,
+}
+
+impl Repeats {
+    /// Whether the last painting does for this frame, too; if not, this one is painted.
+    pub fn decide(
+        &mut self,
+        task: &Task,
+        source: &gst::Buffer,
+        interval: u32,
+        reuse: bool,
+    ) -> bool {
+        if let Some(painted) = &self.painted {
+            // Beside a split there is the source itself, of every frame.
+            let split = painted.split > 0.0 || task.split > 0.0;
+            let skipped = self.since + 1 < interval && !split;
+            if skipped || (reuse && painted.is(task, source)) {
+                self.since = self.since.saturating_add(1);
+                return true;
+            }
+        }
+        self.since = 0;
+        self.painted = Some(Painted {
+            source: source.clone(),
+            session: task.session.clone(),
+            strength: task.strength,
+            split: task.split,
+            seed: task.seed,
+            style: task.style.clone(),
+            rest: task.rest.clone(),
+            mask: task.mask.clone(),
+        });
+        false
+    }
+}
+
+impl Painted {
+    /// Whether the same would come out again.
+    fn is(&self, task: &Task, source: &gst::Buffer) -> bool {
+        let controls = self.session.is(&task.session)
+            && !task.remembers()
+            && self.strength == task.strength
+            && self.split == task.split
+            && self.seed == task.seed
+            && self.style == task.style
+            && self.rest == task.rest
+            && self.mask == task.mask;
+        controls && same_bytes(&self.source, source)
+    }
+}
+
+fn same_bytes(one: &gst::Buffer, other: &gst::Buffer) -> bool {
+    if one.size() != other.size() {
+        return false;
+    }
+    match (one.map_readable(), other.map_readable()) {
+        (Ok(one), Ok(other)) => one.as_slice() == other.as_slice(),
+        _ => false,
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MPL-2.0
+//! From one style to the next.
+
+use std::sync::Arc;
+
+use gst::ClockTime;
+
+/// Values of a style input: weights of styles, or a style vector.
+pub(crate) type Values = Arc<[f32]>;
+
+/// A straight way from one style to the next, in running time.
+#[derive(Default)]
+pub(crate) struct Glide {
+    from: Values,
+    to: Values,
+    now: Values,
+    /// `None` when the way is at its end.
+    begin: Option<ClockTime>,
+    /// Running time of the latest frame.
+    last: Option<ClockTime>,
+    /// Of this way; `None`: as long as all others.
+    pub transition: Option<ClockTime>,
+}
+
+impl From<Values> for Glide {
+    fn from(values: Values) -> Self {
+        Self {
+            to: values.clone(),
+            now: values,
+            ..Self::default()
+        }
+    }
+}
+
+impl Glide {
+    /// Sets out from where it is. The way begins at the frame before, so that the next one has moved;
+    /// without one it is at its end at once.
+    pub fn go(&mut self, to: Values) {
+        if to == self.to {
+            return;
+        }
+        self.transition = None;
+        self.from = std::mem::replace(&mut self.now, to.clone());
+        self.to = to;
+        self.begin = self.last;
+        if self.begin.is_some() {
+            self.now = self.from.clone();
+        }
+    }
+
+    /// Where it is at this running time.
+    pub fn at(&mut self, time: Option<ClockTime>, transition: ClockTime) -> Values {
+        self.last = time;
+        let transition = self.transition.unwrap_or(transition);
+        if let Some(begin) = self.begin {
+            // Time without a stamp, or running backwards after a seek, ends the way.
+            let gone = time.and_then(|time| time.checked_sub(begin));
+            match gone.filter(|gone| *gone < transition) {
+                Some(gone) => {
+                    let share = gone.nseconds() as f64 / transition.nseconds() as f64;
+                    self.now = blend(&self.from, &self.to, share as f32);
+                }
+                None => {
+                    self.now = self.to.clone();
+                    self.begin = None;
+                }
+            }
+        }
+        self.now.clone()
+    }
+}
+
+/// `a` at a share of 0, `b` at 1, linear between.
+pub(crate) fn blend(a: &[f32], b: &[f32], share: f32) -> Values {
+    let mix = |(a, b): (&f32, &f32)| a * (1.0 - share) + b * share;
+    a.iter().zip(b).map(mix).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(time: u64) -> Option<ClockTime> {
+        Some(ClockTime::from_mseconds(time))
+    }
+
+    const TRANSITION: ClockTime = ClockTime::from_mseconds(400);
+
+    fn values(values: [f32; 2]) -> Values {
+        values.into()
+    }
+
+    #[test]
+    fn a_glide_has_moved_at_the_first_frame_and_arrives() {
+        let mut glide = Glide::from(values([1.0, 0.0]));
+        assert_eq!(*glide.at(ms(1000), TRANSITION), [1.0, 0.0]);
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(*glide.at(ms(1100), TRANSITION), [0.75, 0.25]);
+        assert_eq!(*glide.at(ms(1200), TRANSITION), [0.5, 0.5]);
+        // Turns round where it is.
+        glide.go(values([1.0, 0.0]));
+        assert_eq!(*glide.at(ms(1400), TRANSITION), [0.75, 0.25]);
+        assert_eq!(*glide.at(ms(1600), TRANSITION), [1.0, 0.0]);
+        assert_eq!(glide.begin, None);
+    }
+
+    #[test]
+    fn without_time_to_glide_in_it_is_there_at_once() {
+        let mut glide = Glide::from(values([1.0, 0.0]));
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(
+            *glide.at(ms(0), TRANSITION),
+            [0.0, 1.0],
+            "before the first frame"
+        );
+        glide.go(values([1.0, 0.0]));
+        assert_eq!(
+            *glide.at(ms(1), ClockTime::ZERO),
+            [1.0, 0.0],
+            "no transition"
+        );
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(*glide.at(ms(0), TRANSITION), [0.0, 1.0], "time runs back");
+        glide.go(values([1.0, 0.0]));
+        assert_eq!(*glide.at(None, TRANSITION), [1.0, 0.0], "no time stamp");
+    }
+
+    #[test]
+    fn the_same_style_again_changes_nothing() {
+        let mut glide = Glide::from(values([1.0, 0.0]));
+        glide.at(ms(0), TRANSITION);
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(*glide.at(ms(200), TRANSITION), [0.5, 0.5]);
+        glide.go(values([0.0, 1.0]));
+        assert_eq!(*glide.at(ms(300), TRANSITION), [0.25, 0.75]);
+    }
+}

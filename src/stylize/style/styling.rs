@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The style of each frame: names and paintings to the values of the generator's style input.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gst::ClockTime;
+
+use super::glide::{Glide, Values, blend};
+use super::playlist::Playlist;
+use crate::engine::Predictor;
+use crate::gallery::painting;
+use crate::model::{StyleInput, styles};
+use crate::stylize::background::Background;
+use crate::stylize::report::Error;
+use crate::stylize::settings::StyleSettings;
+
+/// The styles of one generator and the way from one to the next. Only the streaming thread uses it.
+pub(crate) struct Styling {
+    /// Names of the styles; empty if the style is a vector that the predictor makes.
+    names: Vec<String>,
+    /// How many values the style input takes; 0 without one.
+    len: usize,
+    predictor: Option<Arc<Predictor>>,
+    /// What was looked up last.
+    seen: StyleSettings,
+    glide: Glide,
+    a: Option<Values>,
+    b: Option<Values>,
+    /// A vector that is being made.
+    predicted: Option<Background<Values>>,
+    /// Which style when, and the line that holds.
+    playlist: Option<Playlist>,
+    line: Option<usize>,
+}
+
+impl Styling {
+    /// For a generator of this name with this style input; `predictor` makes its vectors. A painting
+    /// is read and understood here.
+    ///
+    /// # Errors
+    /// What the settings ask for and the generator does not have.
+    pub fn new(
+        name: &str,
+        input: Option<&StyleInput>,
+        predictor: Option<Predictor>,
+        settings: &StyleSettings,
+    ) -> Result<Self, Error> {
+        let names = match (input, &predictor) {
+            (Some(_), Some(_)) => Vec::new(),
+            (Some(input), None) if input.has_weights() => input.styles(),
+            (Some(_), None) => return Err(Error::NoPredictor),
+            (None, None) => vec![name.to_string()],
+            (None, Some(_)) => return Err(Error::StyleIsNamed(vec![name.to_string()])),
+        };
+        let mut styling = Self {
+            names,
+            len: input.map_or(0, StyleInput::size),
+            predictor: predictor.map(Arc::new),
+            seen: settings.clone(),
+            glide: Glide::default(),
+            a: None,
+            b: None,
+            predicted: None,
+            playlist: None,
+            line: None,
+        };
+        let named = styling.named(&settings.style)?;
+        let first = match (styling.painter(&settings.image)?, named) {
+            (Some(paint), _) => paint()?,
+            (None, Some(values)) => values,
+            (None, None) if styling.names.is_empty() => return Err(Error::NoPainting),
+            (None, None) => styling.first(),
+        };
+        styling.a = styling.named(&settings.style_a)?;
+        styling.b = styling.named(&settings.style_b)?;
+        styling.glide = Glide::from(first);
+        styling.playlist = styling.listed(&settings.playlist)?;
+        Ok(styling)
+    }
+
+    /// The values for a frame of this running time. What was changed since the last frame and cannot
+    /// be used is pushed to `refused`; the style stays as it was then.
+    pub fn next(
+        &mut self,
+        settings: &StyleSettings,
+        time: Option<ClockTime>,
+        refused: &mut Vec<Error>,
+    ) -> Values {
+        if settings.changes != self.seen.changes {
+            self.look_up(settings, refused);
+        }
+        if let Some(outcome) = self.predicted.as_ref().and_then(Background::poll) {
+            self.predicted = None;
+            match outcome {
+                Ok(values) => self.glide.go(values),
+                Err(err) => refused.push(err),
+            }
+        }
+        self.follow_playlist(time);
+        self.at(settings, time)
+    }
+
+    /// Sets out for the style of the line that holds now, if it is another one than before.
+    fn follow_playlist(&mut self, time: Option<ClockTime>) {
+        let now = self.playlist.as_ref().zip(time);
+        let Some((line, entry)) = now.and_then(|(playlist, time)| playlist.at(time)) else {
+            return;
+        };
+        if self.line.replace(line) != Some(line) {
+            self.glide.go(entry.values.clone());
+            self.glide.transition = entry.transition;
+        }
+    }
+
+    /// The values for a frame of this running time, whatever was changed.
+    pub fn at(&mut self, settings: &StyleSettings, time: Option<ClockTime>) -> Values {
+        let base = self.glide.at(time, settings.transition);
+        if self.len == 0 {
+            return Values::default();
+        }
+        match (&self.a, &self.b) {
+            (None, None) => base,
+            (a, None) => a.clone().unwrap_or(base),
+            (a, Some(b)) => blend(a.as_ref().unwrap_or(&base), b, settings.mix as f32),
+        }
+    }
+
+    /// Both styles of a frame that is painted in two: inside the mask, and the rest, if that is to be
+    /// painted.
+    pub fn apart(
+        &mut self,
+        settings: &StyleSettings,
+        time: Option<ClockTime>,
+    ) -> (Values, Option<Values>) {
+        let base = self.glide.at(time, settings.transition);
+        if self.len == 0 {
+            return (Values::default(), None);
+        }
+        (self.a.clone().unwrap_or(base), self.b.clone())
+    }
+
+    fn first(&self) -> Values {
+        let weight = |index| f32::from(u8::from(index == 0));
+        (0..self.names.len()).map(weight).collect()
+    }
+
+    fn look_up(&mut self, settings: &StyleSettings, refused: &mut Vec<Error>) {
+        let seen = std::mem::replace(&mut self.seen, settings.clone());
+        if settings.style != seen.style {
+            match self.named(&settings.style) {
+                Ok(values) if self.names.is_empty() => drop(values),
+                Ok(values) => self.glide.go(values.unwrap_or_else(|| self.first())),
+                Err(err) => refused.push(err),
+            }
+        }
+        for (text, seen, hand) in [
+            (&settings.style_a, &seen.style_a, 0),
+            (&settings.style_b, &seen.style_b, 1),
+        ] {
+            if text == seen {
+                continue;
+            }
+            match self.named(text) {
+                Ok(values) if hand == 0 => self.a = values,
+                Ok(values) => self.b = values,
+                Err(err) => refused.push(err),
+            }
+        }
+        if settings.playlist != seen.playlist {
+            match self.listed(&settings.playlist) {
+                Ok(playlist) => (self.playlist, self.line) = (playlist, None),
+                Err(err) => refused.push(err),
+            }
+        }
+        if settings.image != seen.image {
+            match self.painter(&settings.image) {
+                Ok(Some(paint)) => match Background::start("stylize-predictor", paint) {
+                    Ok(predicted) => self.predicted = Some(predicted),
+                    Err(err) => refused.push(err),
+                },
+                Ok(None) => (),
+                Err(err) => refused.push(err),
+            }
+        }
+    }
+
+    fn named(&self, text: &Option<String>) -> Result<Option<Values>, Error> {
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        if self.names.is_empty() {
+            return Err(Error::StyleIsVector);
+        }
+        Ok(Some(styles::weights(&self.names, text)?.into()))
+    }
+
+    fn listed(&self, file: &Option<PathBuf>) -> Result<Option<Playlist>, Error> {
+        let Some(file) = file else {
+            return Ok(None);
+        };
+        if self.names.is_empty() {
+            return Err(Error::StyleIsVector);
+        }
+        Playlist::read(file, &self.names).map(Some)
+    }
+
+    /// What turns a painting into values.
+    fn painter(
+        &self,
+        file: &Option<PathBuf>,
+    ) -> Result<Option<impl FnOnce() -> Result<Values, Error> + Send + 'static>, Error> {
+        let Some(file) = file.clone() else {
+            return Ok(None);
+        };
+        let Some(predictor) = self.predictor.clone() else {
+            return Err(Error::StyleIsNamed(self.names.clone()));
+        };
+        let len = self.len;
+        Ok(Some(move || understand(&predictor, &file, len)))
+    }
+}
+
+fn understand(predictor: &Predictor, file: &Path, len: usize) -> Result<Values, Error> {
+    let (width, height) = predictor.size();
+    let painting = painting::read(file, width, height)?;
+    Ok(predictor.predict(painting, len)?.into())
+}
