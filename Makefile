@@ -28,9 +28,8 @@ help: ## List the targets
 setup: ## Install what is missing: system packages, ONNX Runtime; PROVIDERS="webgpu cuda ..." for more
 	@scripts/setup.sh $(PROVIDERS)
 
-# Always with the example: by itself the library would be built anew with other features.
-build: setup ## Build the plugin and its example (release); FEATURES=analytics
-	cargo build --release --lib --example stylize-file $(if $(FEATURES),--features $(FEATURES))
+build: setup ## Build the plugin and the program (release); FEATURES=analytics
+	cargo build --release --workspace $(if $(FEATURES),--features $(FEATURES))
 
 demo: setup ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.onnx
 	@scripts/demo.sh "$(IN)" "$(OUT)" "$(MODEL)"
@@ -41,20 +40,20 @@ gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg I
 pictures: setup ## Make the pictures in docs/controls.md anew: OUT=folder for another place
 	@scripts/pictures.sh "$(OUT)"
 
-test: setup ## Run every test of the plugin
+test: setup ## Run every test of plugin and program
 	@scripts/setup.sh tests $(TEST_PROVIDERS)
 	@scripts/fetch-clip.sh >/dev/null
-	cargo test
+	cargo test --workspace
 
 lint: setup ## Check formatting and lints
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 
 bench: setup ## Measure speed and memory (a few minutes, on a quiet machine)
 	@scripts/bench.sh
 
 doctor: setup ## Try every execution provider that can be found, compare and time it
-	@cargo run --release --quiet --example doctor -- $(DOCTOR_ARGS)
+	@cargo run --release --quiet --bin stylize -- doctor $(DOCTOR_ARGS)
 
 gpu-check: setup ## The GPU's providers on every shipped generator: correctness, and fps from 512x512 to 4K
 	@scripts/gpu-check.sh

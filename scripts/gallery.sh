@@ -16,4 +16,4 @@ if [ -z "$photo" ]; then
     [ -e "$photo" ] || gst-launch-1.0 --quiet filesrc location="$film" ! decodebin ! videoconvert \
         ! video/x-raw,format=RGB ! pngenc snapshot=true ! filesink location="$photo"
 fi
-cargo run --release --quiet --example gallery -- "$photo" "$film" --out "${3:-.}" --quality "${4:-auto}"
+cargo run --release --quiet --bin stylize -- styles "$photo" "$film" --out "${3:-.}" --quality "${4:-auto}"

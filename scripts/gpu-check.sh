@@ -18,28 +18,28 @@ mapfile -t models < <(ls models/*.onnx | grep -v -- -int8.onnx)
 for provider in "${providers[@]}"; do options+=(--provider "$provider"); done
 for size in "${sizes[@]}"; do options+=(--size "$size"); done
 
-cargo build --release --quiet --example doctor
-doctor=target/release/examples/doctor
+cargo build --release --quiet --bin stylize
+program=target/release/stylize
 
 if [ "${1:-}" != --bundle ]; then
     for model in "${models[@]}"; do options+=(--model "$model"); done
     # Libraries that other libraries of the same folder ask for.
     export LD_LIBRARY_PATH=$deps/cuda:$deps/nv-tensorrt-rtx${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-    exec "$doctor" --folder "$deps" "${options[@]}"
+    exec "$program" doctor --folder "$deps" "${options[@]}"
 fi
 
 target=${2:?give a folder}
 rm -rf "$target"
 mkdir -p "$target/lib" "$target/plugins" "$target/models"
-cp "$doctor" "$target/"
-strip "$target/doctor"
+cp "$program" "$target/"
+strip "$target/stylize"
 cp "${models[@]}" "$target/models/"
 plugins=$(pkg-config --variable=pluginsdir gstreamer-1.0)
 cp "$plugins"/libgst{coreelements,app}.so "$target/plugins/"
 # All but the C library and the loader, which belong to the machine. WebGPU opens Vulkan's loader.
 vulkan=$(ldconfig -p | awk '/libvulkan.so.1 / && !seen++ {print $NF}')
 [ -z "$vulkan" ] || cp -L "$vulkan" "$target/lib/"
-ldd "$doctor" "$target"/plugins/*.so "$deps"/*/libonnxruntime.so* | awk '/=> \// {print $3}' | sort -u |
+ldd "$program" "$target"/plugins/*.so "$deps"/*/libonnxruntime.so* | awk '/=> \// {print $3}' | sort -u |
     grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*)\.so' |
     xargs -I{} cp -L {} "$target/lib/"
 cat >"$target/run.sh" <<SCRIPT
@@ -51,7 +51,7 @@ for model in models/*.onnx; do models+=(--model "\$model"); done
 folders=(lib \$(ls -d runtimes/* 2>/dev/null))
 export LD_LIBRARY_PATH=\$(IFS=:; echo "\${folders[*]/#/\$PWD/}")\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 export GST_PLUGIN_SYSTEM_PATH_1_0=\$PWD/plugins GST_REGISTRY=\$PWD/registry GST_REGISTRY_FORK=no
-exec ./doctor --folder runtimes ${options[*]} "\${models[@]}" "\$@"
+exec ./stylize doctor --folder runtimes ${options[*]} "\${models[@]}" "\$@"
 SCRIPT
 chmod +x "$target/run.sh"
 packed=()

@@ -9,4 +9,4 @@ cd "$root"
 # Text over video (Debian keeps it apart from the other base plugins).
 gst-inspect-1.0 textoverlay >/dev/null 2>&1 || apt_install gstreamer1.0-x
 film=$(scripts/fetch-clip.sh)
-cargo run --release --quiet --example pictures -- "$film" --out "${1:-docs/images/controls}"
+cargo run --release --quiet -p stylize-cli --example pictures -- "$film" --out "${1:-docs/images/controls}"

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The command line: which commands there are.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{doctor, live, paint, restream, rtsp, styles};
+
+/// Turn videos and live streams into paintings.
+#[derive(Parser)]
+#[command(name = "stylize", version)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    paint: Option<paint::Args>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Stylize a video file (the default command)
+    Paint(paint::Args),
+    /// Serve a live picture to browsers and players, with an API
+    Live(live::Args),
+    /// Take a live stream and send it on, stylized
+    Restream(restream::Args),
+    /// Serve stylized video over RTSP
+    Rtsp(rtsp::Args),
+    /// Try, compare and time every execution provider that can be found
+    Doctor(doctor::Args),
+    /// Render the built-in styles on a picture and in a clip
+    Styles(styles::Args),
+}
+
+impl Cli {
+    /// Runs what was asked for.
+    ///
+    /// # Errors
+    /// In words for the user.
+    pub fn run(self) -> Result<ExitCode> {
+        let done = |()| ExitCode::SUCCESS;
+        match (self.command, self.paint) {
+            (Some(Command::Paint(args)), _) | (None, Some(args)) => paint::run(&args).map(done),
+            (Some(Command::Live(args)), _) => live::run(&args).map(done),
+            (Some(Command::Restream(args)), _) => restream::run(&args).map(done),
+            (Some(Command::Rtsp(args)), _) => rtsp::run(&args).map(done),
+            (Some(Command::Doctor(args)), _) => doctor::run(&args),
+            (Some(Command::Styles(args)), _) => styles::run(&args).map(done),
+            (None, None) => {
+                Self::command().print_help()?;
+                Ok(ExitCode::from(2))
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The program `stylize`: everything but its `main`.
+//!
+//! Each command has a folder with its arguments (`Args`, read by clap) and `run`, which returns an error
+//! as one sentence. Commands do not import each other. What two of them need is in [`shared`], which reads no
+//! arguments and prints nothing. `command.rs` is the command line: it names the commands, and nothing else.
+//! The program links the plugin and registers it by itself, so it works without `GST_PLUGIN_PATH`, and always
+//! with the element of its own version.
+
+pub mod command;
+pub mod doctor;
+pub mod live;
+pub mod paint;
+pub mod restream;
+pub mod rtsp;
+pub mod shared;
+pub mod styles;
+
+/// Initializes GStreamer and registers the element.
+///
+/// # Errors
+/// If GStreamer cannot be initialized.
+pub fn init() -> anyhow::Result<()> {
+    gst::init()?;
+    gststylize::plugin_register_static()?;
+    Ok(())
+}

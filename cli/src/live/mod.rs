@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A painted live picture for every browser: a page with the gallery, WebRTC, and a JSON API.
+//!
+//! ```sh
+//! stylize live --source film.mp4
+//! ```
+//!
+//! Three kinds of pipelines, so that what happens to one does not happen to the others: the *source*,
+//! which may fail and is built anew; the *output*, which never stops: it paints and encodes once;
+//! and one for each *viewer*, from the encoder's frames to that browser. docs/live.md has the rest.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::watch;
+
+mod api;
+mod controls;
+mod error;
+mod events;
+mod feed;
+mod guard;
+mod hls;
+mod hls_api;
+mod hls_mux;
+mod hls_window;
+mod key_frames;
+
+mod meter;
+mod mjpeg;
+mod offer;
+mod output;
+mod sound;
+mod source;
+mod tiles;
+mod track;
+mod viewers;
+
+use guard::Guard;
+use hls::Hls;
+use mjpeg::Mjpeg;
+use output::Output;
+use source::Source;
+use tiles::Tiles;
+use viewers::Viewers;
+
+/// Paint a live picture and serve it to browsers.
+#[derive(clap::Args, Clone)]
+pub struct Args {
+    /// Address and port to listen on; beyond this machine, a token is required
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// test, v4l2, v4l2:/dev/video1, a file (repeated), or a URI: rtmp:// rtsp:// http:// …
+    #[arg(long, default_value = "test")]
+    source: String,
+    /// Secret of the API (default: none on this machine, else a random one)
+    #[arg(long)]
+    token: Option<String>,
+    /// Width of the picture, pixels, even
+    #[arg(long, default_value_t = 1280, value_parser = clap::value_parser!(u32).range(16..=8192))]
+    width: u32,
+    /// Height of the picture, pixels, even
+    #[arg(long, default_value_t = 720, value_parser = clap::value_parser!(u32).range(16..=8192))]
+    height: u32,
+    /// Frames a second
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=120))]
+    framerate: u32,
+    /// Bitrate for each viewer, kbit/s
+    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    bitrate: u32,
+    /// Most viewers at once; those by MJPEG and HLS count too
+    #[arg(long, default_value_t = 32)]
+    max_viewers: usize,
+    /// Helps browsers behind a router to find this server: stun://host:port
+    #[arg(long)]
+    stun_server: Option<String>,
+    /// The style to begin with
+    #[arg(long)]
+    style: Option<String>,
+    /// Which built-in generator: auto, lite, full
+    #[arg(long, default_value = "auto")]
+    quality: String,
+    /// auto, cpu, openvino, cuda, tensorrt, webgpu …
+    #[arg(long, default_value = "auto")]
+    execution_provider: String,
+    /// auto, fp32, fp16, bf16, int8
+    #[arg(long, default_value = "auto")]
+    precision: String,
+    /// Threads of a CPU provider (0 = all)
+    #[arg(long, default_value_t = 0)]
+    threads: u32,
+}
+
+/// What every request may need.
+struct App {
+    max_viewers: usize,
+    /// Pixels, frames a second, kbit/s.
+    size: [u32; 2],
+    framerate: u32,
+    bitrate: u32,
+    output: Arc<Output>,
+    source: Source,
+    viewers: Viewers,
+    mjpeg: Mjpeg,
+    hls: Hls,
+    tiles: Tiles,
+    guard: Guard,
+    /// Told after every change, so that events go out at once.
+    changed: watch::Sender<()>,
+}
+
+/// Runs the command; see the module.
+pub fn run(args: &Args) -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(serve(args.clone()))
+}
+
+async fn serve(args: Args) -> Result<()> {
+    if args.width % 2 == 1 || args.height % 2 == 1 {
+        bail!(
+            "{}x{} cannot be encoded as H.264: give an even --width and --height",
+            args.width,
+            args.height
+        );
+    }
+    crate::init()?;
+    let kind = args.source.parse::<source::Kind>()?;
+    let (guard, token) = Guard::new(&args)?;
+    // Before anything is loaded: a port that is taken is the likelier mistake.
+    let listener = tokio::net::TcpListener::bind(args.listen)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {}; give another --listen ADDRESS:PORT",
+                args.listen
+            )
+        })?;
+    let address = listener.local_addr()?;
+
+    let (changed, _) = watch::channel(());
+    let (output, mjpeg, failed) = output::start(&args)?;
+    let source = source::start(kind, &args, output.clone(), changed.clone())?;
+    let tiles = tiles::start(&args, output.clone(), changed.clone())?;
+    let app = Arc::new(App {
+        max_viewers: args.max_viewers,
+        size: [args.width, args.height],
+        framerate: args.framerate,
+        bitrate: args.bitrate,
+        hls: Hls::new(args.framerate),
+        viewers: Viewers::new(args.stun_server.clone()),
+        output,
+        source,
+        mjpeg,
+        tiles,
+        guard,
+        changed,
+    });
+
+    println!("listening on http://{address}/");
+    if let Some(token) = token {
+        // Behind the #, where browsers do not send it to anybody.
+        println!("open http://{address}/#token={token}");
+    }
+    let sweeper = app.clone();
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            sweeper.viewers.sweep();
+            sweeper.hls.sweep();
+        }
+    });
+    let result = tokio::select! {
+        result = axum::serve(listener, api::router(app.clone())) => result.map_err(Into::into),
+        Ok(reason) = failed => Err(anyhow::anyhow!(reason)),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    app.source.stop();
+    app.viewers.clear();
+    app.hls.clear();
+    app.output.stop();
+    result
+}

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Where pictures and sound come from. A source that fails, ends or falls silent is built anew, sooner at first
+//! and later more patiently, while the output goes on.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use gst::prelude::*;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Args;
+use super::output::{Output, picture};
+use super::sound;
+use crate::shared::live;
+
+/// Pauses before the next try: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
+/// A source that has played so long is healthy: its next failure counts as the first.
+const HEALTHY: Duration = Duration::from_secs(10);
+/// Without a picture for so long, it is taken for dead.
+const SILENCE: Duration = Duration::from_secs(5);
+/// The same before the first picture: servers and cameras take their time.
+const START: Duration = Duration::from_secs(15);
+
+/// What `--source` means.
+#[derive(Clone)]
+pub enum Kind {
+    Test,
+    Camera(String),
+    /// `repeat`: a file, which begins again at its end.
+    Uri {
+        uri: String,
+        repeat: bool,
+    },
+}
+
+impl FromStr for Kind {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Ok(match text.split_once(':') {
+            None if text == "test" => Self::Test,
+            None if text == "v4l2" => Self::Camera("/dev/video0".into()),
+            Some(("v4l2", device)) => Self::Camera(device.into()),
+            _ if text.contains("://") => {
+                gst::Element::make_from_uri(gst::URIType::Src, text, None)
+                    .with_context(|| format!("--source {text} cannot be played"))?;
+                Self::Uri {
+                    uri: text.into(),
+                    repeat: text.starts_with("file:"),
+                }
+            }
+            _ if Path::new(text).is_file() => Self::Uri {
+                uri: gst::glib::filename_to_uri(std::path::absolute(text)?, None)?.into(),
+                repeat: true,
+            },
+            _ => bail!(
+                "--source {text} is not a file; give test, v4l2, v4l2:/dev/video1, a file or a URI such as rtmp://host/app/stream"
+            ),
+        })
+    }
+}
+
+impl Kind {
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Test | Self::Camera(_) => true,
+            Self::Uri { uri, .. } => live::is_live(uri),
+        }
+    }
+}
+
+#[derive(Serialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    Starting,
+    Playing,
+    Lost,
+}
+
+/// For `/api/stats`.
+#[derive(Serialize, Clone)]
+pub struct Status {
+    pub state: Condition,
+    /// How often it has been built anew.
+    pub restarts: u64,
+    /// What was wrong the last time.
+    pub error: Option<String>,
+    /// Whether it has given sound since it was built.
+    pub sound: bool,
+}
+
+/// The source's thread.
+pub struct Source(Arc<Shared>);
+
+struct Shared {
+    kind: Kind,
+    picture: String,
+    framerate: u32,
+    output: Arc<Output>,
+    status: Mutex<Status>,
+    stop: AtomicBool,
+    /// When the last picture came, if one has since the source was built.
+    last: Mutex<Option<Instant>>,
+    changed: watch::Sender<()>,
+}
+
+pub fn start(
+    kind: Kind,
+    args: &Args,
+    output: Arc<Output>,
+    changed: watch::Sender<()>,
+) -> Result<Source> {
+    let shared = Arc::new(Shared {
+        kind,
+        picture: picture(args),
+        framerate: args.framerate,
+        output,
+        status: Mutex::new(Status {
+            state: Condition::Starting,
+            restarts: 0,
+            error: None,
+            sound: false,
+        }),
+        stop: AtomicBool::new(false),
+        last: Mutex::new(None),
+        changed,
+    });
+    let worker = shared.clone();
+    std::thread::Builder::new()
+        .name("source".into())
+        .spawn(move || worker.run())?;
+    Ok(Source(shared))
+}
+
+impl Source {
+    pub fn status(&self) -> Status {
+        self.0.lock().clone()
+    }
+
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn run(self: Arc<Self>) {
+        let mut pause = PAUSES.0;
+        while !self.stopped() {
+            *self.last() = None;
+            self.lock().sound = false;
+            self.output.sound.begin_anew();
+            let begin = Instant::now();
+            let Err(err) = self.play() else {
+                return;
+            };
+            if begin.elapsed() > HEALTHY {
+                pause = PAUSES.0;
+            }
+            eprintln!("source: {err:#}; trying again in {pause:?}");
+            self.tell(Condition::Lost, Some(format!("{err:#}")));
+            let until = Instant::now() + pause;
+            while Instant::now() < until && !self.stopped() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            pause = (pause * 2).min(PAUSES.1);
+            self.lock().restarts += 1;
+        }
+    }
+
+    /// Into the status, over the picture, and to whoever listens for events.
+    fn tell(&self, state: Condition, error: Option<String>) {
+        {
+            let mut status = self.lock();
+            status.state = state;
+            status.error = error.or(status.error.take());
+        }
+        let lost = state == Condition::Lost;
+        self.output
+            .notice(lost.then_some("The source is lost, trying again"));
+        self.changed.send_replace(());
+    }
+
+    fn line(&self) -> String {
+        let from = match &self.kind {
+            // Rings that move: something to paint at every place of the picture.
+            Kind::Test => format!(
+                "audiotestsrc is-live=true wave=ticks volume=0.3 ! {} \
+                 videotestsrc is-live=true pattern=zone-plate kx2=12 ky2=12 kt=2 ! video/x-raw,framerate={}/1",
+                self.sound_line(),
+                self.framerate
+            ),
+            Kind::Camera(_) => "v4l2src name=from ! decodebin".into(),
+            Kind::Uri { .. } => "uridecodebin name=from".into(),
+        };
+        // No `videorate`: it keeps each picture until the next one has come. The feed leaves out what is
+        // too much. What is live has waited long enough when it is here; a file waits for its time.
+        format!(
+            "{from} ! videoconvert ! videoscale ! {} ! appsink name=out max-buffers=2 drop=true sync={}",
+            self.picture,
+            !self.kind.is_live()
+        )
+    }
+
+    /// What sound goes through.
+    fn sound_line(&self) -> String {
+        // A file's waits for its pictures; what is live, for nothing.
+        let wait = !self.kind.is_live();
+        format!(
+            "audioconvert ! audioresample ! {} ! appsink name=sound async={wait} sync={wait}",
+            sound::CAPS,
+        )
+    }
+
+    /// Plays until something is wrong, or until it is told to stop.
+    fn play(self: &Arc<Self>) -> Result<()> {
+        let pipeline = gst::parse::launch(&self.line())?
+            .downcast::<gst::Pipeline>()
+            .map_err(|_| anyhow!("not a pipeline: {}", self.line()))?;
+        if self.kind.is_live() {
+            live::hasten(pipeline.upcast_ref());
+        }
+        match (&self.kind, pipeline.by_name("from")) {
+            (Kind::Camera(device), Some(from)) => from.set_property("device", device),
+            (Kind::Uri { uri, .. }, Some(from)) => {
+                from.set_property("uri", uri);
+                self.find_sound(&from);
+            }
+            _ => self.hear(pipeline.upcast_ref())?,
+        }
+        let out = pipeline
+            .by_name("out")
+            .and_downcast::<gst_app::AppSink>()
+            .context("an appsink")?;
+        let shared = Arc::downgrade(self);
+        let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |out| {
+            let sample = out.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if let (Some(shared), Some(picture)) = (shared.upgrade(), sample.buffer_owned()) {
+                if let Some(time) = running_time(&sample) {
+                    shared.output.sound.picture(time);
+                }
+                shared.output.feed.push(picture);
+                if shared.last().replace(Instant::now()).is_none() {
+                    shared.tell(Condition::Playing, None);
+                }
+            }
+            Ok(gst::FlowSuccess::Ok)
+        });
+        out.set_callbacks(callbacks.build());
+        let result = self.wait(&pipeline);
+        // An element that does not stop is no reason to keep its successor waiting.
+        let _ = pipeline.set_state(gst::State::Null);
+        result
+    }
+
+    /// Takes the first sound that this element finds, if it finds any.
+    fn find_sound(self: &Arc<Self>, from: &gst::Element) {
+        let shared = Arc::downgrade(self);
+        let found = AtomicBool::new(false);
+        from.connect_pad_added(move |from, pad| {
+            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+            let sounds = caps.iter().any(|caps| caps.name().starts_with("audio/"));
+            let (Some(shared), true) = (shared.upgrade(), sounds) else {
+                return;
+            };
+            if !found.swap(true, Ordering::SeqCst)
+                && let Err(err) = shared.connect_sound(from, pad)
+            {
+                // Pictures go on without.
+                eprintln!("source: no sound: {err:#}");
+            }
+        });
+    }
+
+    fn connect_sound(self: &Arc<Self>, from: &gst::Element, pad: &gst::Pad) -> Result<()> {
+        let bin = gst::parse::bin_from_description(&self.sound_line(), true)?;
+        self.hear(&bin)?;
+        let pipeline = from.parent().and_downcast::<gst::Bin>();
+        pipeline.context("a pipeline")?.add(&bin)?;
+        bin.sync_state_with_parent()?;
+        let sink = bin.static_pad("sink").context("a pad")?;
+        pad.link(&sink)?;
+        Ok(())
+    }
+
+    /// What comes to the sink for sound goes to the output.
+    fn hear(self: &Arc<Self>, bin: &gst::Bin) -> Result<()> {
+        // A camera has none.
+        let Some(sink) = bin.by_name("sound").and_downcast::<gst_app::AppSink>() else {
+            return Ok(());
+        };
+        let shared = Arc::downgrade(self);
+        let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if let (Some(shared), Some(time)) = (shared.upgrade(), running_time(&sample))
+                && let Some(sound) = sample.buffer_owned()
+            {
+                shared.lock().sound = true;
+                shared.output.sound.push(sound, time);
+            }
+            Ok(gst::FlowSuccess::Ok)
+        });
+        sink.set_callbacks(callbacks.build());
+        Ok(())
+    }
+
+    fn wait(&self, pipeline: &gst::Pipeline) -> Result<()> {
+        use gst::MessageView;
+        let bus = pipeline.bus().context("a pipeline without a bus")?;
+        // If this fails, the message on the bus says more.
+        let started = pipeline.set_state(gst::State::Playing);
+        let begin = Instant::now();
+        let mut missing = None;
+        while !self.stopped() {
+            let message = bus.timed_pop(gst::ClockTime::from_mseconds(200));
+            match message.as_ref().map(|message| message.view()) {
+                Some(MessageView::Element(element)) => {
+                    let plugin = element.structure().filter(|s| s.name() == "missing-plugin");
+                    missing = plugin
+                        .and_then(|s| s.get::<String>("name").ok())
+                        .or(missing);
+                }
+                Some(MessageView::Error(error)) => match missing {
+                    Some(name) => bail!("no {name} is installed here"),
+                    None => bail!("{}", error.error().message()),
+                },
+                Some(MessageView::Eos(_)) => match self.kind {
+                    Kind::Uri { repeat: true, .. } => {
+                        self.output.sound.begin_anew();
+                        pipeline
+                            .seek_simple(
+                                gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT,
+                                gst::ClockTime::ZERO,
+                            )
+                            .context("the file cannot begin again")?;
+                    }
+                    _ => bail!("the stream has ended"),
+                },
+                Some(MessageView::Latency(_)) => drop(pipeline.recalculate_latency()),
+                None if started.is_err() => bail!("the source does not start"),
+                _ => (),
+            }
+            let (silent, limit) = match *self.last() {
+                Some(last) => (last.elapsed(), SILENCE),
+                None => (begin.elapsed(), START),
+            };
+            if silent > limit {
+                bail!("no picture for {limit:?}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When this is shown, or sounds, by the source's clock.
+fn running_time(sample: &gst::Sample) -> Option<gst::ClockTime> {
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    segment.to_running_time(sample.buffer()?.pts())
+}

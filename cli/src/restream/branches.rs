@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What comes out of the source finds its way to the output.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use gst::prelude::*;
+
+use super::Args;
+use super::input::Input;
+use super::output::Output;
+use super::pace;
+use crate::shared::live;
+
+/// Compressed sound may wait for the painting; it is small.
+const SOUND_QUEUE: &str =
+    "queue name=sound max-size-buffers=0 max-size-time=0 max-size-bytes=67108864";
+/// One picture may wait; where nothing can hold the source back, a newer one takes its place.
+const ONE: &str = "queue max-size-buffers=1 max-size-time=0 max-size-bytes=0";
+
+/// One life of the stream: what the source has shown so far.
+pub struct Streams {
+    pipeline: gst::glib::WeakRef<gst::Pipeline>,
+    output: Arc<Output>,
+    stylize: String,
+    live: bool,
+    /// What comes is as new as it can be.
+    fresh: bool,
+    height: Option<u32>,
+    bitrate: u32,
+    key_interval: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Pads with the probes that hold their data back until the output is there.
+    video: Option<(gst::Pad, gst::PadProbeId)>,
+    sound: Option<(gst::Pad, gst::PadProbeId)>,
+    /// When the last picture came.
+    last: Option<Instant>,
+    error: Option<anyhow::Error>,
+}
+
+impl Streams {
+    pub fn new(
+        args: &Args,
+        input: &Input,
+        output: &Arc<Output>,
+        stylize: &str,
+        pipeline: &gst::Pipeline,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            pipeline: pipeline.downgrade(),
+            output: output.clone(),
+            stylize: stylize.into(),
+            live: input.live,
+            fresh: live::is_live(&input.uri),
+            height: args.height,
+            bitrate: args.bitrate,
+            key_interval: args.key_interval,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Puts the source into the pipeline.
+    pub fn connect(self: &Arc<Self>, uri: &str) -> Result<()> {
+        let mut caps = vec!["video/x-raw", "audio/x-raw(ANY)"];
+        if self.output.takes_aac() {
+            caps.push("audio/mpeg,mpegversion=4,framed=true");
+        }
+        let caps = caps.join(";").parse::<gst::Caps>()?;
+        let source = gst::ElementFactory::make("uridecodebin")
+            .property("uri", uri)
+            .property("caps", caps)
+            .build()?;
+        if let Some(bin) = source.downcast_ref().filter(|_| self.fresh) {
+            live::hasten(bin);
+        }
+        let streams = Arc::downgrade(self);
+        source.connect_pad_added(move |_, pad| {
+            if let Some(streams) = streams.upgrade() {
+                streams.found(pad);
+            }
+        });
+        let streams = Arc::downgrade(self);
+        source.connect_no_more_pads(move |_| {
+            if let Some(streams) = streams.upgrade()
+                && let Err(err) = streams.complete()
+            {
+                streams.lock().error.get_or_insert(err);
+            }
+        });
+        let pipeline = self.pipeline.upgrade().context("no pipeline")?;
+        Ok(pipeline.add(&source)?)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the stream cannot go on, once.
+    pub fn error(&self) -> Option<anyhow::Error> {
+        self.lock().error.take()
+    }
+
+    /// For how long no picture has come; nothing before the first.
+    pub fn silent_for(&self) -> Duration {
+        self.lock()
+            .last
+            .map_or(Duration::ZERO, |last| last.elapsed())
+    }
+
+    /// Keeps the first stream of each kind, still without data; the others go nowhere.
+    fn found(&self, pad: &gst::Pad) {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let name = caps
+            .structure(0)
+            .map_or("", |structure| structure.name().as_str());
+        let mut state = self.lock();
+        let place = if name.starts_with("video/") {
+            &mut state.video
+        } else if name.starts_with("audio/") && self.output.takes_sound() {
+            &mut state.sound
+        } else {
+            return self.leave_out(pad);
+        };
+        if place.is_some() {
+            return self.leave_out(pad);
+        }
+        let probe = pad.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, |_, _| {
+            gst::PadProbeReturn::Ok
+        });
+        *place = probe.map(|probe| (pad.clone(), probe));
+    }
+
+    fn leave_out(&self, pad: &gst::Pad) {
+        pad.add_probe(gst::PadProbeType::DATA_DOWNSTREAM, |_, _| {
+            gst::PadProbeReturn::Handled
+        });
+    }
+
+    /// Builds what is behind the source, now that it is known what there is.
+    fn complete(self: &Arc<Self>) -> Result<()> {
+        let (video, sound) = {
+            let mut state = self.lock();
+            (state.video.take(), state.sound.take())
+        };
+        let (video, probe) = video.context("the source has no video")?;
+        let line = self.line(&video, sound.as_ref().map(|(pad, _)| pad))?;
+        gst::info!(gst::CAT_DEFAULT, "{line}");
+        let bin = gst::parse::bin_from_description(&line, false)?;
+        let pipeline = self.pipeline.upgrade().context("no pipeline")?;
+        pipeline.add(&bin)?;
+        if self.fresh && self.output.keeps_time() {
+            pace::keep(&pipeline, &bin, &video, frames_a_second(&video)?)?;
+        }
+        // An element that does not start says on the bus why; that is the better error.
+        let _ = bin.sync_state_with_parent();
+        let weak = Arc::downgrade(self);
+        video.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            if let Some(streams) = weak.upgrade() {
+                streams.lock().last = Some(Instant::now());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        link(&video, &bin, "video")?;
+        if let Some((sound, _)) = &sound {
+            link(sound, &bin, "sound")?;
+        }
+        println!("on air: {}", self.summary(&video, sound.is_some()));
+        video.remove_probe(probe);
+        if let Some((sound, probe)) = sound {
+            sound.remove_probe(probe);
+        }
+        Ok(())
+    }
+
+    fn summary(&self, video: &gst::Pad, sound: bool) -> String {
+        let info = video
+            .current_caps()
+            .and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok());
+        let size = info.map_or(String::new(), |info| {
+            let fps = f64::from(info.fps().numer()) / f64::from(info.fps().denom());
+            format!(
+                "{}x{} at {fps:.2} frames a second",
+                info.width(),
+                info.height()
+            )
+        });
+        let sound = if sound { "with sound" } else { "without sound" };
+        format!("{size}, {sound}")
+    }
+
+    /// Everything behind the source, as `gst-launch-1.0` writes it.
+    fn line(&self, video: &gst::Pad, sound: Option<&gst::Pad>) -> Result<String> {
+        let caps = video.current_caps().context("video without caps")?;
+        let info = gst_video::VideoInfo::from_caps(&caps)?;
+        let (width, height) = self.size(&info);
+        let interval = (frames_a_second(video)? * f64::from(self.key_interval))
+            .round()
+            .max(1.0) as u32;
+        // A file comes as fast as it can be read: the clock holds it back, or the sinks do.
+        let (paced, leaky) = match (self.live, self.output.keeps_time()) {
+            (true, _) => ("", " leaky=downstream"),
+            (false, false) => ("! clocksync ", " leaky=downstream"),
+            (false, true) => ("", ""),
+        };
+        let sound = sound.map(|pad| {
+            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+            let aac = caps.structure(0).is_some_and(|s| s.name() == "audio/mpeg");
+            format!("{SOUND_QUEUE} {paced}! {}", self.output.sound(aac))
+        });
+        // Progressive frames pass `deinterlace` as they are.
+        Ok(format!(
+            "queue name=video max-size-buffers=4 {paced}! {ONE}{leaky} ! videoconvert ! deinterlace fields=top \
+             ! videoscale ! video/x-raw,width={width},height={height} ! {} ! videoconvert ! {}  {}  {}",
+            self.stylize,
+            self.output.video(self.bitrate, interval),
+            sound.unwrap_or_default(),
+            self.output.mux(self.key_interval),
+        ))
+    }
+
+    /// Even, because 4:2:0 is; in the source's shape if another height is wanted.
+    fn size(&self, info: &gst_video::VideoInfo) -> (u32, u32) {
+        let height = self.height.unwrap_or(info.height());
+        let width = u64::from(info.width()) * u64::from(height) / u64::from(info.height().max(1));
+        let even = |side: u32| (side & !1).max(16);
+        (
+            even(u32::try_from(width).unwrap_or(info.width())),
+            even(height),
+        )
+    }
+}
+
+/// A stream that does not say is taken for one of 30.
+fn frames_a_second(video: &gst::Pad) -> Result<f64> {
+    let caps = video.current_caps().context("video without caps")?;
+    let fps = gst_video::VideoInfo::from_caps(&caps)?.fps();
+    let fps = f64::from(fps.numer()) / f64::from(fps.denom().max(1));
+    Ok(if fps > 0.0 { fps } else { 30.0 })
+}
+
+/// Links a source's pad to the queue of this name.
+fn link(pad: &gst::Pad, bin: &gst::Bin, name: &str) -> Result<()> {
+    let queue = bin.by_name(name).and_then(|queue| queue.static_pad("sink"));
+    let ghost = gst::GhostPad::builder_with_target(&queue.context("the branch has no input")?)?
+        .name(name)
+        .build();
+    ghost.set_active(true)?;
+    bin.add_pad(&ghost)?;
+    pad.link(&ghost)?;
+    Ok(())
+}
+
+/// The element with the properties that were asked for, each checked here.
+pub fn stylize(properties: &[String]) -> Result<String> {
+    let element = gst::ElementFactory::make("stylize").build()?;
+    let mut text = String::from("stylize name=stylize adapt=resolution");
+    for property in properties {
+        let (name, value) = property
+            .split_once('=')
+            .ok_or_else(|| anyhow!("{property}: write property=value, such as style=great-wave"))?;
+        let pspec = element.find_property(name).ok_or_else(|| {
+            anyhow!("stylize has no property {name}; `gst-inspect-1.0 stylize` lists them")
+        })?;
+        gst::glib::Value::deserialize_with_pspec(value, &pspec).map_err(|_| {
+            anyhow!(
+                "{property}: not a value of {name}: {}",
+                pspec.blurb().unwrap_or("")
+            )
+        })?;
+        text += &format!(" {name}={}", quoted(value));
+    }
+    Ok(text)
+}
+
+/// A value as one word for GStreamer's parser.
+pub fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-:=%".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.into();
+    }
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}

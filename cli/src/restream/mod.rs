@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Takes a stream, paints it, and sends it on: RTMP, SRT, RTP (for Janus and its kin), HLS, or a
+//! virtual camera.
+//!
+//! ```sh
+//! stylize restream rtmp://localhost/live/in rtmp://localhost/live/out style=scream
+//! ```
+//!
+//! The source sets the pace. In front of the generator waits one picture at most; what is too much
+//! for the machine is left out, so that the delay stays what it is and the sound never waits for long.
+//! What the source calls its time is kept, and so are picture and sound together. A stream that fails
+//! or falls silent is built anew, sooner at first and later more patiently. docs/live.md has the rest.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use gst::prelude::*;
+
+mod branches;
+mod input;
+
+mod output;
+mod pace;
+
+use branches::Streams;
+use input::Input;
+use output::Output;
+
+/// Pauses before the next try: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
+/// A stream that has played so long is healthy: its next failure counts as the first.
+const HEALTHY: Duration = Duration::from_secs(10);
+/// Without a picture for so long, it is taken for dead. Before the first it may take its time: a
+/// server may wait for its publisher.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Paint a stream and send it on.
+#[derive(clap::Args)]
+pub struct Args {
+    /// test, a file, /dev/video0, or a URI: rtmp:// srt:// rtsp:// http:// …
+    input: String,
+    /// rtmp://… srt://… rtp://host:port (sound at port + 2), folder/name.m3u8, or /dev/video9
+    output: String,
+    /// Properties of the element stylize: style=great-wave strength=0.8 inference-height=360 …
+    properties: Vec<String>,
+    /// Height of the picture, pixels (default: the source's)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(16..=8192))]
+    height: Option<u32>,
+    /// Bitrate of the picture, kbit/s; a painting has more detail than a film
+    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    bitrate: u32,
+    /// Seconds from one key frame to the next; for HLS, of a segment
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
+    key_interval: u32,
+    /// End with the stream, or with its first failure
+    #[arg(long)]
+    once: bool,
+}
+
+/// Runs the command; see the module.
+pub fn run(args: &Args) -> Result<()> {
+    crate::init()?;
+    let input = Input::new(&args.input)?;
+    let output = Arc::new(Output::new(&args.output)?);
+    let stylize = branches::stylize(&args.properties)?;
+    let current = Arc::new(Mutex::new(None::<gst::Pipeline>));
+    let interrupts = Arc::new(AtomicU32::new(0));
+    let (shared, count) = (current.clone(), interrupts.clone());
+    ctrlc::set_handler(move || {
+        let pipeline = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match (count.fetch_add(1, Ordering::SeqCst), pipeline.as_ref()) {
+            // Ended in order: a playlist gets its last line, a server a goodbye.
+            (0, Some(pipeline)) => drop(pipeline.send_event(gst::event::Eos::new())),
+            _ => std::process::exit(130),
+        }
+    })?;
+    let mut pause = PAUSES.0;
+    loop {
+        let begin = Instant::now();
+        let pipeline = gst::Pipeline::new();
+        *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(pipeline.clone());
+        let streams = Streams::new(args, &input, &output, &stylize, &pipeline);
+        let result = play(&input, &streams, &pipeline);
+        // An element that does not stop is no reason to keep its successor waiting.
+        let _ = pipeline.set_state(gst::State::Null);
+        let ends = args.once || !input.live;
+        match result {
+            _ if interrupts.load(Ordering::SeqCst) > 0 => return Ok(()),
+            Ok(()) if ends => return Ok(()),
+            Err(err) if ends => return Err(err),
+            Ok(()) => eprintln!("the stream has ended; trying again in {pause:?}"),
+            Err(err) => eprintln!("{err:#}; trying again in {pause:?}"),
+        }
+        if begin.elapsed() > HEALTHY {
+            pause = PAUSES.0;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// Plays until the stream ends or something is wrong.
+fn play(input: &Input, streams: &Arc<Streams>, pipeline: &gst::Pipeline) -> Result<()> {
+    use gst::MessageView;
+    streams.connect(&input.uri)?;
+    let bus = pipeline.bus().context("a pipeline without a bus")?;
+    // If this fails, the message on the bus says more.
+    let started = pipeline.set_state(gst::State::Playing);
+    loop {
+        let message = bus.timed_pop(gst::ClockTime::from_mseconds(200));
+        if let Some(err) = streams.error() {
+            return Err(err);
+        }
+        match message.as_ref().map(|message| message.view()) {
+            Some(MessageView::Eos(_)) => return Ok(()),
+            Some(MessageView::Error(error)) => {
+                gst::error!(gst::CAT_DEFAULT, "{error:?}");
+                let element = error.src().map_or("".into(), |element| element.name());
+                return Err(anyhow!("{element}: {}", error.error().message()));
+            }
+            // Not fatal: the stream's own delay is what it was.
+            Some(MessageView::Latency(_)) => drop(pipeline.recalculate_latency()),
+            Some(_) => (),
+            None if started.is_err() => bail!("the pipeline does not start"),
+            None if input.live && streams.silent_for() > SILENCE => {
+                bail!("no picture has come for {SILENCE:?}")
+            }
+            None => (),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The built-in gallery to look at: a sheet of all styles on a picture, and a clip that glides
+//! through them.
+//!
+//! ```sh
+//! stylize styles photo.jpg film.mp4 --out gallery
+//! ```
+//!
+//! Two descriptions as `gst-launch-1.0` reads them do the work; the program adds what they cannot
+//! say: where the tiles lie, and when the style changes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use gst::prelude::*;
+
+/// Tiles of the sheet, shown smaller than they are painted.
+const TILE: (usize, usize) = (384, 216);
+const COLUMNS: usize = 4;
+/// Size of what is painted.
+const FRAME: &str = "width=640,height=360,pixel-aspect-ratio=1/1";
+/// Frames a second of the clip.
+const RATE: u64 = 25;
+
+/// Render the built-in gallery.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Picture for the sheet
+    photo: PathBuf,
+    /// Film for the clip; repeated if it is shorter
+    film: PathBuf,
+    /// Folder for gallery.png and gallery.mp4
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+    /// Which built-in generator: auto, lite, full
+    #[arg(long, default_value = "auto")]
+    quality: String,
+    /// Length of the clip
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+}
+
+/// Runs the command; see the module.
+pub fn run(args: &Args) -> Result<()> {
+    crate::init()?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("{} cannot be made", args.out.display()))?;
+    let stylize = gst::ElementFactory::make("stylize").build()?;
+    let styles = stylize.property::<Vec<String>>("styles");
+
+    let sheet = args.out.join("gallery.png");
+    play(&sheet_line(args, &styles, &sheet)?, |_| Ok(()))?;
+    println!("{}: {} styles", sheet.display(), styles.len());
+
+    let clip = args.out.join("gallery.mp4");
+    let repeats = repeats(&args.film, args.seconds)?;
+    play(&clip_line(args, repeats, &clip)?, |pipeline| {
+        glide(pipeline, &styles, args.seconds)
+    })?;
+    println!("{}: {} seconds", clip.display(), args.seconds);
+    Ok(())
+}
+
+/// A path as a launch description writes it.
+fn quoted(path: &Path) -> Result<String> {
+    let text = path.to_str().context("a path is not UTF-8")?;
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\").replace('"', "\\\"")
+    ))
+}
+
+/// The picture and all paintings of it in one grid.
+fn sheet_line(args: &Args, styles: &[String], out: &Path) -> Result<String> {
+    let (width, height) = TILE;
+    let mut places = String::new();
+    let mut tiles = String::new();
+    let names = std::iter::once(None).chain(styles.iter().map(Some));
+    for (index, style) in names.enumerate() {
+        let (x, y) = (index % COLUMNS * width, index / COLUMNS * height);
+        places += &format!(" sink_{index}::xpos={x} sink_{index}::ypos={y}");
+        let paint = style.map_or(String::new(), |style| {
+            format!("stylize quality={} style={style} ! ", args.quality)
+        });
+        let name = style.map_or("the picture", String::as_str);
+        tiles += &format!(
+            " t. ! queue ! {paint}videoscale ! video/x-raw,width={width},height={height} \
+             ! {} text=\"{name}\" ! c.sink_{index}",
+            label("Sans 15")
+        );
+    }
+    Ok(format!(
+        "filesrc location={} ! decodebin ! videoconvert ! aspectratiocrop aspect-ratio=16/9 \
+         ! videoscale ! video/x-raw,format=RGB,{FRAME} ! imagefreeze num-buffers=1 ! tee name=t \
+         compositor name=c background=black{places} ! videoconvert ! pngenc snapshot=true \
+         ! filesink location={}{tiles}",
+        quoted(&args.photo)?,
+        quoted(out)?
+    ))
+}
+
+/// The film, `repeats` times one after the other.
+fn clip_line(args: &Args, repeats: u64, out: &Path) -> Result<String> {
+    let film = quoted(&args.film)?;
+    let source = format!(" filesrc location={film} ! decodebin ! videoconvert ! queue ! c.");
+    Ok(format!(
+        "concat name=c ! videorate ! videoscale add-borders=true \
+         ! video/x-raw,{FRAME},framerate={RATE}/1 ! identity eos-after={} \
+         ! stylize name=s quality={} qos=false frames-in-flight=1 transition=700000000 \
+         ! {} name=label ! videoconvert ! video/x-raw,format=I420 \
+         ! x264enc pass=qual quantizer=22 vbv-buf-capacity=0 ! h264parse ! mp4mux \
+         ! filesink location={}{}",
+        args.seconds * RATE,
+        args.quality,
+        label("Sans 20"),
+        quoted(out)?,
+        source.repeat(repeats as usize)
+    ))
+}
+
+fn label(font: &str) -> String {
+    format!(
+        "textoverlay font-desc=\"{font}\" halignment=left valignment=bottom xpad=8 ypad=6 \
+         shaded-background=true"
+    )
+}
+
+/// How often the film must be played to be so long.
+fn repeats(film: &Path, seconds: u64) -> Result<u64> {
+    let film = film.canonicalize();
+    let uri = film.map(|path| gst::glib::filename_to_uri(path, None))??;
+    let discoverer = gst_pbutils::Discoverer::new(gst::ClockTime::from_seconds(20))?;
+    let duration = discoverer.discover_uri(&uri)?.duration();
+    let duration = duration.filter(|duration| !duration.is_zero());
+    let duration = duration.with_context(|| format!("{uri} has no length"))?;
+    Ok((seconds * 1000).div_ceil(duration.mseconds().max(1)))
+}
+
+/// Lets the styles take turns in the stream's own time.
+fn glide(pipeline: &gst::Pipeline, styles: &[String], seconds: u64) -> Result<()> {
+    let stylize = pipeline.by_name("s").context("stylize")?;
+    let label = pipeline.by_name("label").context("the label")?;
+    let pad = stylize.static_pad("sink").context("a pad")?;
+    let turn = gst::ClockTime::from_seconds(seconds) / styles.len() as u64;
+    let styles = styles.to_vec();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let pts = info.buffer().and_then(|buffer| buffer.pts());
+        let segment = pad.sticky_event::<gst::event::Segment>(0);
+        let time = segment.and_then(|event| {
+            let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+            segment.to_running_time(pts)
+        });
+        if let Some(time) = time {
+            let index = (time.nseconds() / turn.nseconds().max(1)) as usize;
+            let style = &styles[index.min(styles.len() - 1)];
+            stylize.set_property("style", style);
+            label.set_property("text", style);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+fn launch(line: &str) -> Result<gst::Pipeline> {
+    let pipeline = gst::parse::launch(line)?;
+    pipeline
+        .downcast()
+        .map_err(|_| anyhow!("not a pipeline: {line}"))
+}
+
+/// Plays a description to its end.
+fn play(line: &str, prepare: impl FnOnce(&gst::Pipeline) -> Result<()>) -> Result<()> {
+    let pipeline = launch(line)?;
+    prepare(&pipeline)?;
+    let bus = pipeline.bus().context("a bus")?;
+    let started = pipeline.set_state(gst::State::Playing);
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let end = match started {
+        Ok(_) => bus.timed_pop_filtered(None, &ends),
+        Err(_) => bus.pop_filtered(&ends),
+    };
+    pipeline.set_state(gst::State::Null)?;
+    match end.as_ref().map(|message| message.view()) {
+        Some(gst::MessageView::Eos(_)) => Ok(()),
+        Some(gst::MessageView::Error(error)) => Err(anyhow!("{}", error.error())),
+        _ => Err(anyhow!("the pipeline does not start: {line}")),
+    }
+}

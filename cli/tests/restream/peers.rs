@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Who `restream` talks to: a publisher and servers, each a process on ports of its own.
+
+use std::fmt::Display;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+pub const RATE: u32 = 15;
+/// Colour bars; a fifth of each second their left half is black and their right half white, and a tone
+/// sounds. Not all white: instance normalization takes away what is the same everywhere.
+const PICTURE: &str = "smptebars=size=320x180:rate=15,\
+    drawbox=c=black:t=fill:w=160:enable='lt(mod(t,1),0.2)',\
+    drawbox=c=white:t=fill:x=160:enable='lt(mod(t,1),0.2)'";
+/// Never silent, because browsers make silence longer and shorter as they like.
+const SOUND: &str =
+    "aevalsrc='sin(2*PI*300*t)*0.05+if(lt(mod(t,1),0.2),sin(2*PI*1000*t)*0.5,0)':s=48000";
+
+/// A process that ends with the test.
+pub struct Peer(pub Child);
+
+impl Peer {
+    pub fn start(command: &mut Command, package: &str) -> Self {
+        let child = command.spawn();
+        Self(child.unwrap_or_else(|err| {
+            let name = command.get_program().display();
+            panic!("{name} does not start ({err}); install it with `apt install {package}`")
+        }))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Ports that nobody has, for TCP and for UDP.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let taken: Vec<_> = std::iter::repeat_with(|| {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = tcp.local_addr().expect("an address").port();
+        UdpSocket::bind(("127.0.0.1", port))
+            .ok()
+            .map(|udp| (tcp, udp, port))
+    })
+    .flatten()
+    .take(N)
+    .collect();
+    std::array::from_fn(|i| taken[i].2)
+}
+
+/// Until the condition holds.
+#[track_caller]
+pub fn wait_for(what: impl Display, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "{what}: not in a minute"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn ffmpeg() -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin"]);
+    command
+}
+
+/// The publisher: `ffmpeg`, at the pace of the clock, as users have it.
+pub fn publish(format: &str, address: &str) -> Peer {
+    let mut command = ffmpeg();
+    command.args([
+        "-re", "-f", "lavfi", "-i", PICTURE, "-f", "lavfi", "-i", SOUND,
+    ]);
+    command.args([
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-tune",
+        "zerolatency",
+    ]);
+    command.args([
+        "-g", "15", "-pix_fmt", "yuv420p", "-b:v", "1500k", "-c:a", "aac",
+    ]);
+    Peer::start(command.args(["-f", format, address]), "ffmpeg")
+}
+
+/// What is published, bars and flash, as PNG files.
+pub fn pictures(folder: &Path) -> [std::path::PathBuf; 2] {
+    [("bars.png", "0.5"), ("flash.png", "0")].map(|(name, at)| {
+        let file = folder.join(name);
+        let mut command = ffmpeg();
+        command.args(["-f", "lavfi", "-i", PICTURE, "-ss", at, "-frames:v", "1"]);
+        let mut made = Peer::start(command.arg(&file), "ffmpeg");
+        assert!(made.0.wait().is_ok_and(|status| status.success()), "{name}");
+        file
+    })
+}
+
+/// nginx with its RTMP module, and files over HTTP.
+pub struct Nginx {
+    _process: Peer,
+    pub folder: tempfile::TempDir,
+    rtmp: u16,
+    http: u16,
+}
+
+impl Nginx {
+    pub fn start() -> Self {
+        let module = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
+        assert!(
+            Path::new(module).is_file(),
+            "{module} is missing; install it with `apt install nginx libnginx-mod-rtmp`"
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().display();
+        let [rtmp, http] = free_ports();
+        // Run as root it would drop to a user who may not read the folder.
+        let config = format!(
+            "daemon off; master_process off; pid {dir}/pid; load_module {module};
+             events {{}}
+             rtmp {{ access_log off; server {{
+                 listen 127.0.0.1:{rtmp};
+                 application live {{ live on; }}
+             }} }}
+             http {{ access_log off;
+                 client_body_temp_path {dir}/1; proxy_temp_path {dir}/2; fastcgi_temp_path {dir}/3;
+                 uwsgi_temp_path {dir}/4; scgi_temp_path {dir}/5;
+                 server {{ listen 127.0.0.1:{http}; root {dir}; }}
+             }}"
+        );
+        let file = folder.path().join("nginx.conf");
+        std::fs::write(&file, config).expect("a file");
+        let mut command = Command::new("nginx");
+        command
+            .args(["-e", "stderr", "-p"])
+            .arg(folder.path())
+            .arg("-c")
+            .arg(file);
+        let process = Peer::start(&mut command, "nginx libnginx-mod-rtmp");
+        wait_for("nginx listens", || {
+            TcpStream::connect(("127.0.0.1", rtmp)).is_ok()
+        });
+        Self {
+            _process: process,
+            folder,
+            rtmp,
+            http,
+        }
+    }
+
+    pub fn rtmp(&self, name: &str) -> String {
+        format!("rtmp://127.0.0.1:{}/live/{name}", self.rtmp)
+    }
+
+    pub fn http(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/{name}", self.http)
+    }
+}
+
+/// `srt-live-transmit`: what one writes, another reads.
+pub struct Relay {
+    _process: Peer,
+    write: u16,
+    read: u16,
+}
+
+impl Relay {
+    pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// With more for both its addresses: `&latency=20`.
+    pub fn with(more: &str) -> Self {
+        let [write, read] = free_ports();
+        let [from, to] =
+            [write, read].map(|port| format!("srt://127.0.0.1:{port}?mode=listener{more}"));
+        let mut command = Command::new("srt-live-transmit");
+        command.args(["-q", "-a:yes", &from, &to]);
+        let process = Peer::start(&mut command, "srt-tools");
+        // Nobody else can have the ports then.
+        wait_for("srt-live-transmit listens", || {
+            [write, read]
+                .iter()
+                .all(|port| UdpSocket::bind(("127.0.0.1", *port)).is_err())
+        });
+        Self {
+            _process: process,
+            write,
+            read,
+        }
+    }
+
+    pub fn write(&self) -> String {
+        format!("srt://127.0.0.1:{}?mode=caller", self.write)
+    }
+
+    pub fn read(&self) -> String {
+        format!("srt://127.0.0.1:{}?mode=caller", self.read)
+    }
+}
+
+/// The program itself.
+pub struct Restream {
+    _process: Peer,
+    lines: mpsc::Receiver<String>,
+}
+
+/// The program, without arguments.
+pub fn restream() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stylize"));
+    command.arg("restream");
+    command
+}
+
+/// A small generator of one style.
+pub fn generator() -> String {
+    format!("{}/../models/starry-night.onnx", env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Restream {
+    /// Returns when it is on the air.
+    pub fn start(from: &str, to: &str) -> Self {
+        let model = format!("model-file={}", generator());
+        // The pictures are compared with paintings of this size.
+        let restream = Self::with(&[
+            from,
+            to,
+            "--bitrate=3000",
+            "--key-interval=1",
+            &model,
+            "adapt=off",
+        ]);
+        restream.wait_on_air();
+        restream
+    }
+
+    pub fn with(arguments: &[&str]) -> Self {
+        let mut command = restream();
+        command.args(arguments);
+        let mut process = Peer::start(command.stdout(Stdio::piped()), "");
+        let out = BufReader::new(process.0.stdout.take().expect("a pipe"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self {
+            _process: process,
+            lines,
+        }
+    }
+
+    /// What it says when it is.
+    pub fn on_air(&self) -> String {
+        let line = self.lines.recv_timeout(Duration::from_secs(60));
+        line.expect("a line within a minute")
+    }
+
+    pub fn wait_on_air(&self) {
+        let line = self.on_air();
+        assert_eq!(line, "on air: 320x180 at 15.00 frames a second, with sound");
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The server as a child process.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+pub struct Server {
+    child: Child,
+    /// Kept open, as whoever starts a server does.
+    _output: BufReader<ChildStdout>,
+    /// rtsp://127.0.0.1:port
+    pub base: String,
+}
+
+impl Server {
+    pub fn new(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_stylize"))
+            .args(["rtsp", "--port", "0", "--quality", "lite"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server");
+        let mut output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        let (base, _) = line.split_once("/live").expect("an address");
+        Self {
+            base: base.to_string(),
+            _output: output,
+            child,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
