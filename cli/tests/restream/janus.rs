@@ -19,7 +19,7 @@ pub struct Janus {
 
 /// The mountpoint of docs/live.md, at these ports.
 fn mountpoint(video: u16, sound: u16) -> String {
-    let docs = include_str!("../../docs/live.md");
+    let docs = include_str!("../../../docs/live.md");
     let (_, rest) = docs
         .split_once("```jcfg\n")
         .expect("a mountpoint in docs/live.md");
