@@ -41,7 +41,7 @@ def write_card(path: Path, result: Result, about: About, command: str, differenc
         f"| Losses at the end | {losses} (mean of the last 100 steps) |",
         f"| ONNX Runtime against PyTorch | at most {difference:.3f} grey levels |",
     ]
-    _write(path, lines, command)
+    write_page(path, lines, command)
 
 
 def _styles(result: Result) -> list[str]:
@@ -82,10 +82,10 @@ def write_quantized_card(path: Path, original: Path, how: Mapping[str, str], com
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in table.items()),
     ]
-    _write(path, lines, command)
+    write_page(path, lines, command)
 
 
-def _write(path: Path, lines: list[str], command: str) -> None:
+def write_page(path: Path, lines: list[str], command: str) -> None:
     """A card's page, with the command that made the model at its end."""
     page = [*lines, "", "Made by", "", f"    {command}", ""]
     write_whole(path, "\n".join(page).encode())

@@ -13,6 +13,7 @@ import torch
 
 from . import __version__, compare, evaluate, extend, gatys, loss_options, quantize
 from .arguments import Parser, add_machine_arguments, seed, separated, use_machine
+from .campaign import command as campaign
 from .card import write_card
 from .checkpoint import read_checkpoint
 from .errors import UserError
@@ -86,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     gatys.add_command(commands)
     extend.add_command(commands)
     quantize.add_command(commands)
+    campaign.add_command(commands)
     return top
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from . import vgg
+from . import distilled, vgg
 from .arguments import separated
 from .data import read_image
 from .errors import UserError
@@ -23,6 +23,7 @@ from .losses import (
     SCALES,
     STATISTICS,
     STYLE_LAYERS,
+    LossNetwork,
     PerceptualLoss,
     Weights,
 )
@@ -38,8 +39,10 @@ class Layers(NamedTuple):
 DEFAULT_LAYERS = {
     "vgg19": Layers(STYLE_LAYERS, CONTENT_LAYER),
     "vgg16": Layers(("conv1_2", "conv2_2", "conv3_2", "conv3_3"), CONTENT_LAYER),
+    "distilled": Layers(distilled.STYLE_LAYERS, distilled.CONTENT_LAYER),
 }
-"""Layers on each network: blocks 1 to 3, the image pyramid does the rest."""
+"""Layers on each network. On VGGs blocks 1 to 3, the image pyramid does the rest; the distilled
+one sees far enough with all five."""
 
 LEAST_PAINTING = 64
 """Pixels of a painting's shorter side; enlarging a smaller one makes no strokes, only a blur."""
@@ -63,6 +66,7 @@ class LossOptions:
     vgg: str | None = None
     vgg_convention: str = "auto"
     pooling: str = "max"
+    loss_heads: bool = False
     style_layers: tuple[str, ...] | None = None
     content_layer: str | None = None
     style_statistics: str = "gram"
@@ -109,9 +113,11 @@ def choose_layers(
     )
 
 
-def load_network(options: LossOptions, defaults: Layers | None = None) -> vgg.Vgg:
+def load_network(options: LossOptions, defaults: Layers | None = None) -> LossNetwork:
     """The loss network as far as its layers need it; says when a file cuts the default ones."""
     path = Path(options.vgg) if options.vgg else None
+    if options.loss_network == "distilled":
+        return _load_distilled(options, path)
     weights, convention = vgg.read_weights(path, options.vgg_convention, options.loss_network)
     held = vgg.held_layers(weights, options.loss_network)
     if not held:
@@ -127,6 +133,17 @@ def load_network(options: LossOptions, defaults: Layers | None = None) -> vgg.Vg
     )
 
 
+def _load_distilled(options: LossOptions, path: Path | None) -> distilled.DistilledVgg:
+    if path is None:
+        raise UserError(
+            "--loss-network distilled needs its weights: give a distilled VGG-19 with --vgg."
+        )
+    weights, _ = vgg.read_safetensors(path)
+    layers = choose_layers(options, vgg.layer_names("vgg19"))
+    wanted = {*layers.style, layers.content}
+    return distilled.DistilledVgg(weights, wanted, options.loss_heads)
+
+
 def read_style(path: Path, size: int) -> Tensor:
     """A painting at its stroke-setting size: [1, 3, H, W], RGB in 0..1, longer side ``size``."""
     return read_image(path, long_side=size, least=LEAST_PAINTING)[None].float().div(255)
@@ -134,7 +151,7 @@ def read_style(path: Path, size: int) -> Tensor:
 
 def perceptual_loss(
     options: LossOptions,
-    network: vgg.Vgg,
+    network: LossNetwork,
     style: Tensor | Sequence[Tensor],
     autocast: bool = False,
 ) -> PerceptualLoss:
@@ -167,8 +184,11 @@ def add_network_arguments(p: argparse.ArgumentParser) -> None:
     d = LossOptions()
     p.add_argument("--vgg", help="VGG weights (.safetensors); default: torchvision's")
     p.add_argument("--vgg-convention", default="auto", choices=("auto", *vgg.CONVENTIONS))
-    p.add_argument("--loss-network", default=d.loss_network, choices=sorted(vgg.NETWORKS))
+    p.add_argument("--loss-network", default=d.loss_network, choices=sorted(DEFAULT_LAYERS))
     p.add_argument("--pooling", default=d.pooling, choices=vgg.POOLINGS)
+    p.add_argument(
+        "--loss-heads", action="store_true", help="distilled: features of VGG-19's full width"
+    )
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:

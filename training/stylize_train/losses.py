@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import UserError
-from .vgg import Vgg
 
 STYLE_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv3_4")
 CONTENT_LAYER = "conv3_1"
@@ -130,10 +130,61 @@ def refuse_small(painting: Tensor, least: int) -> None:
         )
 
 
-STATISTICS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
-    "gram": (gram,),
-    "mean-std": (mean_std,),
-    "both": (gram, mean_std),
+class Statistic(Protocol):
+    """What a style layer compares: statistics of a painting's features, and errors from them."""
+
+    def describe(self, features: Tensor) -> tuple[Tensor, ...]:
+        """The statistics of features [N, C, H, W] as tensors [N, ...]."""
+        ...
+
+    def errors(self, features: Tensor, target: Sequence[Tensor]) -> Tensor:
+        """Relative squared error of each sample, [N]; the target's first dimension is N or 1."""
+        ...
+
+
+class Plain:
+    """A function of the features themselves, such as ``gram``."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+
+    def describe(self, features: Tensor) -> tuple[Tensor, ...]:
+        """The function's value."""
+        return (self.function(features),)
+
+    def errors(self, features: Tensor, target: Sequence[Tensor]) -> Tensor:
+        """``relative_errors`` of it."""
+        return relative_errors(self.function(features), target[0])
+
+
+class StandardizedMoments:
+    """Second moments about the painting's own channel means, in units of its own deviations.
+
+    Features behind a ReLU are positive, so most of a Gram matrix's energy is that of the means: a
+    small network matches those and is done, with the photo in another palette. About the
+    painting's means the matrix is the correlation of its channels, and every channel counts the
+    same; a sample's wrong means count, too, as moments of their difference. A tenth of the mean
+    deviation of all channels is added to each, so that channels in which nothing happens stay
+    quiet (as in ``standardized``).
+    """
+
+    def describe(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Moments [N, C, C], means and deviations, both [N, C, 1, 1]."""
+        deviation, mean = torch.std_mean(features, dim=(2, 3), correction=0, keepdim=True)
+        deviation = deviation + 0.1 * deviation.mean(1, keepdim=True) + 1e-6
+        return gram((features - mean) / deviation), mean, deviation
+
+    def errors(self, features: Tensor, target: Sequence[Tensor]) -> Tensor:
+        """``relative_errors`` of the moments about the target's means."""
+        moments, mean, deviation = target
+        return relative_errors(gram((features - mean) / deviation), moments)
+
+
+STATISTICS: dict[str, tuple[Statistic, ...]] = {
+    "gram": (Plain(gram),),
+    "mean-std": (Plain(mean_std),),
+    "both": (Plain(gram), Plain(mean_std)),
+    "standardized": (StandardizedMoments(),),
 }
 """What a style layer compares; the errors of ``both`` are averaged."""
 
@@ -141,6 +192,21 @@ CONTENT_TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "standardized": content_loss,
     "plain": plain_content_loss,
 }
+
+
+Target = tuple[Tensor, ...]
+"""What a statistic knows of the paintings."""
+
+
+class LossNetwork(Protocol):
+    """What a loss reads features from: ``vgg.Vgg`` or ``distilled.DistilledVgg``."""
+
+    stride: int
+    """Pixels of the picture to one of the deepest features, along each side."""
+
+    def __call__(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """[N, 3, H, W], RGB in 0..1, to features [N, C, h, w] by the layer's name."""
+        ...
 
 
 @dataclass
@@ -176,7 +242,7 @@ class PerceptualLoss:
 
     def __init__(
         self,
-        vgg: Vgg,
+        vgg: LossNetwork,
         style: Tensor | Sequence[Tensor],
         weights: Weights,
         style_layers: Sequence[str] = STYLE_LAYERS,
@@ -207,10 +273,13 @@ class PerceptualLoss:
             refuse_small(painting, self.least_side)
         self.paintings = len(paintings)
         targets, traces = zip(*map(self._target, paintings), strict=True)
-        # For each level and layer its statistics, the paintings along the first dimension.
-        self.targets: list[dict[str, list[Tensor]]] = [
+        # For each level, layer and statistic its tensors, the paintings along the first dimension.
+        self.targets: list[dict[str, list[Target]]] = [
             {
-                name: [torch.cat(parts) for parts in zip(*(t[name] for t in level), strict=True)]
+                name: [
+                    tuple(map(torch.cat, zip(*parts, strict=True)))
+                    for parts in zip(*(t[name] for t in level), strict=True)
+                ]
                 for name in level[0]
             }
             for level in zip(*targets, strict=True)
@@ -218,7 +287,7 @@ class PerceptualLoss:
         self._trace = sum(traces) / len(traces)
 
     @torch.no_grad()
-    def _target(self, painting: Tensor) -> tuple[list[dict[str, list[Tensor]]], float]:
+    def _target(self, painting: Tensor) -> tuple[list[dict[str, list[Target]]], float]:
         """Statistics of a painting by level and layer, and its trace."""
         features = [
             self.features(image, self.style_layers)
@@ -226,7 +295,7 @@ class PerceptualLoss:
         ]
         squares = [f.float().square().mean().item() for f in features[0].values()]
         targets = [
-            {name: [s(f.float()) for s in self.statistics] for name, f in level.items()}
+            {name: [s.describe(f.float()) for s in self.statistics] for name, f in level.items()}
             for level in features
         ]
         return targets, sum(squares) / len(squares)
@@ -279,8 +348,9 @@ class PerceptualLoss:
             if level == 0:
                 content = self.content_error(features[self.content_layer], target)
             errors = [
-                relative_errors(
-                    statistic(features[name].float()), value if which is None else value[which]
+                statistic.errors(
+                    features[name].float(),
+                    value if which is None else [part[which] for part in value],
                 )
                 for name, values in targets.items()
                 for statistic, value in zip(self.statistics, values, strict=True)

@@ -92,18 +92,28 @@ class ConditionalNorm(Norm):
         """[B, C, H, W] to the same shape and type; ``mix`` is [B, N] or [1, N]."""
         if mix is None:
             raise ValueError("a conditional normalization needs a mix of styles")
-        scale, shift = (self.mixed(table, mix) for table in (self.scale, self.shift))
-        y = F.instance_norm(x.float(), eps=EPSILON) * scale + shift
-        return y.to(x.dtype)
+        samples, channels, height, width = x.shape
+        scale, shift = (
+            self.mixed(table, mix).expand(samples, channels).reshape(-1)
+            for table in (self.scale, self.shift)
+        )
+        # The channels of all samples as those of one: a batch norm over them is an instance norm
+        # with a scale and shift for each sample, in one pass instead of three.
+        y = F.batch_norm(
+            *(x.float().reshape(1, samples * channels, height, width), None, None, scale, shift),
+            training=True,
+            eps=EPSILON,
+        )
+        return y.view(x.shape).to(x.dtype)
 
     @staticmethod
     def mixed(table: Tensor, mix: Tensor) -> Tensor:
-        """Rows of a table [N, C] mixed with weights [B, N], as float32 [B, C, 1, 1].
+        """Rows of a table [N, C] mixed with weights [B, N], as float32 [B, C].
 
         A sum of products, not a matrix product, which autocast would compute in bfloat16: so
         a single style is its row, bit for bit.
         """
-        return (mix[:, :, None].float() * table).sum(1)[:, :, None, None]
+        return (mix[:, :, None].float() * table).sum(1)
 
     def write(self, writer: GraphWriter, x: str, label: str) -> str:
         """Append this layer as one InstanceNormalization node; the graph mixes its parameters."""

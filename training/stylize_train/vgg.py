@@ -129,7 +129,7 @@ class Vgg(nn.Module):
         for name in self.names[: last + 1]:
             if name.endswith("_1") and name != "conv1_1":
                 x = self._pool(x, 2)
-            x = F.relu(self.convs[name](x))
+            x = F.relu(self.convs[name](x), inplace=True)
             if name in wanted:
                 features[name] = x
         return features
@@ -189,7 +189,9 @@ def _from_file(path: Path, network: str) -> tuple[dict[str, Tensor], str | None]
     if "features.0.weight" in weights:
         return _rename_torchvision(weights, network), metadata.get("convention", "torchvision")
     if "conv0.weight" in weights:
-        raise UserError(f"{path} is a distilled VGG, which can only judge: give it with --judge.")
+        raise UserError(
+            f"{path} is a distilled VGG: say --loss-network distilled, or give it with --judge."
+        )
     if "conv1_1.weight" not in weights:
         raise UserError(
             f"{path} holds no {title(network)}: neither conv1_1.weight nor features.0.weight."

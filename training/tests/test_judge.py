@@ -10,11 +10,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stylize_train.distilled import STYLE_LAYERS, DistilledVgg
 from stylize_train.errors import UserError
-from stylize_train.judge import NAMES, DistilledVgg, Judge, load_judge
+from stylize_train.judge import LAYERS, Judge, load_judge
+from stylize_train.vgg import layer_names
 
 WIDTHS = {1: 3, 2: 4, 3: 4, 4: 5, 5: 6}
-FULL = {4: 9, 5: 7}
+FULL = {1: 5, 2: 6, 3: 8, 4: 9, 5: 7}
+NAMES = tuple(name for name in layer_names("vgg19") if name <= "conv5_1")
 
 
 def distilled_weights() -> dict[str, torch.Tensor]:
@@ -89,17 +92,32 @@ def test_judge_is_the_relative_gram_error_of_the_distilled_network(tmp_path: Pat
 
 
 def test_shapes_and_perfect_score() -> None:
-    assert NAMES[0] == "conv1_1" and NAMES[-1] == "conv5_1" and len(NAMES) == 13
-    network = DistilledVgg(distilled_weights())
+    network = DistilledVgg(distilled_weights(), LAYERS, heads=True)
+    assert network.names == NAMES and len(NAMES) == 13 and network.stride == 16
     image = torch.rand(2, 3, 64, 32)
-    shapes = {name: tuple(f.shape) for name, f in network(image).items()}
+    shapes = {name: tuple(f.shape) for name, f in network(image, LAYERS).items()}
     assert shapes == {"conv4_1": (2, 9, 8, 4), "conv5_1": (2, 7, 4, 2)}
     scores = Judge(network, image[:1])(image[:1])
     assert scores == {"judge_4_1": 0.0, "judge_5_1": 0.0}
+
+
+def test_without_heads_the_features_are_those_that_the_heads_read() -> None:
+    weights = distilled_weights()
+    image = torch.rand(1, 3, 64, 48)
+    narrow = DistilledVgg(weights, STYLE_LAYERS)(image, STYLE_LAYERS)
+    wide = DistilledVgg(weights, STYLE_LAYERS, heads=True)(image, STYLE_LAYERS)
+    for name, features in narrow.items():
+        kernel = weights[f"{name}_aux.weight"][:, :, 0, 0]
+        bias = weights[f"{name}_aux.bias"][None, :, None, None]
+        expected = (torch.einsum("oi,nihw->nohw", kernel, features) + bias).clamp_min(0)
+        torch.testing.assert_close(wide[name], expected, atol=1e-5, rtol=1e-4)
+    with pytest.raises(UserError, match="no layer 'conv3_2'"):
+        DistilledVgg(weights, ["conv3_2"], heads=True)
+    assert DistilledVgg(weights, ["conv3_2"]).stride == 4
 
 
 def test_other_networks_cannot_judge() -> None:
     weights = distilled_weights()
     del weights["conv5_1_aux.bias"]
     with pytest.raises(UserError, match="lack conv5_1_aux"):
-        DistilledVgg(weights)
+        DistilledVgg(weights, LAYERS, heads=True)

@@ -7,11 +7,12 @@ import inspect
 
 from ..errors import UserError
 from .base import TASKS, Generator, NoiseInput
+from .eighth import Eighth
 from .lite import Lite
 from .pyramid import Pyramid
 from .residual import Residual
 
-GENERATORS: dict[str, type[Generator]] = {g.NAME: g for g in (Lite, Residual, Pyramid)}
+GENERATORS: dict[str, type[Generator]] = {g.NAME: g for g in (Eighth, Lite, Residual, Pyramid)}
 
 
 def create(name: str, options: dict[str, object] | None = None) -> Generator:

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The plan of a campaign: one TOML file that says all of one generator."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..styles import style_names
+
+
+@dataclass(frozen=True)
+class Style:
+    """One style: its painting's file name, and the longer side it is looked at with, in pixels.
+
+    A larger side makes larger strokes. ``emphasis`` multiplies the style term's share of the loss.
+    """
+
+    file: str
+    size: int = 768
+    emphasis: float = 1.0
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the perceptual loss compares; the names are those of ``loss_options.LossOptions``."""
+
+    loss_network: str = "distilled"
+    style_statistics: str = "standardized"
+    style_layers: tuple[str, ...] | None = None
+    content_layer: str | None = None
+    scales: tuple[float, ...] = (1.0, 0.7)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a campaign.
+
+    ``ratio`` says by value how large the style term is beside the content term, as points
+    [samples of the style, ratio] with straight lines between: a style begins with a high ratio,
+    so that the painting comes first, and gets its content back later. ``temporal`` is the weight
+    of steadiness from ``temporal_from`` samples of the style on. With a ``teacher`` (a plan's
+    file name) the generator learns the teacher's outputs: ``pixel`` and ``feature`` weigh their
+    differences, and ``ratio`` the style term beside both.
+    """
+
+    name: str
+    generator: str
+    options: dict[str, Any]
+    styles: dict[str, Style]
+    samples: int = 10_000
+    seed: int = 1
+    batch: int = 4
+    crop: int = 256
+    lr: float = 2e-3
+    ema: float = 0.998
+    noise: float = 0.02
+    tv: float = 0.05
+    lattice: float = 1000.0
+    ratio: tuple[tuple[float, float], ...] = ((0.0, 1.5), (500.0, 1.5), (1000.0, 0.55))
+    temporal: float = 0.0
+    temporal_from: int = 0
+    teacher: str | None = None
+    pixel: float = 0.0
+    feature: float = 0.0
+    loss: Loss = field(default_factory=Loss)
+
+    @property
+    def style_names(self) -> tuple[str, ...]:
+        """Names of the styles, in the order of their weights."""
+        return tuple(self.styles)
+
+    def ratio_at(self, samples: float) -> float:
+        """The style term's ratio after that many samples of a style."""
+        points = self.ratio
+        if samples <= points[0][0]:
+            return points[0][1]
+        for (a, low), (b, high) in pairwise(points):
+            if samples <= b:
+                return low + (high - low) * (samples - a) / (b - a)
+        return points[-1][1]
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan; ``styles`` may name another TOML file beside it that holds the table."""
+    values = _read(path)
+    styles = values.pop("styles", None)
+    if isinstance(styles, str):
+        styles = _read(path.with_name(styles))
+    if not isinstance(styles, dict) or not styles:
+        raise UserError(f"{path} has no styles: a table, or the name of a file that holds one.")
+    try:
+        table = {name: Style(**entry) for name, entry in styles.items()}
+        loss = Loss(**_tuples(values.pop("loss", {})))
+        plan = Plan(name=path.stem, styles=table, loss=loss, **_tuples(values))
+    except TypeError as error:
+        raise UserError(f"{path}: {_unknown(error)}.") from None
+    _check(plan, path)
+    return plan
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not TOML: {error}.") from None
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Lists as tuples, and lists of lists likewise; tables stay as they are."""
+
+    def convert(value: object) -> object:
+        return tuple(map(convert, value)) if isinstance(value, list) else value
+
+    return {name: convert(value) for name, value in values.items()}
+
+
+def _unknown(error: TypeError) -> str:
+    text = str(error)
+    return text.partition("() ")[2] or text
+
+
+def _check(plan: Plan, path: Path) -> None:
+    names = style_names([f"{name}.png" for name in plan.styles])
+    if names != plan.style_names:
+        raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
+    least = {"samples": 1, "batch": 1, "crop": 32, "lr": 0, "temporal": 0, "pixel": 0, "feature": 0}
+    for name, minimum in least.items():
+        if not getattr(plan, name) >= minimum:
+            raise UserError(f"{path}: {name} is {getattr(plan, name)}, the least is {minimum}.")
+    if not 0 <= plan.ema < 1:
+        raise UserError(f"{path}: ema is {plan.ema} and must be at least 0 and below 1.")
+    places = [point[0] for point in plan.ratio]
+    if not places or any(len(point) != 2 for point in plan.ratio) or places != sorted(set(places)):
+        raise UserError(f"{path}: ratio wants points [samples, ratio] with rising samples.")
+    if plan.teacher and not plan.pixel + plan.feature > 0:
+        raise UserError(f"{path}: with a teacher, pixel or feature must be above 0.")

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A campaign under way: what a step does, and all that the next step depends on."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from .. import temporal
+from ..data import Photos, fork
+from ..errors import UserError
+from ..generators import Generator, create
+from ..loss_options import LossOptions, load_network, perceptual_loss, read_style
+from ..losses import PerceptualLoss
+from . import store
+from .objective import Balance, Perceptual, Taught
+from .plan import Plan
+from .report import note, write_sheet
+
+WARM_UP = 50
+"""Steps in which the rate rises to the plan's."""
+
+CLIP = 10.0
+"""Greatest norm of all gradients together."""
+
+
+def new_generator(plan: Plan) -> Generator:
+    """The plan's generator, untrained."""
+    options = {**plan.options, "norm": "conditional", "styles": len(plan.styles)}
+    return create(plan.generator, options)
+
+
+def averaged_generator(plan: Plan, stored: dict[str, Any]) -> Generator:
+    """The averaged weights of a checkpoint, for the styles of the plan."""
+    generator = new_generator(plan)
+    adam = store.Adam(generator)
+    average = {name: p.detach().clone() for name, p in adam.parameters.items()}
+    store.load_small(store.rearrange(stored, generator, plan.style_names), adam, average)
+    generator.load_state_dict(average)
+    return generator
+
+
+def find_painting(folders: list[Path], file: str) -> Path:
+    """The painting's file in the first of the folders that holds it."""
+    for folder in folders:
+        if (folder / file).is_file():
+            return folder / file
+    raise UserError(f"no folder given with --paintings holds {file}.")
+
+
+class Campaign:
+    """A plan, its generator and all state.
+
+    Args:
+        plan: what to do.
+        photos: folder of photos.
+        paintings: folders that hold the paintings.
+        weights: of the loss network (.safetensors).
+        exclude: patterns of photo names to leave out.
+        teacher: the teacher's plan and checkpoint, if the plan has one.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        photos: Path,
+        paintings: list[Path],
+        weights: Path,
+        exclude: tuple[str, ...] = (),
+        teacher: tuple[Plan, dict[str, Any]] | None = None,
+    ) -> None:
+        self.plan = plan
+        torch.manual_seed(plan.seed)
+        self.generator = new_generator(plan)
+        self.adam = store.Adam(self.generator)
+        self.average = {n: p.detach().clone() for n, p in self.adam.parameters.items()}
+        self.photos = Photos(photos, plan.crop, plan.seed, exclude, plan.noise)
+        self.balance = Balance(plan.style_names)
+        self.samples = dict.fromkeys(plan.style_names, 0)
+        self.step = 0
+        self.recent: deque[dict[str, float]] = deque(maxlen=100)
+        loss = _loss(plan, paintings, weights)
+        if plan.teacher is None:
+            self.objective: Perceptual | Taught = Perceptual(plan, loss, self.balance)
+        else:
+            if teacher is None:
+                raise UserError(f"the plan {plan.name} has a teacher, whose checkpoint is needed.")
+            taught_by = averaged_generator(teacher[0], teacher[1])
+            self.objective = Taught(plan, loss, self.balance, taught_by)
+
+    @property
+    def done(self) -> bool:
+        """Whether every style had its samples."""
+        return min(self.samples.values()) >= self.plan.samples
+
+    def choose(self) -> Tensor:
+        """Styles of the next batch, [N]; those with fewer samples come more often."""
+        counts = torch.tensor([float(self.samples[n]) for n in self.plan.style_names])
+        chance = (counts.mean() / counts.clamp_min(1)).clamp(1 / 3, 3)
+        size = min(self.plan.batch, len(counts))
+        which = torch.multinomial(chance, size, generator=self.photos.random)
+        return which.repeat(-(-self.plan.batch // size))[: self.plan.batch]
+
+    def train_step(self, rate: float | None = None) -> dict[str, float]:
+        """One batch, one update; returns the unweighted losses and the total.
+
+        ``rate`` is the learning rate in the place of the plan's.
+        """
+        plan, names = self.plan, self.plan.style_names
+        which = self.choose()
+        image, photo = self.photos.batch(plan.batch)
+        mix = one_hot(which, len(names)).float()
+        output = self.generator(image, None, mix)
+        seen = [self.samples[names[w]] for w in which.tolist()]
+        ratios = [
+            plan.ratio_at(s) * plan.styles[names[w]].emphasis
+            for s, w in zip(seen, which.tolist(), strict=True)
+        ]
+        terms = self.objective(output, photo, which, ratios, mix)
+        if plan.temporal and min(seen) >= plan.temporal_from:
+            view, flow = temporal.second_view(
+                photo, plan.noise, fork(self.photos.random, self.photos.device)
+            )
+            second = self.generator(view, None, mix)
+            terms["temporal"] = temporal.temporal_loss(output, second, flow)
+            terms["total"] = terms["total"] + plan.temporal * terms["temporal"]
+        values = {name: term.item() for name, term in terms.items()}
+        if not math.isfinite(values["total"]):
+            raise UserError(f"the loss is not finite at step {self.step}; lower the plan's lr.")
+        self.generator.zero_grad(set_to_none=True)
+        terms["total"].backward()
+        torch.nn.utils.clip_grad_norm_(self.generator.parameters(), CLIP)
+        self.step += 1
+        rate = plan.lr if rate is None else rate
+        self.adam.step(self.step, rate * min(1, self.step / WARM_UP))
+        self._update_average()
+        for style in which.tolist():
+            self.samples[names[style]] += 1
+        self.recent.append(values)
+        return values
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.plan.ema, self.step / (self.step + 10))
+        for name, parameter in self.adam.parameters.items():
+            self.average[name].lerp_(parameter, 1 - decay)
+
+    def mean_losses(self) -> dict[str, float]:
+        """Mean of the last (up to) 100 steps."""
+        names = self.recent[-1] if self.recent else ()
+        return {n: sum(r.get(n, 0.0) for r in self.recent) / len(self.recent) for n in names}
+
+    def averaged(self) -> Generator:
+        """A generator with the averaged weights."""
+        generator = new_generator(self.plan)
+        generator.load_state_dict(self.average)
+        return generator.eval()
+
+    def state(self) -> dict[str, object]:
+        """All that the next step depends on; rounds the live state as the file does."""
+        store.round_state(self.adam, self.average)
+        return {
+            "name": self.plan.name,
+            "generator": {"name": self.plan.generator, "options": self.generator.options()},
+            "styles": list(self.plan.style_names),
+            **store.small(self.adam, self.average),
+            "step": self.step,
+            "samples": dict(self.samples),
+            "balance": {"content": self.balance.content, "style": dict(self.balance.style)},
+            "random": self.photos.random.get_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state; the plan's styles may have changed since."""
+        wanted = store.rearrange(state, self.generator, self.plan.style_names)
+        store.load_small(wanted, self.adam, self.average)
+        self.step = state["step"]
+        self.samples = {name: state["samples"].get(name, 0) for name in self.plan.style_names}
+        self.balance.content = state["balance"]["content"]
+        known = state["balance"]["style"]
+        self.balance.style = {n: v for n, v in known.items() if n in self.plan.styles}
+        self.photos.random.set_state(state["random"])
+
+
+def _loss(plan: Plan, paintings: list[Path], weights: Path) -> PerceptualLoss:
+    """The plan's loss, with each painting at its own size."""
+    options = LossOptions(
+        vgg=str(weights),
+        loss_network=plan.loss.loss_network,
+        style_statistics=plan.loss.style_statistics,
+        style_layers=plan.loss.style_layers,
+        content_layer=plan.loss.content_layer,
+        scales=plan.loss.scales,
+    )
+    network = load_network(options)
+    pictures = [
+        read_style(find_painting(paintings, style.file), style.size)
+        for style in plan.styles.values()
+    ]
+    return perceptual_loss(options, network, pictures)
+
+
+def train(
+    campaign: Campaign,
+    checkpoint: Path,
+    curve: Path,
+    every: float,
+    minutes: float | None = None,
+    sheet: Path | None = None,
+) -> None:
+    """Train until the budget is spent, ``minutes`` are over or somebody interrupts.
+
+    Args:
+        campaign: the run.
+        checkpoint: is replaced every ``every`` seconds and at the end.
+        curve: gets a line of JSON with each checkpoint.
+        every: seconds between checkpoints.
+        minutes: how long; None: until the budget is spent.
+        sheet: a picture sheet that is replaced with each checkpoint.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # A service manager's way to stop it.
+    began = saved = time.monotonic()
+    first = last = campaign.step
+    while not campaign.done:
+        try:
+            campaign.train_step()
+            over = minutes is not None and time.monotonic() - began > 60 * minutes
+            interrupted = False
+        except KeyboardInterrupt:
+            over = interrupted = True
+        if over or campaign.done or time.monotonic() - saved > every:
+            now = time.monotonic()
+            rate = (campaign.step - last) * campaign.plan.batch / max(now - saved, 1e-9)
+            store.save(checkpoint, campaign.state())
+            note(campaign, curve, rate)
+            if sheet is not None:
+                write_sheet(campaign, sheet)
+            saved, last = time.monotonic(), campaign.step
+        if over:
+            print(f"{checkpoint}: step {campaign.step}, {campaign.step - first} of them now")
+            if interrupted:
+                raise KeyboardInterrupt
+            return
