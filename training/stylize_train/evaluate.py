@@ -17,6 +17,7 @@ from .data import list_photos, read_pictures
 from .errors import UserError
 from .judge import Judge
 from .losses import PerceptualLoss, total_variation
+from .painted import measure_painted
 from .render import Model, add_mix_argument
 from .temporal import temporal_error
 
@@ -28,16 +29,24 @@ Render = Callable[[Tensor], Tensor]
 
 
 def evaluate(
-    render: Render, loss: PerceptualLoss, photos: Sequence[Tensor], judge: Judge | None = None
+    render: Render,
+    loss: PerceptualLoss,
+    photos: Sequence[Tensor],
+    judge: Judge | None = None,
+    painting: Tensor | None = None,
 ) -> dict[str, float]:
     """Mean of ``measure`` over photos, uint8 [3, H, W]."""
-    rows = measure(render, loss, photos, judge)
+    rows = measure(render, loss, photos, judge, painting)
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 @torch.no_grad()
 def measure(
-    render: Render, loss: PerceptualLoss, photos: Sequence[Tensor], judge: Judge | None = None
+    render: Render,
+    loss: PerceptualLoss,
+    photos: Sequence[Tensor],
+    judge: Judge | None = None,
+    painting: Tensor | None = None,
 ) -> list[dict[str, float]]:
     """Losses of a model on each photo, uint8 [3, H, W], beside those of the untouched photo.
 
@@ -45,6 +54,12 @@ def measure(
     to go. ``noise_gain`` is how much stronger grain (sigma 1 %) is in the output than in
     the input, as a ratio of root mean squares: a cheap sign of flicker. ``lattice_levels`` is
     the strength of a fixed pattern in grey levels. ``judge_*`` are the judge's errors.
+
+    With ``painting``, [1, 3, H, W] in 0..1 at its training size, there are besides, all of luma
+    (definitions and sources in ``painted.py``): ``painted_share``, the share of the output's
+    variance that no linear function of the photo explains; ``spectrum``, half the sum of absolute
+    differences between the shares of the octaves from 2 to 128 pixels of what is added to that
+    function and of the painting; ``contrast``, the output's standard deviation over the painting's.
     """
     if not photos:
         raise UserError("there is no photo to evaluate on.")
@@ -71,6 +86,8 @@ def measure(
             "tv_photo": total_variation(photo).item(),
             "noise_gain": (shift.square().mean() / given.square().mean()).sqrt().item(),
         }
+        if painting is not None:
+            row |= measure_painted(clean[0], output[0].cpu(), painting[0])
         if judge is not None:
             row |= judge(output)
             row |= {f"{name}_photo": value for name, value in judge(photo).items()}
@@ -135,7 +152,8 @@ def _run(args: argparse.Namespace) -> None:
     model = Model(args.model, mix=args.mix)
     loss, judge = load_measures(args)
     photos = read_photos(args.content, args.only, loss.least_side)
-    numbers = {"photos": len(photos), **evaluate(model, loss, photos, judge)}
+    painting = loss_options.read_style(args.style, args.style_size)
+    numbers = {"photos": len(photos), **evaluate(model, loss, photos, judge, painting)}
     if args.temporal:
         numbers |= temporal_error(model, photos)
     print(json.dumps(numbers, indent=2))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_unknown_layers_and_generators() -> None:
 
 
 def test_train_command_makes_a_model_and_a_card(
-    photos: Path, painting: Path, tmp_path: Path
+    photos: Path, painting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = tmp_path / "vgg.safetensors"
     save_file(
@@ -157,4 +158,9 @@ def test_train_command_makes_a_model_and_a_card(
     checkpoint = tmp_path / "waves.onnx.run" / "checkpoint.pt"
     assert main(["export", str(checkpoint), "--out", str(tmp_path / "again.onnx")]) == 0
     evaluated = ["evaluate", out, "--style", painting, "--content", photos, "--vgg", weights]
+    capsys.readouterr()
     assert main([str(word) for word in evaluated]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert 0 < numbers["painted_share"] <= 1
+    assert 0 < numbers["spectrum"] <= 1
+    assert numbers["contrast"] > 0
