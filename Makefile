@@ -13,6 +13,11 @@ QUALITY ?=
 STYLE ?=
 CONTENT ?=
 TRAIN_ARGS ?=
+PLAN ?=
+PHOTOS ?=
+PAINTINGS ?=
+VGG ?=
+MINUTES ?=
 PROVIDERS ?=
 FEATURES ?=
 DOCTOR_ARGS ?=
@@ -20,7 +25,7 @@ DOCTOR_ARGS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery pictures test lint bench doctor gpu-check gpu-bundle install uninstall test-training train clean
+.PHONY: help setup build demo gallery pictures test lint bench doctor gpu-check gpu-bundle install uninstall test-training train campaign clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,6 +80,9 @@ train: setup ## Train a generator: STYLE=image.jpg CONTENT=folder OUT=model.onnx
 	$(if $(and $(STYLE),$(CONTENT),$(OUT)),,$(error say make train STYLE=image.jpg CONTENT=folder OUT=model.onnx))
 	@training/setup.sh
 	training/.venv/bin/stylize-train train --style "$(STYLE)" --content "$(CONTENT)" --out "$(OUT)" $(TRAIN_ARGS)
+
+campaign: ## Go on training a gallery, in the background: PLAN=full|lite|quick PHOTOS=folder PAINTINGS=folder VGG=file
+	@scripts/campaign.sh "$(PLAN)" "$(PHOTOS)" "$(PAINTINGS)" "$(VGG)" $(MINUTES)
 
 clean: ## Remove what was built (not what setup fetched)
 	cargo clean
