@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from stylize_train.checkpoint import read_checkpoint
+from stylize_train.config import Config
 from stylize_train.data import list_photos, read_image, read_pictures
 from stylize_train.errors import UserError
 from stylize_train.evaluate import choose_photos, evaluate
@@ -24,7 +25,7 @@ from stylize_train.judge import Judge, load_judge
 from stylize_train.loss_options import LossOptions, load_network, perceptual_loss, read_style
 from stylize_train.losses import PerceptualLoss
 from stylize_train.render import Model
-from stylize_train.train import Config, Trainer, run
+from stylize_train.train import Trainer, run
 
 from .results import FOLDER, Cell, Results
 

@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from stylize_train.checkpoint import read_checkpoint
+from stylize_train.config import Config
 from stylize_train.errors import UserError
 from stylize_train.evaluate import evaluate
 from stylize_train.export import About, export
 from stylize_train.render import Model
 from stylize_train.styles import style_names
 from stylize_train.temporal import temporal_error
-from stylize_train.train import Config, Trainer, run
+from stylize_train.train import Trainer, run
 
 from .common import Study, arguments, main
 from .results import Cell

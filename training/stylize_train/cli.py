@@ -16,6 +16,7 @@ from .arguments import Parser, add_machine_arguments, seed, separated, use_machi
 from .campaign import command as campaign
 from .card import write_card
 from .checkpoint import read_checkpoint
+from .config import Config
 from .errors import UserError
 from .export import About, export
 from .extend import without_styles
@@ -24,7 +25,7 @@ from .generators import GENERATORS, TASKS
 from .loss_options import read_style
 from .norms import NORMS
 from .render import add_mix_argument, stylize
-from .train import Config, Result, Trainer, run
+from .train import Result, Trainer, run
 
 PATHS = {
     "style": "PAINTING",
@@ -34,6 +35,19 @@ PATHS = {
     "vgg": "VGG.safetensors",
 }
 """What stands in the card for the paths of a command."""
+
+
+RECIPE = {
+    "generator": "eighth",
+    "style_statistics": "standardized",
+    "ratio": (1.5, 0.55),
+    "tv": 0.05,
+    "batch": 4,
+    "crop": 256,
+    "lr": 2e-3,
+    "ema": 0.998,
+}
+"""What ``train`` does by default where that is not what measurements compare with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,8 +118,11 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx|FOLDER")
     p.add_argument("--exclude", action="append", default=[], help="photo name pattern to leave out")
     p.add_argument("--generator", default=d.generator, choices=sorted(GENERATORS))
-    p.add_argument("--width", type=int, help="channels: lite, residual 32, pyramid 8")
-    p.add_argument("--dilations", type=separated(int), help="lite: one block for each; 1,2,4")
+    p.add_argument("--width", type=int, help="channels: eighth 64, lite and residual 32, pyramid 8")
+    p.add_argument("--edges", type=separated(int), help="eighth: channels outside its middle")
+    p.add_argument(
+        "--dilations", type=separated(int), help="one block for each; eighth 1,1,2, lite 1,2,4"
+    )
     p.add_argument("--blocks", type=int, help="residual: number of blocks; 5")
     p.add_argument("--levels", type=int, help="pyramid: number of scales; 6")
     p.add_argument("--norm", choices=sorted(NORMS), help="normalization; instance")
@@ -116,6 +133,12 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--temporal", type=float, default=d.temporal, help="weight of steadiness in video"
+    )
+    p.add_argument(
+        "--ratio",
+        type=separated(float),
+        metavar="START,END",
+        help="style term over content term, by value; 0: fixed weights",
     )
     p.add_argument("--steps", type=int, default=d.steps)
     p.add_argument("--batch", type=int, default=d.batch, help="crops per step")
@@ -133,7 +156,7 @@ def _train_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--start-from", type=Path, help="take the weights of this checkpoint")
     loss_options.add_arguments(p)
     _about_options(p)
-    p.set_defaults(run=_train)
+    p.set_defaults(run=_train, **RECIPE)
 
 
 def _about_options(p: argparse.ArgumentParser) -> None:
@@ -211,6 +234,7 @@ def _train_one(args: argparse.Namespace) -> None:
         noise=args.noise,
         diversity=args.diversity,
         temporal=args.temporal,
+        ratio=() if args.ratio == (0,) or args.task == "texture" else args.ratio,
         compile=args.compile,
         exclude=tuple(args.exclude),
         seed=args.seed,
@@ -230,10 +254,11 @@ def _train_one(args: argparse.Namespace) -> None:
 
 def _generator_options(args: argparse.Namespace) -> dict[str, object]:
     """What was said about the generator; the rest is its own default."""
-    names = ("width", "dilations", "blocks", "levels", "norm", "noise_channels", "task")
+    names = ("width", "edges", "dilations", "blocks", "levels", "norm", "noise_channels", "task")
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if "dilations" in options:
-        options["dilations"] = list(args.dilations)
+    for name in ("edges", "dilations"):
+        if name in options:
+            options[name] = list(options[name])  # type: ignore[call-overload]
     if options.get("task") == "texture":
         options.setdefault("noise_channels", 3)
     return options

@@ -19,12 +19,13 @@ from torch import Tensor
 from .arguments import add_machine_arguments, use_machine
 from .card import write_card
 from .checkpoint import read_checkpoint
+from .config import Config
 from .errors import UserError
 from .export import About, export
 from .files import refuse_folder
 from .generators import Generator, create
 from .norms import ConditionalNorm
-from .train import Config, Trainer, run
+from .train import Trainer, run
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

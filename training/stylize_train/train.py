@@ -9,7 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,108 +18,26 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from tqdm import tqdm
 
-from . import temporal, vgg
+from . import temporal
+from .balance import Balance
 from .checkpoint import intact, read_checkpoint, write_checkpoint
+from .config import Config, learning_rate, style_ratio
 from .data import Blank, Photos, Source, fork
 from .diversity import entropy
 from .errors import UserError
 from .files import append_json, write_whole
-from .generators import Generator, create
+from .generators import Generator
 from .loss_options import (
-    LossOptions,
     load_network,
     perceptual_loss,
     read_style,
-    refuse_negative,
 )
+from .losses import LossNetwork
 from .norms import ConditionalNorm
-from .styles import style_names, turns
+from .styles import turns
 
 COMPILED_TOLERANCE = 0.01
 """Greatest root mean square by which compiling may change an output in 0..1: bfloat16's share."""
-
-
-@dataclass
-class Config(LossOptions):
-    """Everything that decides a training run; kept in the checkpoint and the card.
-
-    A conditional generator has ``styles``, several paintings or one, and no ``style``. With
-    ``added`` only the scales and shifts of the last of them are learned.
-    """
-
-    style: str
-    content: str
-    styles: tuple[str, ...] = ()
-    added: bool = False
-    generator: str = "lite"
-    generator_options: dict[str, object] = field(default_factory=dict)
-    steps: int = 3000
-    batch: int = 2
-    crop: int = 224
-    lr: float = 1e-3
-    schedule: str = "linear"
-    ema: float = 0.0
-    noise: float = 0.02
-    diversity: float = 0.0
-    temporal: float = 0.0
-    compile: bool = False
-    exclude: tuple[str, ...] = ()
-    seed: int = 1
-
-    @property
-    def texture(self) -> bool:
-        """Whether the painting's texture is all that is wanted, and there are no photos."""
-        return self.generator_options.get("task") == "texture"
-
-    @classmethod
-    def restored(cls, stored: dict[str, Any]) -> Config:
-        """The configuration of a checkpoint; what this version does not know is left out."""
-        known = cls.__dataclass_fields__
-        return cls(**{name: value for name, value in stored.items() if name in known})
-
-    @property
-    def conditional(self) -> bool:
-        """Whether one generator learns several styles."""
-        return self.generator_options.get("norm") == "conditional"
-
-    @property
-    def paintings(self) -> tuple[str, ...]:
-        """All paintings that are learned."""
-        return self.styles or (self.style,)
-
-    @property
-    def style_names(self) -> tuple[str, ...]:
-        """Names of a conditional generator's styles; of others there are none."""
-        return style_names(self.styles)
-
-    def new_generator(self) -> Generator:
-        """The network of the run, untrained."""
-        styles = {"styles": len(self.styles)} if self.conditional else {}
-        return create(self.generator, {**self.generator_options, **styles})
-
-    def check(self) -> None:
-        """Refuse values that cannot work."""
-        self.check_loss()
-        if self.conditional != bool(self.styles):
-            raise UserError(
-                "several --styles in one generator need --norm conditional, and it them."
-            )
-        if not self.content and not self.texture:
-            raise UserError("--content is missing: a folder of photos to learn on.")
-        least = {"steps": 1, "batch": 1, "crop": 32}
-        for name, minimum in least.items():
-            if getattr(self, name) < minimum:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {minimum}.")
-        if not 0 < self.lr < math.inf:
-            raise UserError(f"--lr is {self.lr:g} and must be above 0.")
-        if not 0 <= self.ema < 1:
-            raise UserError("--ema must be at least 0 and below 1.")
-        refuse_negative(noise=self.noise, diversity=self.diversity, temporal=self.temporal)
-        if self.diversity and (self.batch < 2 or not self.generator_options.get("noise_channels")):
-            raise UserError(
-                "--diversity compares outputs for different noise: it needs --noise-channels "
-                "of at least 1 and --batch of at least 2."
-            )
 
 
 @dataclass
@@ -132,14 +50,6 @@ class Result:
     photos: int
     images_per_second: float
     config: Config
-
-
-def learning_rate(config: Config, step: int) -> float:
-    """Rate at ``step``: from ``lr`` to 0, linearly or along half a cosine."""
-    left = 1 - step / config.steps
-    if config.schedule == "cosine":
-        left = (1 - math.cos(math.pi * left)) / 2
-    return config.lr * left
 
 
 def source(config: Config, device: torch.device) -> Source:
@@ -163,7 +73,7 @@ class Trainer:
     def __init__(
         self,
         config: Config,
-        loss_network: vgg.Vgg | None = None,
+        loss_network: LossNetwork | None = None,
         device: str = "cpu",
         autocast: bool | None = None,
     ) -> None:
@@ -202,6 +112,7 @@ class Trainer:
         self.average = copy.deepcopy(self.generator) if config.ema else None
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=config.lr)
         self.step = 0
+        self.balance = Balance(config.style_names or ("",))
         self.recent: deque[dict[str, float]] = deque(maxlen=100)
         self.recent_styles: list[deque[float]] = [deque(maxlen=20) for _ in config.styles]
         self._generate: Callable[[Tensor, Sequence[Tensor], Tensor | None], Tensor] = self.generate
@@ -245,9 +156,13 @@ class Trainer:
         mix = None if which is None else one_hot(which, len(self.config.styles)).float()
         output = self._generate(image, noise, mix)
         terms = self.loss(output, photo, None if self.config.added else which)
-        each = terms.pop("each_style").tolist()
-        for style, value in zip([] if which is None else which.tolist(), each, strict=False):
-            self.recent_styles[style].append(value)
+        each = terms.pop("each_style")
+        styles = [0] * len(each) if which is None else which.tolist()
+        if self.config.styles:
+            for style, value in zip(styles, each.tolist(), strict=True):
+                self.recent_styles[style].append(value)
+        if self.config.ratio:
+            terms["total"] = self._balanced(terms, each, styles)
         if self.config.diversity:
             terms["entropy"] = entropy(output)
             terms["total"] = terms["total"] - self.config.diversity * terms["entropy"]
@@ -258,6 +173,15 @@ class Trainer:
             terms["temporal"] = temporal.temporal_loss(output, second, flow)
             terms["total"] = terms["total"] + self.config.temporal * terms["temporal"]
         return terms
+
+    def _balanced(self, terms: dict[str, Tensor], each: Tensor, styles: list[int]) -> Tensor:
+        """The total with the style term at its ratio of the content term."""
+        self.balance.note_content(terms["content"].item())
+        self.balance.note_style(styles, each.tolist())
+        ratios = [style_ratio(self.config, self.step)] * len(styles)
+        weights = each.new_tensor(self.balance.weights(styles, ratios))
+        total = (weights * each).mean() + terms["content"]
+        return total + self.config.tv * terms["tv"] + self.config.lattice * terms["lattice"]
 
     def train_step(self) -> dict[str, float]:
         """One batch, one update. Returns the unweighted losses and the total."""
@@ -346,6 +270,7 @@ class Trainer:
             "photos": self.photos.random.get_state(),
             "recent": list(self.recent),
             "recent_styles": [list(recent) for recent in self.recent_styles],
+            "balance": self.balance.state(),
         }
 
     def restore(self, state: dict[str, object]) -> None:
@@ -368,6 +293,8 @@ class Trainer:
         stored: list[list[float]] = state.get("recent_styles", [])  # type: ignore[assignment]
         for recent, values in zip(self.recent_styles, stored, strict=False):
             recent.extend(values)
+        if "balance" in state:
+            self.balance.restore(state["balance"])  # type: ignore[arg-type]
 
     def _refuse_other(self, stored: dict[str, Any]) -> None:
         """Refuse the configuration of a run that would have ended with other weights.

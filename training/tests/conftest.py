@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from stylize_train import vgg
+from stylize_train.config import Config
 from stylize_train.losses import CONTENT_LAYER, STYLE_LAYERS
-from stylize_train.train import Config, Trainer
+from stylize_train.train import Trainer
 
 NARROW = ((8, 8), (12, 12), (16, 16, 16, 16))
 

@@ -14,8 +14,8 @@ from conftest import picture
 from safetensors.torch import save_file
 from test_judge import distilled_weights
 
+from stylize_train.balance import GREATEST_WEIGHT, Balance
 from stylize_train.campaign import store
-from stylize_train.campaign.objective import GREATEST_WEIGHT, Balance
 from stylize_train.campaign.plan import Plan, Style, read_plan
 from stylize_train.campaign.release import release
 from stylize_train.campaign.run import Campaign, train

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -237,7 +238,8 @@ def test_commands_from_paintings_to_one_style_more(
     train = ["train", "--out", out, *options, *common, "--norm", "conditional", "--temporal", 5]
     assert command(*train, "--styles", *paintings[:2]) == 0
     card = out.with_suffix(".md").read_text()
-    assert "--styles PAINTINGS" in card and "| sea-waves 0." in card and str(tmp_path) not in card
+    assert "--styles PAINTINGS" in card and str(tmp_path) not in card
+    assert re.search(r"\| sea-waves [0-9.]+, hills [0-9.]+ \|", card)
     more = tmp_path / "more.onnx"
     checkpoint = tmp_path / "gallery.onnx.run" / "checkpoint.pt"
     added = ["add-style", checkpoint, paintings[2], "--out", more, "--steps", 2, *common]

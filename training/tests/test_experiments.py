@@ -17,9 +17,10 @@ from experiments.common import Study, Variant, arguments, contrast_change, read_
 from experiments.results import Cell, Results, read_cells, write_cells
 from stylize_train import vgg
 from stylize_train.checkpoint import read_checkpoint
+from stylize_train.config import Config
 from stylize_train.errors import UserError
 from stylize_train.export import About, export
-from stylize_train.train import Config, Trainer, run
+from stylize_train.train import Trainer, run
 
 NARROW = ((4, 4), (6, 6), (8, 8, 8, 8))
 

@@ -26,6 +26,7 @@ from stylize_train.train import Trainer, run
 
 Make = Callable[..., Trainer]
 SMALL: dict[str, dict[str, object]] = {
+    "eighth": {"width": 8, "edges": [6, 6, 4], "dilations": [1]},
     "lite": {"width": 8, "dilations": [1]},
     "residual": {"width": 4, "blocks": 1},
     "pyramid": {"width": 4, "levels": 3},
@@ -246,7 +247,7 @@ def test_bad_commands_get_one_sentence(
     missing = tmp_path / "none.jpg"
     assert "none.jpg does not exist" in refused("--styles", painting, missing, "--content", photos)
     assert "--content is missing" in refused("--style", painting)
-    assert "generator lite has no option --blocks" in refused(*one, "--blocks", 3)
+    assert "generator eighth has no option --blocks" in refused(*one, "--blocks", 3)
     assert "--noise-channels" in refused(*one, "--diversity", 1)
     assert "a texture is made from noise" in refused(
         "--style", painting, "--task", "texture", "--noise-channels", 0

@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 
 from stylize_train import vgg
 from stylize_train.cli import main
+from stylize_train.config import Config, learning_rate
 from stylize_train.data import Photos
 from stylize_train.errors import UserError
-from stylize_train.train import Config, Trainer, learning_rate, run
+from stylize_train.train import Trainer, run
 
 Make = Callable[..., Trainer]
 

@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from .. import temporal
+from ..balance import Balance
 from ..data import Photos, fork
 from ..errors import UserError
 from ..generators import Generator, create
 from ..loss_options import LossOptions, load_network, perceptual_loss, read_style
 from ..losses import PerceptualLoss
 from . import store
-from .objective import Balance, Perceptual, Taught
+from .objective import Perceptual, Taught
 from .plan import Plan
 from .report import note, write_sheet
 
@@ -174,7 +175,7 @@ class Campaign:
             **store.small(self.adam, self.average),
             "step": self.step,
             "samples": dict(self.samples),
-            "balance": {"content": self.balance.content, "style": dict(self.balance.style)},
+            "balance": self.balance.state(),
             "random": self.photos.random.get_state(),
         }
 
@@ -184,9 +185,7 @@ class Campaign:
         store.load_small(wanted, self.adam, self.average)
         self.step = state["step"]
         self.samples = {name: state["samples"].get(name, 0) for name in self.plan.style_names}
-        self.balance.content = state["balance"]["content"]
-        known = state["balance"]["style"]
-        self.balance.style = {n: v for n, v in known.items() if n in self.plan.styles}
+        self.balance.restore(state["balance"])
         self.photos.random.set_state(state["random"])
 
 
