@@ -96,7 +96,7 @@ class Study:
         """Held-out photos by name, uint8 [3, H, W], sides multiples of ``GRID``."""
         paths = choose_photos(self.args.photos, self.args.held_out)[: self.args.held_out_count]
         photos = {path.stem: read_image(path, short_side=self.args.side) for path in paths}
-        return {name: _on_grid(photo) for name, photo in photos.items()}
+        return {name: on_grid(photo) for name, photo in photos.items()}
 
     @cached_property
     def loss_options(self) -> LossOptions:
@@ -206,7 +206,7 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _on_grid(photo: Tensor) -> Tensor:
+def on_grid(photo: Tensor) -> Tensor:
     """The middle of a photo, its sides multiples of ``GRID``."""
     height, width = (side // GRID * GRID for side in photo.shape[1:])
     top, left = (photo.shape[1] - height) // 2, (photo.shape[2] - width) // 2

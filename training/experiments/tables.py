@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from stylize_train.compare import markdown
@@ -252,6 +253,96 @@ def _change(pairs: list[tuple[Cell, Cell]], term: str) -> str:
     return f"{100 * (of_means - 1):+.1f} % ({100 * (of_ratios - 1):+.1f})"
 
 
+BARS: dict[str, dict[str, float]] = {
+    "full": {"style": 0.07, "painted": 0.65, "content": 0.95, "spectrum": 0.15},
+    "lite": {"style": 0.09, "painted": 0.65, "content": 1.0, "spectrum": 0.18},
+    "quick": {"style": 0.13, "painted": 0.58, "content": 1.05, "spectrum": 0.22},
+}
+"""What the means of a gallery should reach: at least of ``painted``, at most of the others."""
+
+LEAST_PAINTED = 0.45
+"""Painted share of each style."""
+
+CONTRAST = {"full": (0.8, 1.25), "lite": (0.8, 1.25), "quick": (0.75, 1.3)}
+"""Bounds of each style's contrast."""
+
+
+def bars(cells: Mapping[str, Cell]) -> str | None:
+    """Means of each gallery beside what is wanted of it, then every style."""
+    if not cells:
+        return None
+    galleries: dict[str, dict[str, Cell]] = {}
+    for key, cell in cells.items():
+        label, _, style = key.partition("/")
+        galleries.setdefault(label, {})[style] = cell
+    summary, table = [], []
+    for label, styles in galleries.items():
+        summary += [_bars_row(label, styles), *_wanted_row(label)]
+        for style, cell in sorted(styles.items()):
+            row = {"gallery": label, "style": style, **_bar_values(cell)}
+            low, high = CONTRAST.get(label, (0.0, math.inf))
+            bad = cell["painted_share"] < LEAST_PAINTED or not low <= cell["contrast"] <= high
+            table.append(row | {"out": "x" if bad and label in BARS else None})
+    names = {
+        "share": "style loss, share of the photo's",
+        "painted": "painted share",
+        "least": "least of a style",
+        "contrast": "contrast",
+        "content": "content",
+        "spectrum": "spectrum",
+    }
+    heads = markdown(summary, {"gallery": "gallery", "count": "styles", **names})
+    single = {name: names[name] for name in ("share", "painted", "contrast", "content", "spectrum")}
+    columns = {"gallery": "gallery", "style": "style", **single, "out": "out of bounds"}
+    settings = next(iter(cells.values()))["settings"]
+    caption = (
+        f"Style loss and content on {settings['photos']} held-out photos of {settings['side']} "
+        f"pixels; the others on {settings['frames_a_clip']} frames of each clip at 1280x720."
+    )
+    return f"\n{heads}\n{_block(table, columns, caption, cells)}"
+
+
+def _bar_values(cell: Cell) -> dict[str, float]:
+    names = {"painted": "painted_share", "contrast": "contrast"}
+    values = {name: cell[key] for name, key in names.items()}
+    values["share"] = cell["style"] / cell["style_photo"]
+    return values | {name: cell[name] for name in ("content", "spectrum")}
+
+
+def _bars_row(label: str, styles: Mapping[str, Cell]) -> dict[str, str | float | None]:
+    rows = [_bar_values(cell) for cell in styles.values()]
+    mean = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    # Of the losses the ratio of means, so that no painting near to the photos has all the say.
+    cells = styles.values()
+    mean["share"] = sum(c["style"] for c in cells) / sum(c["style_photo"] for c in cells)
+    contrasts = [row["contrast"] for row in rows]
+    return {
+        "gallery": label,
+        "count": str(len(rows)),
+        **mean,
+        "least": min(row["painted"] for row in rows),
+        "contrast": f"{min(contrasts):.2f} to {max(contrasts):.2f}",
+    }
+
+
+def _wanted_row(label: str) -> list[dict[str, str | float | None]]:
+    if label not in BARS:
+        return []
+    wanted = BARS[label]
+    low, high = CONTRAST[label]
+    return [
+        {
+            "gallery": f"*wanted of {label}*",
+            "share": f"≤ {wanted['style']:g}",
+            "painted": f"≥ {wanted['painted']:g}",
+            "least": f"≥ {LEAST_PAINTED:g}",
+            "contrast": f"{low:g} to {high:g}",
+            "content": f"≤ {wanted['content']:g}",
+            "spectrum": f"≤ {wanted['spectrum']:g}",
+        }
+    ]
+
+
 def _paintings(count: int) -> str:
     return "1 painting" if count == 1 else f"{count} paintings"
 
@@ -273,5 +364,6 @@ TABLES: dict[str, Fragment] = {
     "sweep": sweep,
     "diversity": diversity,
     "gallery": gallery,
+    "bars": bars,
 }
 """By the name of the experiment."""

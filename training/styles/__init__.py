@@ -33,18 +33,6 @@ STYLES: dict[str, Callable[[np.random.Generator], Image.Image]] = {
 }
 """What draws each style, by name."""
 
-SIZES = {
-    "stained-glass": 640,
-    "mosaic": 896,
-    "woodcut": 1024,
-    "halftone": 1024,
-    "woven-bands": 768,
-    "cut-paper": 640,
-    "ink-wash": 768,
-    "neon-lines": 896,
-}
-"""``--style-size`` for each: its marks are then bold at 1280x720, and a loss network sees them."""
-
 
 def draw(name: str, seed: int = SEED) -> Image.Image:
     """The picture of a style, RGB; the same for the same seed."""

@@ -54,6 +54,14 @@ class Model:
         elif mix is not None:
             raise UserError(f"{path} holds one style; leave out --mix.")
 
+    @staticmethod
+    def names(path: Path) -> tuple[str, ...]:
+        """Styles that a model file holds; none if it is of one painting."""
+        if not path.is_file():
+            raise UserError(f"the model {path} does not exist.")
+        held = session(path).get_modelmeta().custom_metadata_map.get("stylize.styles", "")
+        return tuple(name for name in held.split(",") if name)
+
     def __call__(self, image: Tensor) -> Tensor:
         """uint8 [3, H, W] to float32 [3, H, W] in 0..1; borders are padded and cropped."""
         _, height, width = image.shape

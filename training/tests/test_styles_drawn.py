@@ -80,7 +80,3 @@ def test_cells_are_the_nearest_points() -> None:
     assert (owner[::64, ::64] == away.argmin(-1)).all()
     expected = (nearest[..., 1] - nearest[..., 0]) / 2
     np.testing.assert_allclose(border[::64, ::64], expected, atol=1e-2)
-
-
-def test_every_style_has_a_size() -> None:
-    assert styles.SIZES.keys() == styles.STYLES.keys()
