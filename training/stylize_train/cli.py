@@ -41,6 +41,7 @@ RECIPE = {
     "generator": "eighth",
     "style_statistics": "standardized",
     "ratio": (1.5, 0.55),
+    "steps": 1000,
     "tv": 0.05,
     "batch": 4,
     "crop": 256,

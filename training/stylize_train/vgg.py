@@ -240,8 +240,8 @@ def _from_torchvision(network: str) -> dict[str, Tensor]:
         from torchvision.models import VGG16_Weights, VGG19_Weights
     except ImportError:
         raise UserError(
-            f"the default {title(network)} weights need torchvision "
-            "(pip install 'stylize-train[vgg]'); or give a file with --vgg."
+            f"the default {title(network)} weights need torchvision, which is not installed "
+            "(training/setup.sh does that); or give a file with --vgg."
         ) from None
     chosen = {"vgg16": VGG16_Weights, "vgg19": VGG19_Weights}[network].IMAGENET1K_V1
     try:
