@@ -16,7 +16,7 @@ from test_judge import distilled_weights
 
 from stylize_train.balance import GREATEST_WEIGHT, Balance
 from stylize_train.campaign import store
-from stylize_train.campaign.plan import Plan, Style, read_plan
+from stylize_train.campaign.plan import Loss, Plan, Style, read_plan
 from stylize_train.campaign.release import release
 from stylize_train.campaign.run import Campaign, train
 from stylize_train.cli import main
@@ -253,3 +253,20 @@ def test_the_command_goes_on_where_it_was(
     missing = [w if w != str(folder) else str(photos) for w in words]
     assert main(missing) == 1
     assert "holds first.png" in capsys.readouterr().err
+
+
+def test_every_second_step_may_have_another_loss(folder: Path, photos: Path) -> None:
+    mixed = Loss(style_layers=("conv1_1",), scales=(1.0,), style_statistics="gram")
+    plan = dataclasses.replace(read_plan(folder / "wide.toml"), mixed=mixed, mixed_every=2)
+    weights = folder / "distilled.safetensors"
+    with pytest.raises(UserError, match="--mixed-vgg"):
+        Campaign(plan, photos, [folder], weights)
+    run = Campaign(plan, photos, [folder], weights, mixed_weights=weights)
+    run.train_step()
+    assert run.balance.style and not run.mixed_balance.style
+    before = dict(run.balance.style)
+    run.train_step()
+    assert run.mixed_balance.style and run.balance.style == before and len(run.recent) == 1
+    again = Campaign(plan, photos, [folder], weights, mixed_weights=weights)
+    again.restore(run.state())
+    assert again.mixed_balance.style == run.mixed_balance.style

@@ -23,6 +23,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--paintings", type=Path, nargs="+", required=True, help="folders that hold the paintings"
     )
     p.add_argument("--vgg", type=Path, required=True, help="weights of the plan's loss network")
+    p.add_argument("--mixed-vgg", type=Path, help="of its mixed loss, if it has one")
     p.add_argument("--exclude", action="append", default=[], help="photo name pattern to leave out")
     p.add_argument("--checkpoint", type=Path, help="default: the plan with .pt at the end")
     p.add_argument("--every", type=float, default=300.0, help="seconds between checkpoints")
@@ -37,14 +38,23 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run(args: argparse.Namespace) -> None:
-    use_machine(args)
+    device = use_machine(args)
     plan = read_plan(args.plan)
     teacher = None
     if plan.teacher is not None:
         taught_by = read_plan(args.plan.with_name(plan.teacher))
         file = args.plan.with_name(plan.teacher).with_suffix(".pt")
         teacher = (taught_by, store.load(file))
-    campaign = Campaign(plan, args.content, args.paintings, args.vgg, tuple(args.exclude), teacher)
+    campaign = Campaign(
+        plan,
+        args.content,
+        args.paintings,
+        args.vgg,
+        exclude=tuple(args.exclude),
+        teacher=teacher,
+        device=device,
+        mixed_weights=args.mixed_vgg,
+    )
     checkpoint = args.checkpoint or args.plan.with_suffix(".pt")
     if checkpoint.exists():
         campaign.restore(store.load(checkpoint))

@@ -45,7 +45,9 @@ class Plan:
     so that the painting comes first, and gets its content back later. ``temporal`` is the weight
     of steadiness from ``temporal_from`` samples of the style on. With a ``teacher`` (a plan's
     file name) the generator learns the teacher's outputs: ``pixel`` and ``feature`` weigh their
-    differences, and ``ratio`` the style term beside both.
+    differences, and ``ratio`` the style term beside both. Every ``mixed_every``-th step has the
+    loss ``mixed``, if there is one: a small loss network can be fooled, and a large one now and
+    then tells.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Plan:
     pixel: float = 0.0
     feature: float = 0.0
     loss: Loss = field(default_factory=Loss)
+    mixed: Loss | None = None
+    mixed_every: int = 8
 
     @property
     def style_names(self) -> tuple[str, ...]:
@@ -95,8 +99,8 @@ def read_plan(path: Path) -> Plan:
         raise UserError(f"{path} has no styles: a table, or the name of a file that holds one.")
     try:
         table = {name: Style(**entry) for name, entry in styles.items()}
-        loss = Loss(**_tuples(values.pop("loss", {})))
-        plan = Plan(name=path.stem, styles=table, loss=loss, **_tuples(values))
+        losses = {k: Loss(**_tuples(values.pop(k))) for k in ("loss", "mixed") if k in values}
+        plan = Plan(name=path.stem, styles=table, **losses, **_tuples(values))
     except TypeError as error:
         raise UserError(f"{path}: {_unknown(error)}.") from None
     _check(plan, path)
@@ -131,6 +135,7 @@ def _check(plan: Plan, path: Path) -> None:
     if names != plan.style_names:
         raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
     least = {"samples": 1, "batch": 1, "crop": 32, "lr": 0, "temporal": 0, "pixel": 0, "feature": 0}
+    least["mixed_every"] = 2
     for name, minimum in least.items():
         if not getattr(plan, name) >= minimum:
             raise UserError(f"{path}: {name} is {getattr(plan, name)}, the least is {minimum}.")

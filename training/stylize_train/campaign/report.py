@@ -53,7 +53,7 @@ def write_sheet(campaign: Campaign, path: Path) -> None:
         scale = SIDE / min(image.shape[2:])
         size = [max(multiple, round(s * scale) // multiple * multiple) for s in image.shape[2:]]
         image = torch.nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
-        mix = torch.zeros(1, len(names))
+        mix = torch.zeros(1, len(names), device=image.device)
         mix[0, index] = 1
         cells.append((name, to_pil(generator(image.clamp(0, 1), None, mix)[0])))
     width = max(cell.width for _, cell in cells)

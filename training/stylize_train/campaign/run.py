@@ -7,6 +7,7 @@ import math
 import signal
 import time
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..loss_options import LossOptions, load_network, perceptual_loss, read_styl
 from ..losses import PerceptualLoss
 from . import store
 from .objective import Perceptual, Taught
-from .plan import Plan
+from .plan import Loss, Plan
 from .report import note, write_sheet
 
 WARM_UP = 50
@@ -67,6 +68,8 @@ class Campaign:
         weights: of the loss network (.safetensors).
         exclude: patterns of photo names to leave out.
         teacher: the teacher's plan and checkpoint, if the plan has one.
+        device: where to compute. On a GPU convolutions are in bfloat16.
+        mixed_weights: of the plan's ``mixed`` loss network, if it has one.
     """
 
     def __init__(
@@ -77,25 +80,53 @@ class Campaign:
         weights: Path,
         exclude: tuple[str, ...] = (),
         teacher: tuple[Plan, dict[str, Any]] | None = None,
+        device: str = "cpu",
+        mixed_weights: Path | None = None,
     ) -> None:
         self.plan = plan
+        self.device = torch.device(device)
+        # Not on a CPU, even if it has bfloat16: there it was seen to take longer.
+        self.autocast = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         torch.manual_seed(plan.seed)
-        self.generator = new_generator(plan)
+        self.generator = new_generator(plan).to(self.device)
+        if self.device.type == "cuda":
+            self.generator.to(memory_format=torch.channels_last)
         self.adam = store.Adam(self.generator)
         self.average = {n: p.detach().clone() for n, p in self.adam.parameters.items()}
-        self.photos = Photos(photos, plan.crop, plan.seed, exclude, plan.noise)
+        self.photos = Photos(photos, plan.crop, plan.seed, exclude, plan.noise, self.device)
         self.balance = Balance(plan.style_names)
         self.samples = dict.fromkeys(plan.style_names, 0)
         self.step = 0
         self.recent: deque[dict[str, float]] = deque(maxlen=100)
-        loss = _loss(plan, paintings, weights)
-        if plan.teacher is None:
-            self.objective: Perceptual | Taught = Perceptual(plan, loss, self.balance)
-        else:
+        taught_by = None
+        if plan.teacher is not None:
             if teacher is None:
                 raise UserError(f"the plan {plan.name} has a teacher, whose checkpoint is needed.")
-            taught_by = averaged_generator(teacher[0], teacher[1])
-            self.objective = Taught(plan, loss, self.balance, taught_by)
+            taught_by = averaged_generator(teacher[0], teacher[1]).to(self.device)
+
+        def objective(options: Loss, file: Path, balance: Balance) -> Perceptual | Taught:
+            loss = self._loss(options, paintings, file)
+            if taught_by is None:
+                return Perceptual(plan, loss, balance)
+            return Taught(plan, loss, balance, taught_by)
+
+        self.objective = objective(plan.loss, weights, self.balance)
+        self.mixed_balance = Balance(plan.style_names)
+        self.mixed: Perceptual | Taught | None = None
+        if plan.mixed is not None:
+            if mixed_weights is None:
+                raise UserError(f"the plan {plan.name} mixes losses: give --mixed-vgg, too.")
+            self.mixed = objective(plan.mixed, mixed_weights, self.mixed_balance)
+
+    def _loss(self, options: Loss, paintings: list[Path], weights: Path) -> PerceptualLoss:
+        """A loss of the plan, with each painting at its own size."""
+        named = LossOptions(vgg=str(weights), **asdict(options))
+        network = load_network(named).to(self.device)
+        pictures = [
+            read_style(find_painting(paintings, style.file), style.size).to(self.device)
+            for style in self.plan.styles.values()
+        ]
+        return perceptual_loss(named, network, pictures, self.autocast)
 
     @property
     def done(self) -> bool:
@@ -110,30 +141,40 @@ class Campaign:
         which = torch.multinomial(chance, size, generator=self.photos.random)
         return which.repeat(-(-self.plan.batch // size))[: self.plan.batch]
 
+    def generate(self, image: Tensor, mix: Tensor) -> Tensor:
+        """Stylize a batch; the output is float32."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            return self.generator(image, None, mix)
+
     def train_step(self, rate: float | None = None) -> dict[str, float]:
         """One batch, one update; returns the unweighted losses and the total.
 
         ``rate`` is the learning rate in the place of the plan's.
         """
         plan, names = self.plan, self.plan.style_names
-        which = self.choose()
-        image, photo = self.photos.batch(plan.batch)
+        chosen = self.choose()
+        which = chosen.to(self.device)
         mix = one_hot(which, len(names)).float()
-        output = self.generator(image, None, mix)
-        seen = [self.samples[names[w]] for w in which.tolist()]
+        image, photo = self.photos.batch(plan.batch)
+        seen = [self.samples[names[w]] for w in chosen.tolist()]
         ratios = [
             plan.ratio_at(s) * plan.styles[names[w]].emphasis
-            for s, w in zip(seen, which.tolist(), strict=True)
+            for s, w in zip(seen, chosen.tolist(), strict=True)
         ]
-        terms = self.objective(output, photo, which, ratios, mix)
+        output = self.generate(image, mix)
+        turn = self.mixed is not None and (self.step + 1) % plan.mixed_every == 0
+        objective = self.mixed if turn else self.objective
+        terms = objective(output, photo, which, ratios, mix)
         if plan.temporal and min(seen) >= plan.temporal_from:
             view, flow = temporal.second_view(
                 photo, plan.noise, fork(self.photos.random, self.photos.device)
             )
-            second = self.generator(view, None, mix)
+            second = self.generate(view, mix)
             terms["temporal"] = temporal.temporal_loss(output, second, flow)
             terms["total"] = terms["total"] + plan.temporal * terms["temporal"]
-        values = {name: term.item() for name, term in terms.items()}
+        # One transfer for all: a GPU waits at each.
+        numbers = torch.stack([term.detach() for term in terms.values()]).tolist()
+        values = dict(zip(terms, numbers, strict=True))
         if not math.isfinite(values["total"]):
             raise UserError(f"the loss is not finite at step {self.step}; lower the plan's lr.")
         self.generator.zero_grad(set_to_none=True)
@@ -143,9 +184,10 @@ class Campaign:
         rate = plan.lr if rate is None else rate
         self.adam.step(self.step, rate * min(1, self.step / WARM_UP))
         self._update_average()
-        for style in which.tolist():
+        for style in chosen.tolist():
             self.samples[names[style]] += 1
-        self.recent.append(values)
+        if not turn:  # Values of two losses cannot be averaged.
+            self.recent.append(values)
         return values
 
     @torch.no_grad()
@@ -161,7 +203,7 @@ class Campaign:
 
     def averaged(self) -> Generator:
         """A generator with the averaged weights."""
-        generator = new_generator(self.plan)
+        generator = new_generator(self.plan).to(self.device)
         generator.load_state_dict(self.average)
         return generator.eval()
 
@@ -176,6 +218,7 @@ class Campaign:
             "step": self.step,
             "samples": dict(self.samples),
             "balance": self.balance.state(),
+            "mixed_balance": self.mixed_balance.state(),
             "random": self.photos.random.get_state(),
         }
 
@@ -186,25 +229,9 @@ class Campaign:
         self.step = state["step"]
         self.samples = {name: state["samples"].get(name, 0) for name in self.plan.style_names}
         self.balance.restore(state["balance"])
+        if "mixed_balance" in state:
+            self.mixed_balance.restore(state["mixed_balance"])
         self.photos.random.set_state(state["random"])
-
-
-def _loss(plan: Plan, paintings: list[Path], weights: Path) -> PerceptualLoss:
-    """The plan's loss, with each painting at its own size."""
-    options = LossOptions(
-        vgg=str(weights),
-        loss_network=plan.loss.loss_network,
-        style_statistics=plan.loss.style_statistics,
-        style_layers=plan.loss.style_layers,
-        content_layer=plan.loss.content_layer,
-        scales=plan.loss.scales,
-    )
-    network = load_network(options)
-    pictures = [
-        read_style(find_painting(paintings, style.file), style.size)
-        for style in plan.styles.values()
-    ]
-    return perceptual_loss(options, network, pictures)
 
 
 def train(
