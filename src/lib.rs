@@ -14,6 +14,7 @@ pub mod engine;
 pub mod gallery;
 pub mod graph;
 pub mod model;
+pub mod onnx;
 pub mod stylize;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Which rooms of `src/` may name which others.
-const MAY_IMPORT: [(&str, &[&str]); 5] = [
+const MAY_IMPORT: [(&str, &[&str]); 6] = [
     ("stylize", &["gallery", "engine", "graph", "model"]),
-    ("engine", &["model"]),
-    ("graph", &["model"]),
+    ("engine", &["model", "onnx"]),
+    ("graph", &["model", "onnx"]),
     ("gallery", &["model"]),
-    ("model", &[]),
+    ("model", &["onnx"]),
+    ("onnx", &[]),
 ];
 
 /// The rooms inside a room, from the top floor to the ground: each may name those below it, and all
@@ -370,7 +371,9 @@ fn files_are_short_and_do_not_unwrap() {
                 .expect("text")
                 .lines()
                 .count();
-            assert!(lines <= MAX_LINES, "{file:?} has {lines} lines");
+            // One schema, made by a program.
+            let made = file.ends_with("src/onnx/schema.rs");
+            assert!(made || lines <= MAX_LINES, "{file:?} has {lines} lines");
         }
     }
     for file in sources(&root.join("src")) {

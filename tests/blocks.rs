@@ -8,7 +8,7 @@ use common::generators::{self, Net, int, text};
 use common::picture::varied;
 use gst::prelude::*;
 use gst_video::{VideoChromaSite as Site, VideoFormat as Format, VideoInfo};
-use onnx_protobuf::{Message, ModelProto};
+use gststylize::onnx::{Message, ModelProto};
 
 /// Another gain for each colour, on blocks, in the order of `mode`: by a convolution, as generators end.
 /// A last `Identity` keeps the shuffle in the graph.
@@ -61,7 +61,7 @@ fn play(
     let out = harness.push_and_pull(frame).expect("a frame");
     let bytes = out.map_readable().expect("mapped").to_vec();
     let graph = std::fs::read(graph).expect("a graph");
-    let graph = ModelProto::parse_from_bytes(&graph).expect("a graph").graph;
+    let graph = ModelProto::decode(&graph[..]).expect("a graph").graph;
     let shuffles = graph.node.iter().any(|n| n.output.iter().any(|o| o == "y"));
     (bytes, shuffles)
 }

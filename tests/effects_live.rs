@@ -11,7 +11,7 @@ use gst_check::Harness;
 use gst_controller::prelude::*;
 use gststylize::graph::{self, Blend, Effects, Format, Forms, Frame, Memory, Packed, Scaling};
 use gststylize::model::{Facts, Model, Range, Signature};
-use onnx_protobuf::{Message, ModelProto};
+use gststylize::onnx::{Message, ModelProto};
 
 const CAPS: &str = "video/x-raw,format=RGB,width=64,height=48,framerate=10/1";
 const SOURCE: [u8; 3] = [10, 20, 40];
@@ -141,7 +141,7 @@ fn graphs_are_dumped_whole_and_a_bad_path_is_a_warning() {
     let path = file.to_str().expect("UTF-8");
     let mut stream = Stream::new(&[("dump-graph", path)]);
     stream.frame();
-    let read = || ModelProto::parse_from_bytes(&std::fs::read(&file).expect("a file"));
+    let read = || ModelProto::decode(&std::fs::read(&file).expect("a file")[..]);
     let inputs = read().expect("a graph").graph.input.len();
     assert_eq!(inputs, 4);
     // Anew, while playing.
@@ -161,7 +161,7 @@ fn graphs_are_dumped_whole_and_a_bad_path_is_a_warning() {
 
 /// Operators of the graph for RGB frames of 64x48 around an identity.
 fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
-    let model = Model::parse(&identity(17).bytes()).expect("a model");
+    let model = Model::parse(identity(17).bytes()).expect("a model");
     let facts = Facts {
         input_range: Some(Range::UNIT),
         minimum: Some(1),
@@ -191,7 +191,7 @@ fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
     };
     let signature = Signature::resolve(&model, &facts);
     let graph = graph::compile(&model, &signature, &frame, *effects, forms).expect("a graph");
-    let graph = ModelProto::parse_from_bytes(&graph).expect("a graph").graph;
+    let graph = ModelProto::decode(&graph[..]).expect("a graph").graph;
     graph.node.iter().map(|node| node.op_type.clone()).collect()
 }
 

@@ -211,7 +211,7 @@ fn model_of_an_unsupported_type() {
 #[test]
 fn model_with_an_unknown_operator() {
     let mut net = generators::identity(17);
-    net.model.graph.mut_or_insert_default().node[0].op_type = "Impressionism".into();
+    net.model.graph.get_or_insert_default().node[0].op_type = "Impressionism".into();
     bad_bytes(
         &net.bytes(),
         gst::StreamError::WrongType,

@@ -90,7 +90,7 @@ fn channel_order_is_read_from_the_inputs_description() {
         ..Convention::default()
     };
     let mut net = convention.pixelwise();
-    net.model.graph.mut_or_insert_default().input[0].doc_string =
+    net.model.graph.get_or_insert_default().input[0].doc_string =
         "Image to stylize. Image(s) in BGR format. It is a [N, C, H, W]-tensor.".into();
     check(&net, &["Bgr"], |picture| convention.reference(picture));
 }
@@ -140,7 +140,7 @@ fn frames_are_scaled_for_a_size_that_binds() {
         vec![],
     );
     // The two nodes come first.
-    net.model.graph.mut_or_insert_default().node.rotate_right(2);
+    net.model.graph.get_or_insert_default().node.rotate_right(2);
     check(&net, &["40x56 only"], |picture| {
         let native = (width as usize, height as usize);
         let frame = (picture.width, picture.height);
@@ -232,7 +232,7 @@ fn the_image_among_several_outputs_is_played() {
         .node("ReduceMax", &["x"], "loss", vec![]);
     net.model
         .graph
-        .mut_or_insert_default()
+        .get_or_insert_default()
         .output
         .rotate_left(1);
     check(&net, &["-> y"], |picture| convention.reference(picture));
@@ -246,12 +246,17 @@ fn an_output_without_a_shape_takes_the_inputs() {
             ..Convention::default()
         };
         let mut net = convention.pixelwise();
-        let graph = net.model.graph.mut_or_insert_default();
-        if let Some(kind) = graph.output[0].type_.mut_or_insert_default().value.as_mut() {
-            let onnx_protobuf::type_proto::Value::TensorType(tensor) = kind else {
+        let graph = net.model.graph.get_or_insert_default();
+        if let Some(kind) = graph.output[0]
+            .r#type
+            .get_or_insert_default()
+            .value
+            .as_mut()
+        {
+            let gststylize::onnx::type_proto::Value::TensorType(tensor) = kind else {
                 panic!("a tensor");
             };
-            tensor.shape = protobuf::MessageField::none();
+            tensor.shape = None;
         }
         check(&net, &["-> y"], |picture| convention.reference(picture));
     }

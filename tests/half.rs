@@ -104,7 +104,7 @@ fn the_shipped_generators_look_the_same() {
         let file = format!("models/{name}.onnx");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let bytes = Model::read(&file).expect("a model");
-        agrees(&Model::parse(&bytes).expect("a generator"), 45.0);
+        agrees(&Model::parse(bytes).expect("a generator"), 45.0);
     }
 }
 
@@ -124,7 +124,7 @@ fn other_peoples_generators_look_the_same() {
     ] {
         let file = Path::new(&folder).join(name);
         let bytes = Model::read(&file).expect("a model");
-        let model = Model::parse(&bytes).expect("a generator");
+        let model = Model::parse(bytes).expect("a generator");
         let [half, full] = [true, false].map(|half| compile(&model, half).expect("a graph"));
         let found = psnr(&paint(&half), &paint(&full));
         println!("{name}: {found:.1} dB");
@@ -157,7 +157,7 @@ fn squares_do_not_overflow() {
         .node("Mul", &["n", "scale"], "ns", vec![])
         .node("Add", &["ns", "shift"], "y", vec![])
         .output("y", F32, &NCHW);
-    let model = Model::parse(&net.bytes()).expect("a generator");
+    let model = Model::parse(net.bytes()).expect("a generator");
     let [half, full] = [true, false].map(|half| compile(&model, half).expect("a graph"));
     let found = psnr(&paint(&half), &paint(&full));
     assert!(found >= 45.0, "{found:.1} dB");
@@ -175,7 +175,7 @@ fn weights_that_are_used_in_both_precisions_exist_in_both() {
         .node("Mul", &["x", "w"], "xw", vec![])
         .node("Add", &["xw", "same"], "y", vec![])
         .output("y", F32, &NCHW);
-    let model = Model::parse(&net.bytes()).expect("a generator");
+    let model = Model::parse(net.bytes()).expect("a generator");
     let [half, full] = [true, false].map(|half| compile(&model, half).expect("a graph"));
     let found = psnr(&paint(&half), &paint(&full));
     assert!(found >= 45.0, "{found:.1} dB");

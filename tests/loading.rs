@@ -262,7 +262,7 @@ fn fragile() -> Net {
 
 fn fragile_stream(on_error: &str) -> Stream {
     let mut net = fragile();
-    let graph = net.model.graph.mut_or_insert_default();
+    let graph = net.model.graph.get_or_insert_default();
     // The identity, which comes first, gives way to the sum.
     graph.node.remove(0);
     let last = graph.node.last_mut().expect("the sum");

@@ -207,7 +207,7 @@ fn two_networks() -> (tempfile::TempDir, gst::Element) {
         );
     let generator = painter(&[1, 1, 1, 3]).node("Identity", &["mix"], "colour", vec![]);
     let mut generator = generator;
-    let graph = generator.model.graph.mut_or_insert_default();
+    let graph = generator.model.graph.get_or_insert_default();
     graph.node.rotate_right(1);
     let (dir, element) = common::element(&generator.bytes());
     std::fs::write(dir.path().join("predictor.onnx"), predictor.bytes()).expect("a file");

@@ -13,7 +13,7 @@ use super::rewrite::late_shuffle::SIDE;
 use super::rewrite::{bus, early_pad, half, kernels, late_shuffle};
 use super::write::builder::Builder;
 use crate::model::edit::{serialize, value_info};
-use crate::model::{ElementType, Extent, Model, Signature};
+use crate::model::{ElementType, Extent, Model, ModelError, Signature};
 
 /// Oldest operator set that the builder has forms for.
 const OLDEST_OPSET: i64 = 7;
@@ -30,10 +30,10 @@ pub fn compile(
 ) -> Result<Vec<u8>, GraphError> {
     let opset = model.opset();
     if opset < OLDEST_OPSET {
-        return Err(GraphError::OldOpset(opset));
+        return Err(ModelError::OldOpset(opset).into());
     }
     let mut proto = model.open();
-    let graph = proto.graph.mut_or_insert_default();
+    let graph = proto.graph.get_or_insert_default();
     let mut signature = signature.clone();
     if forms.half && signature.input.element == ElementType::F32 {
         let noise = model.noise().iter().map(|noise| noise.name.clone());

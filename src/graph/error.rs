@@ -8,10 +8,6 @@ use crate::model::ModelError;
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum GraphError {
     #[error(
-        "The model uses operator set {0}, which is too old. Export it with operator set 7 or newer."
-    )]
-    OldOpset(i64),
-    #[error(
         "The model cannot be converted to 16-bit floats, because of its operator {0}. Set precision=fp32."
     )]
     Half(String),

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The generator's protobuf made ready for a compiler or a runtime.
 
-use onnx_protobuf::{
-    GraphProto, Message, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto,
-    tensor_shape_proto, type_proto,
+use crate::onnx::{
+    self, GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto,
+    type_proto,
 };
-use protobuf::MessageField;
 
 use super::{ElementType, Layout, Model, ModelError};
 
@@ -16,7 +15,7 @@ impl Model {
     pub(crate) fn open(&self) -> ModelProto {
         let mut proto = self.proto.clone();
         proto.ir_version = proto.ir_version.max(4);
-        let graph = proto.graph.mut_or_insert_default();
+        let graph = proto.graph.get_or_insert_default();
         graph.value_info.clear();
         graph.input.clear();
         graph.output.clear();
@@ -37,7 +36,7 @@ impl Model {
             Layout::Nhwc => [1, h, w, 3],
         };
         let mut proto = self.open();
-        let graph: &mut GraphProto = proto.graph.mut_or_insert_default();
+        let graph: &mut GraphProto = proto.graph.get_or_insert_default();
         graph.input = vec![value_info(
             &self.input.name,
             self.input.element,
@@ -67,9 +66,7 @@ impl Model {
 
 /// Protobuf bytes of a model.
 pub(crate) fn serialize(proto: &ModelProto) -> Result<Vec<u8>, ModelError> {
-    proto
-        .write_to_bytes()
-        .map_err(|err| ModelError::NotOnnx(err.to_string()))
+    Ok(onnx::write(proto)?)
 }
 
 /// A graph input or output; `dims` of `None` leaves the shape open.
@@ -88,12 +85,12 @@ pub(crate) fn value_info(
     });
     let tensor = type_proto::Tensor {
         elem_type: element.into(),
-        shape: MessageField::from_option(shape),
+        shape: shape,
         ..type_proto::Tensor::default()
     };
     ValueInfoProto {
         name: name.into(),
-        type_: MessageField::some(TypeProto {
+        r#type: Some(TypeProto {
             value: Some(type_proto::Value::TensorType(tensor)),
             ..TypeProto::default()
         }),

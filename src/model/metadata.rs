@@ -2,7 +2,7 @@
 //! Facts in ONNX metadata: our own `stylize.*` keys, the `Image.*` keys of the ONNX metadata
 //! convention for images, and the sentences that OnnxMLTools writes about Core ML images.
 
-use onnx_protobuf::ModelProto;
+use crate::onnx::ModelProto;
 
 use super::{ChannelOrder, Facts, Model, ModelError, Range};
 

@@ -17,7 +17,7 @@ pub mod styles;
 
 use std::path::{Path, PathBuf};
 
-use onnx_protobuf::{GraphProto, Message, ModelProto, ValueInfoProto, type_proto};
+use crate::onnx::{self, Bytes, GraphProto, ModelProto, OnnxError, ValueInfoProto, type_proto};
 
 use repair::{legacy, unbake};
 
@@ -43,10 +43,12 @@ pub enum ModelError {
     Unreadable { path: PathBuf, reason: String },
     #[error("The model is empty (0 bytes). Export or download it again.")]
     Empty,
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     #[error(
-        "The model is not an ONNX model, or it is damaged or cut short ({0}). Export or download it again."
+        "The model uses operator set {0}, which is too old. Export it with operator set 7 or newer."
     )]
-    NotOnnx(String),
+    OldOpset(i64),
     #[error(
         "The model keeps its weights in a separate file, which is not supported. Save it as a single .onnx file."
     )]
@@ -142,20 +144,21 @@ impl Model {
     }
 
     /// Parses ONNX bytes and checks that they hold an image-to-image network.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ModelError> {
+    pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, ModelError> {
+        let bytes = bytes.into();
         if bytes.is_empty() {
             return Err(ModelError::Empty);
         }
-        let mut proto = ModelProto::parse_from_bytes(bytes)
-            .map_err(|err| ModelError::NotOnnx(err.to_string()))?;
+        let mut proto = onnx::read(bytes)?;
+        let damaged = |what: &str| Err(OnnxError::Damaged(what.into()).into());
         let Some(graph) = proto.graph.as_ref() else {
-            return Err(ModelError::NotOnnx("it has no graph".into()));
+            return damaged("it has no graph");
         };
         if graph.node.is_empty() {
-            return Err(ModelError::NotOnnx("its graph has no nodes".into()));
+            return damaged("its graph has no nodes");
         }
         if default_opset(&proto).is_none() {
-            return Err(ModelError::NotOnnx("it names no operator set".into()));
+            return damaged("it names no operator set");
         }
         if graph
             .initializer
@@ -250,7 +253,7 @@ impl Model {
 
     /// Whether it works on integers with scales (`QuantizeLinear`, `DequantizeLinear`).
     pub fn is_quantized(&self) -> bool {
-        let mut nodes = self.proto.graph.node.iter();
+        let mut nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
         nodes.any(|node| node.op_type == "DequantizeLinear")
     }
 
@@ -309,14 +312,14 @@ pub(crate) fn real_inputs(graph: &GraphProto) -> Vec<&ValueInfoProto> {
 }
 
 fn tensor(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
-    match value.type_.value.as_ref()? {
+    match value.r#type.as_ref()?.value.as_ref()? {
         type_proto::Value::TensorType(tensor) => Some(tensor),
         _ => None,
     }
 }
 
 fn dims(value: &ValueInfoProto) -> Vec<i64> {
-    use onnx_protobuf::tensor_shape_proto::dimension::Value;
+    use crate::onnx::tensor_shape_proto::dimension::Value;
     let Some(shape) = tensor(value).and_then(|tensor| tensor.shape.as_ref()) else {
         return Vec::new();
     };
@@ -366,8 +369,7 @@ fn port(value: &ValueInfoProto) -> Result<Port, ModelError> {
 
 #[cfg(test)]
 mod tests {
-    use onnx_protobuf::{NodeProto, OperatorSetIdProto, StringStringEntryProto};
-    use protobuf::MessageField;
+    use crate::onnx::{NodeProto, OperatorSetIdProto, StringStringEntryProto};
 
     use super::edit::value_info;
     use super::*;
@@ -394,7 +396,7 @@ mod tests {
                 version: 13,
                 ..OperatorSetIdProto::default()
             }],
-            graph: MessageField::some(GraphProto {
+            graph: Some(GraphProto {
                 node: vec![node],
                 input: values(inputs),
                 output: values(outputs),

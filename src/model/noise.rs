@@ -5,7 +5,7 @@
 //! A model lists them in its metadata: `stylize.noise` = `coarse:3:8,fine:3:1`, for each the input's
 //! name, its channels, and what the picture's height and width are divided by.
 
-use onnx_protobuf::{ValueInfoProto, type_proto};
+use crate::onnx::{ValueInfoProto, type_proto};
 
 use super::metadata::{Entry, ORIGIN, refuse};
 use super::{ElementType, ModelError};
@@ -60,7 +60,7 @@ impl Noise {
 }
 
 fn is_float(value: &ValueInfoProto) -> bool {
-    match value.type_.value.as_ref() {
+    match value.r#type.as_ref().and_then(|kind| kind.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => {
             ElementType::from_onnx(tensor.elem_type) == Some(ElementType::F32)
         }

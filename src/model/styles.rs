@@ -10,7 +10,7 @@
 //! names of the styles are in the metadata entry `stylize.styles` or the sidecar's `styles`,
 //! separated by commas.
 
-use onnx_protobuf::ValueInfoProto;
+use crate::onnx::ValueInfoProto;
 
 use super::metadata::{Entry, refuse};
 use super::{ElementType, ModelError, port};

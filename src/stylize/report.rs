@@ -114,9 +114,6 @@ impl Error {
     pub fn of_graph(file: &str) -> impl Fn(GraphError) -> Self {
         move |error| match error {
             GraphError::Model(error) => Self::of_model(file)(error),
-            error @ GraphError::OldOpset(_) => {
-                Self::of_model(file)(ModelError::NotOnnx(error.to_string()))
-            }
             error @ GraphError::Half(_) => Self::Half(error),
         }
     }
@@ -153,9 +150,10 @@ impl Error {
                 message!(ResourceError::OpenRead)
             }
             ModelError::Description { .. } => message!(ResourceError::Settings),
-            ModelError::Empty | ModelError::NotOnnx(_) | ModelError::ExternalData => {
-                message!(StreamError::WrongType)
-            }
+            ModelError::Empty
+            | ModelError::Onnx(_)
+            | ModelError::OldOpset(_)
+            | ModelError::ExternalData => message!(StreamError::WrongType),
             ModelError::Inputs { .. }
             | ModelError::InputShape { .. }
             | ModelError::NoImageOutput { .. }

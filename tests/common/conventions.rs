@@ -294,14 +294,14 @@ pub fn scaled(plane: &[f64], from: (usize, usize), to: (usize, usize)) -> Vec<f6
 /// Pixelwise gains with the operators that the first converters from Core ML wrote, on a border
 /// that is padded on and cut off.
 pub fn legacy(opset: i64) -> Net {
-    let float = |name: &str, f: f32| onnx_protobuf::AttributeProto {
+    let float = |name: &str, f: f32| gststylize::onnx::AttributeProto {
         f,
-        type_: onnx_protobuf::attribute_proto::AttributeType::FLOAT.into(),
+        r#type: gststylize::onnx::attribute_proto::AttributeType::Float.into(),
         ..int(name, 0)
     };
-    let bias = onnx_protobuf::AttributeProto {
+    let bias = gststylize::onnx::AttributeProto {
         floats: vec![-20.0, 0.0, 20.0],
-        type_: onnx_protobuf::attribute_proto::AttributeType::FLOATS.into(),
+        r#type: gststylize::onnx::attribute_proto::AttributeType::Floats.into(),
         ..int("bias", 0)
     };
     let open = Convention::default().dims();

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Tiny ONNX generators, built in memory.
 
-use onnx_protobuf::{
+use gststylize::onnx::{
     AttributeProto, GraphProto, Message, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto::AttributeType, tensor_shape_proto, type_proto,
 };
-use protobuf::MessageField;
 
 /// `TensorProto.DataType` codes.
 pub const F32: i32 = 1;
@@ -29,7 +28,7 @@ impl Net {
                 version: opset,
                 ..OperatorSetIdProto::default()
             }],
-            graph: MessageField::some(GraphProto {
+            graph: Some(GraphProto {
                 name: "test".into(),
                 ..GraphProto::default()
             }),
@@ -39,7 +38,7 @@ impl Net {
     }
 
     fn graph(&mut self) -> &mut GraphProto {
-        self.model.graph.mut_or_insert_default()
+        self.model.graph.get_or_insert_default()
     }
 
     pub fn input(mut self, name: &str, element: i32, dims: &[i64]) -> Self {
@@ -89,7 +88,7 @@ impl Net {
             name: name.into(),
             data_type: element,
             dims: dims.to_vec(),
-            raw_data: raw,
+            raw_data: raw.into(),
             ..TensorProto::default()
         });
         self
@@ -105,7 +104,7 @@ impl Net {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        self.model.write_to_bytes().expect("a valid model")
+        self.model.encode_to_vec()
     }
 }
 
@@ -120,10 +119,10 @@ fn value(name: &str, element: i32, dims: &[i64]) -> ValueInfoProto {
     };
     ValueInfoProto {
         name: name.into(),
-        type_: MessageField::some(TypeProto {
+        r#type: Some(TypeProto {
             value: Some(type_proto::Value::TensorType(type_proto::Tensor {
                 elem_type: element,
-                shape: MessageField::some(TensorShapeProto {
+                shape: Some(TensorShapeProto {
                     dim: dims.iter().enumerate().map(dim).collect(),
                     ..TensorShapeProto::default()
                 }),
@@ -138,7 +137,7 @@ fn value(name: &str, element: i32, dims: &[i64]) -> ValueInfoProto {
 pub fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto {
         name: name.into(),
-        type_: AttributeType::INT.into(),
+        r#type: AttributeType::Int.into(),
         i,
         ..AttributeProto::default()
     }
@@ -148,7 +147,7 @@ pub fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         s: value.as_bytes().to_vec(),
-        type_: AttributeType::STRING.into(),
+        r#type: AttributeType::String.into(),
         ..AttributeProto::default()
     }
 }
@@ -156,7 +155,7 @@ pub fn text(name: &str, value: &str) -> AttributeProto {
 pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto {
         name: name.into(),
-        type_: AttributeType::INTS.into(),
+        r#type: AttributeType::Ints.into(),
         ints: ints.to_vec(),
         ..AttributeProto::default()
     }

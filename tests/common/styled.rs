@@ -42,7 +42,7 @@ pub fn painter(dims: &[i64]) -> Net {
 
 /// The graph in the order that ONNX asks for: what makes the colour before what uses it.
 pub fn bytes(mut net: Net) -> Vec<u8> {
-    let graph = net.model.graph.mut_or_insert_default();
+    let graph = net.model.graph.get_or_insert_default();
     graph.node.rotate_left(3);
     net.bytes()
 }

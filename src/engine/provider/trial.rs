@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A small graph, to see that a provider works on this machine.
 
-use onnx_protobuf::attribute_proto::AttributeType;
-use onnx_protobuf::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use crate::onnx::attribute_proto::AttributeType;
+use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use ort::value::TensorRef;
-use protobuf::MessageField;
 
 use super::choice::Choice;
 use super::configure;
@@ -52,7 +51,7 @@ fn tiny_graph(half: bool) -> Result<Vec<u8>, ModelError> {
     let cast = |input: &str, output: &str, to: ElementType| NodeProto {
         attribute: vec![AttributeProto {
             name: "to".into(),
-            type_: AttributeType::INT.into(),
+            r#type: AttributeType::Int.into(),
             i: to.to_onnx().into(),
             ..AttributeProto::default()
         }],
@@ -72,7 +71,7 @@ fn tiny_graph(half: bool) -> Result<Vec<u8>, ModelError> {
             version: 13,
             ..OperatorSetIdProto::default()
         }],
-        graph: MessageField::some(GraphProto {
+        graph: Some(GraphProto {
             name: "check".into(),
             node: nodes,
             input: vec![value("x")],

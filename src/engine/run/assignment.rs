@@ -4,7 +4,7 @@
 use std::ffi::{CStr, c_char};
 use std::ptr;
 
-use onnx_protobuf::{Message, ModelProto};
+use crate::onnx::{Message, ModelProto};
 use ort::AsPointer;
 
 use crate::engine::error::EngineError;
@@ -62,9 +62,9 @@ pub(crate) fn read(
     if provider == Provider::WebGpu {
         // It has the layout of tensors changed, and then ONNX Runtime (1.27) tells only of the nodes
         // that came by that; and of all that were left.
-        let graph = ModelProto::parse_from_bytes(graph);
-        let graph = graph.map_err(|err| EngineError::Run(err.to_string()))?;
-        assignment.provider = graph.graph.node.len().saturating_sub(assignment.cpu);
+        let graph = ModelProto::decode(graph).map_err(|err| EngineError::Run(err.to_string()))?;
+        let nodes = graph.graph.map_or(0, |graph| graph.node.len());
+        assignment.provider = nodes.saturating_sub(assignment.cpu);
     }
     Ok(assignment)
 }

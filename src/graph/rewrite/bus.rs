@@ -3,7 +3,9 @@
 //! frame once, where it would be given twice, and bytes, where the provider works on floats only. It
 //! would leave all work on bytes to the CPU, and floats would cross, four times as many bytes.
 
-use onnx_protobuf::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+use crate::onnx::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+
+use crate::onnx::tensor_shape_proto::{Dimension, dimension::Value};
 
 use crate::graph::names::{FRAME, MASK, OUT, SOURCE};
 use crate::graph::write::builder::{Builder, Name};
@@ -125,10 +127,14 @@ fn words_of(doors: Doors, dims: &[i64]) -> Option<i64> {
 
 /// Sizes of an input or output of fixed size.
 fn dims(value: &ValueInfoProto) -> Vec<i64> {
-    let shape = match value.type_.value.as_ref() {
+    let shape = match value.r#type.as_ref().and_then(|kind| kind.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => tensor.shape.as_ref(),
         _ => None,
     };
-    let dims = shape.map(|shape| shape.dim.iter().map(|dim| dim.dim_value()).collect());
+    let size = |dim: &Dimension| match dim.value {
+        Some(Value::DimValue(size)) => size,
+        _ => 0,
+    };
+    let dims = shape.map(|shape| shape.dim.iter().map(size).collect());
     dims.unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 //! leaves nothing between the conversion and the first convolution, and a compiler can hand the
 //! pixels on in the order that its convolution reads, without reordering them twice.
 
-use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
+use crate::onnx::{GraphProto, NodeProto, TensorProto};
 
 use crate::model::{ElementType, Extent, Layout, Signature};
 

@@ -8,8 +8,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::onnx::{GraphProto, NodeProto, TensorProto};
 use half::f16;
-use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
 
 use crate::graph::error::GraphError;
 use crate::graph::write::attribute::int;

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use onnx_protobuf::{GraphProto, NodeProto, TensorProto};
+use crate::onnx::{GraphProto, NodeProto, TensorProto};
 
 use super::bus::{Doors, inside, open};
 use crate::graph::forms::Kernels;

@@ -6,7 +6,7 @@
 //! That moves floats about at the size of the frame, a tenth of the time on a CPU. A frame's components
 //! can be made of the blocks, and bytes are moved for a quarter of the cost.
 
-use onnx_protobuf::GraphProto;
+use crate::onnx::GraphProto;
 
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{Layout, Signature};
@@ -44,7 +44,7 @@ pub(crate) fn take(graph: &mut GraphProto, signature: &Signature) -> Option<Late
     if signature.output.layout != Layout::Nchw {
         return None;
     }
-    let makes = |node: &onnx_protobuf::NodeProto| node.output.contains(output);
+    let makes = |node: &crate::onnx::NodeProto| node.output.contains(output);
     let index = graph.node.iter().position(makes)?;
     let node = &graph.node[index];
     let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name);

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Attributes of nodes.
 
-use onnx_protobuf::attribute_proto::AttributeType;
-use onnx_protobuf::{AttributeProto, GraphProto};
-use protobuf::MessageField;
+use crate::onnx::attribute_proto::AttributeType;
+use crate::onnx::{AttributeProto, GraphProto};
 
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
     AttributeProto {
         name: name.into(),
-        type_: kind.into(),
+        r#type: kind.into(),
         ..AttributeProto::default()
     }
 }
@@ -16,34 +15,34 @@ fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
 pub(crate) fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto {
         i,
-        ..attribute(name, AttributeType::INT)
+        ..attribute(name, AttributeType::Int)
     }
 }
 
 pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {
         ints: values.to_vec(),
-        ..attribute(name, AttributeType::INTS)
+        ..attribute(name, AttributeType::Ints)
     }
 }
 
 pub(crate) fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto {
         f,
-        ..attribute(name, AttributeType::FLOAT)
+        ..attribute(name, AttributeType::Float)
     }
 }
 
 pub(crate) fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         s: value.as_bytes().to_vec(),
-        ..attribute(name, AttributeType::STRING)
+        ..attribute(name, AttributeType::String)
     }
 }
 
 pub(crate) fn graph(name: &str, g: GraphProto) -> AttributeProto {
     AttributeProto {
-        g: MessageField::some(g),
-        ..attribute(name, AttributeType::GRAPH)
+        g: Some(g),
+        ..attribute(name, AttributeType::Graph)
     }
 }

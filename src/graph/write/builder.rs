@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use crate::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::attribute::{float, graph, int, ints, text};
 use crate::model::ElementType;
@@ -106,7 +106,7 @@ impl Builder {
             name: name.clone(),
             data_type: element,
             dims: dims.to_vec(),
-            raw_data,
+            raw_data: raw_data.into(),
             ..TensorProto::default()
         });
         name

@@ -5,7 +5,7 @@
 //! provider still has them; others hand these nodes back to the CPU in the middle of the graph, or
 //! (OpenVINO) fail on the shapes that nobody can infer behind them.
 
-use onnx_protobuf::{
+use crate::onnx::{
     AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
 };
 
@@ -101,7 +101,7 @@ fn operator(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributePro
 fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto {
         name: name.into(),
-        type_: AttributeType::INTS.into(),
+        r#type: AttributeType::Ints.into(),
         ints: ints.to_vec(),
         ..AttributeProto::default()
     }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
+use crate::onnx::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
 
 /// Height and width.
 type Size = [i64; 2];
@@ -168,7 +168,7 @@ fn auto_pad(node: &NodeProto) -> &str {
 fn ints(name: &str, ints: Vec<i64>) -> AttributeProto {
     AttributeProto {
         name: name.into(),
-        type_: AttributeType::INTS.into(),
+        r#type: AttributeType::Ints.into(),
         ints,
         ..AttributeProto::default()
     }

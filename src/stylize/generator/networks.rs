@@ -92,7 +92,7 @@ impl Unprobed {
     fn open(file: &Path, properties: model::Facts) -> Result<Self, Error> {
         let name = file.display().to_string();
         let read = || {
-            let mut model = Model::parse(&Model::read(file)?)?;
+            let mut model = Model::parse(Model::read(file)?)?;
             let facts = properties
                 .or(modelinfo::facts(&mut model, file)?)
                 .or(metadata::facts(&model)?);

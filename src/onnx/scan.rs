@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A look over a model's bytes before they are decoded: how deep they nest and how much memory the messages
+//! will take, by the table of fields that the schema has.
+
+use super::OnnxError;
+use super::fields::MESSAGES;
+
+/// Most messages within each other; protobuf's own limit, and ONNX Runtime's.
+pub(super) const DEPTH: usize = 100;
+
+/// Most memory, in bytes, for all but bytes and texts themselves. Generators take a few megabytes.
+pub(super) const MEMORY: usize = 512 << 20;
+
+/// What a list's element or a text costs beside its content, in bytes.
+const HEAD: usize = size_of::<Vec<u8>>();
+
+/// A message of the schema.
+pub(super) struct Message {
+    pub name: &'static str,
+    /// Bytes of memory that one takes.
+    pub size: usize,
+    /// By number.
+    pub fields: &'static [(u64, Field)],
+}
+
+/// What a field holds.
+#[derive(Clone, Copy)]
+pub(super) enum Field {
+    /// By index in the table.
+    Message(usize),
+    Bytes,
+    /// Numbers of so many bytes in memory, and as few as one each in the file.
+    Varint(usize),
+    /// Numbers of so many bytes.
+    Fixed(usize),
+}
+
+/// Looks over a whole model; the first field that the schema does not have, if there is one.
+pub(super) fn check(bytes: &[u8]) -> Result<Option<String>, OnnxError> {
+    let mut scan = Scan::default();
+    let model = MESSAGES.iter().find(|message| message.name == "ModelProto");
+    scan.message(model, bytes, 0)?;
+    Ok(scan.unknown)
+}
+
+#[derive(Default)]
+struct Scan {
+    memory: usize,
+    unknown: Option<String>,
+}
+
+impl Scan {
+    fn message(
+        &mut self,
+        kind: Option<&Message>,
+        mut bytes: &[u8],
+        depth: usize,
+    ) -> Result<(), OnnxError> {
+        let Some(kind) = kind else {
+            return Ok(());
+        };
+        if depth >= DEPTH {
+            return Err(OnnxError::Deep);
+        }
+        self.take(kind.size)?;
+        while !bytes.is_empty() {
+            let key = varint(&mut bytes)?;
+            let (number, wire) = (key >> 3, key & 7);
+            let found = kind.fields.iter().find(|(known, _)| *known == number);
+            let field = found.map(|(_, field)| *field);
+            if field.is_none() && self.unknown.is_none() {
+                self.unknown = Some(format!("field {number} of {}", kind.name));
+            }
+            match wire {
+                0 => {
+                    varint(&mut bytes)?;
+                    self.take(HEAD)?;
+                }
+                1 => {
+                    split(&mut bytes, 8)?;
+                    self.take(HEAD)?;
+                }
+                5 => {
+                    split(&mut bytes, 4)?;
+                    self.take(HEAD)?;
+                }
+                2 => {
+                    let len = varint(&mut bytes)?;
+                    let content = split(&mut bytes, len)?;
+                    match field {
+                        Some(Field::Message(index)) => {
+                            self.message(MESSAGES.get(index), content, depth + 1)?;
+                        }
+                        Some(Field::Bytes) => self.take(HEAD)?,
+                        Some(Field::Varint(size)) => {
+                            let numbers = content.iter().filter(|byte| **byte < 0x80).count();
+                            self.take(numbers.saturating_mul(size))?;
+                        }
+                        Some(Field::Fixed(_)) | None => (),
+                    }
+                }
+                // Groups, which the schema has none of and nobody writes.
+                _ => return Err(damaged("it has a group, which ONNX has not")),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), OnnxError> {
+        self.memory = self.memory.saturating_add(bytes);
+        match self.memory > MEMORY {
+            true => Err(OnnxError::Large),
+            false => Ok(()),
+        }
+    }
+}
+
+fn damaged(what: &str) -> OnnxError {
+    OnnxError::Damaged(what.into())
+}
+
+/// Takes a number of variable length off the front.
+fn varint(bytes: &mut &[u8]) -> Result<u64, OnnxError> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = split(bytes, 1)?[0];
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(number);
+        }
+    }
+    Err(damaged("it has a number of more than 64 bits"))
+}
+
+/// Takes `len` bytes off the front.
+fn split<'a>(bytes: &mut &'a [u8], len: u64) -> Result<&'a [u8], OnnxError> {
+    let len = usize::try_from(len).ok();
+    let parts = len.and_then(|len| bytes.split_at_checked(len));
+    let (front, rest) = parts.ok_or_else(|| damaged("it ends in the middle"))?;
+    *bytes = rest;
+    Ok(front)
+}
