@@ -61,7 +61,10 @@ fn play(
     let out = harness.push_and_pull(frame).expect("a frame");
     let bytes = out.map_readable().expect("mapped").to_vec();
     let graph = std::fs::read(graph).expect("a graph");
-    let graph = ModelProto::decode(&graph[..]).expect("a graph").graph;
+    let graph = ModelProto::decode(&graph[..])
+        .expect("a graph")
+        .graph
+        .expect("a graph");
     let shuffles = graph.node.iter().any(|n| n.output.iter().any(|o| o == "y"));
     (bytes, shuffles)
 }

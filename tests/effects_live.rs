@@ -142,7 +142,7 @@ fn graphs_are_dumped_whole_and_a_bad_path_is_a_warning() {
     let mut stream = Stream::new(&[("dump-graph", path)]);
     stream.frame();
     let read = || ModelProto::decode(&std::fs::read(&file).expect("a file")[..]);
-    let inputs = read().expect("a graph").graph.input.len();
+    let inputs = read().expect("a graph").graph.expect("a graph").input.len();
     assert_eq!(inputs, 4);
     // Anew, while playing.
     std::fs::remove_file(&file).expect("removed");
@@ -191,7 +191,10 @@ fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
     };
     let signature = Signature::resolve(&model, &facts);
     let graph = graph::compile(&model, &signature, &frame, *effects, forms).expect("a graph");
-    let graph = ModelProto::decode(&graph[..]).expect("a graph").graph;
+    let graph = ModelProto::decode(&graph[..])
+        .expect("a graph")
+        .graph
+        .expect("a graph");
     graph.node.iter().map(|node| node.op_type.clone()).collect()
 }
 

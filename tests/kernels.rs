@@ -67,8 +67,7 @@ fn frames() -> [Frame; 3] {
 
 fn compile(frame: &Frame, effects: Effects, kernels: Kernels, half: bool) -> Vec<u8> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/starry-night.onnx");
-    let bytes = Model::read(&file).expect("a model");
-    let model = Model::parse(bytes).expect("a generator");
+    let model = Model::read(&file).expect("a generator");
     let facts = metadata::facts(&model).expect("metadata");
     let forms = Forms {
         blend: Blend::Branch,
@@ -194,9 +193,12 @@ fn bytes_are_at_the_ends_only() {
                 ..Effects::default()
             };
             let graph = compile(&frame, effects, Kernels::Floats, false);
-            let graph = ModelProto::decode(&graph[..]).expect("a graph").graph;
+            let graph = ModelProto::decode(&graph[..])
+                .expect("a graph")
+                .graph
+                .expect("a graph");
             let types = graph.input.iter().filter(|value| {
-                let tensor = match value.r#type.value.as_ref() {
+                let tensor = match value.r#type.as_ref().and_then(|kind| kind.value.as_ref()) {
                     Some(type_proto::Value::TensorType(tensor)) => tensor,
                     _ => panic!("{value:?}"),
                 };

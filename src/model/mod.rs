@@ -8,8 +8,10 @@
 //! metadata ([`metadata`]), then the graph's own shapes and a probe run.
 
 pub(crate) mod edit;
+pub mod file;
 pub mod metadata;
 pub mod modelinfo;
+pub(crate) mod names;
 mod noise;
 mod repair;
 pub mod signature;
@@ -17,10 +19,11 @@ pub mod styles;
 
 use std::path::{Path, PathBuf};
 
-use crate::onnx::{self, Bytes, GraphProto, ModelProto, OnnxError, ValueInfoProto, type_proto};
+use crate::onnx::{Bytes, GraphProto, ModelProto, OnnxError, ValueInfoProto, type_proto};
 
 use repair::{legacy, unbake};
 
+pub use file::WeightsError;
 pub(crate) use noise::MOST as MOST_NOISE;
 pub use noise::Noise;
 pub use signature::{
@@ -49,10 +52,12 @@ pub enum ModelError {
         "The model uses operator set {0}, which is too old. Export it with operator set 7 or newer."
     )]
     OldOpset(i64),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error(
-        "The model keeps its weights in a separate file, which is not supported. Save it as a single .onnx file."
+        "The model holds code that was compiled for one device (EPContext). Export the generator itself."
     )]
-    ExternalData,
+    Compiled,
     #[error("The model needs exactly one image input, but has {}. Beside it a generator may have one style input (float32 of a fixed length) and noise (ONNX metadata stylize.noise).", ports(.inputs, .outputs))]
     Inputs {
         inputs: Vec<String>,
@@ -128,28 +133,24 @@ pub(crate) struct Port {
 }
 
 impl Model {
-    /// Reads a model file whole.
-    pub fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-        use std::io::ErrorKind;
-        if path.is_dir() {
-            return Err(ModelError::Directory(path.into()));
-        }
-        std::fs::read(path).map_err(|err| match err.kind() {
-            ErrorKind::NotFound => ModelError::Missing(path.into()),
-            _ => ModelError::Unreadable {
-                path: path.into(),
-                reason: err.to_string(),
-            },
-        })
+    /// Reads a model file, with the weights that lie beside it.
+    ///
+    /// # Errors
+    /// Of what [`Model::parse`] refuses, and of files that cannot be read.
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        Self::understand(file::read(path)?)
     }
 
     /// Parses ONNX bytes and checks that they hold an image-to-image network.
+    ///
+    /// # Errors
+    /// [`ModelError`] for everything else, also for a model with weights in another file.
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, ModelError> {
-        let bytes = bytes.into();
-        if bytes.is_empty() {
-            return Err(ModelError::Empty);
-        }
-        let mut proto = onnx::read(bytes)?;
+        Self::understand(file::from_bytes(bytes.into())?)
+    }
+
+    fn understand(mut proto: ModelProto) -> Result<Self, ModelError> {
+        names::make_room(&mut proto);
         let damaged = |what: &str| Err(OnnxError::Damaged(what.into()).into());
         let Some(graph) = proto.graph.as_ref() else {
             return damaged("it has no graph");
@@ -160,14 +161,6 @@ impl Model {
         if default_opset(&proto).is_none() {
             return damaged("it names no operator set");
         }
-        if graph
-            .initializer
-            .iter()
-            .any(|tensor| !tensor.external_data.is_empty())
-        {
-            return Err(ModelError::ExternalData);
-        }
-
         let mut inputs = real_inputs(graph);
         let noise = Noise::list(metadata::entry(&proto, "stylize.noise"), &inputs)?;
         inputs.retain(|input| noise.iter().all(|noise| noise.name != input.name));
@@ -407,7 +400,7 @@ mod tests {
     }
 
     fn parsed(proto: &ModelProto) -> Result<Model, ModelError> {
-        Model::parse(&edit::serialize(proto)?)
+        Model::parse(edit::serialize(proto)?)
     }
 
     /// A generator of open size that says nothing about itself.

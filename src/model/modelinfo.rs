@@ -20,12 +20,17 @@
 //! style-predictor=predictor.onnx      # makes the style vector; beside this file
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
 
 use gst::glib;
 
-use super::metadata::{Entry, read_order, read_range, read_side};
-use super::{Facts, Layout, Model, ModelError};
+use super::metadata::{Entry, read_order, read_range, read_side, refuse};
+use super::{Facts, Layout, Model, ModelError, names};
+
+/// More bytes of a sidecar are not read.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Where a sidecar may lie: `<model>.modelinfo`, or the model's name with its extension replaced.
 fn candidates(model_file: &Path) -> [PathBuf; 2] {
@@ -50,7 +55,7 @@ pub fn facts(model: &mut Model, model_file: &Path) -> Result<Facts, ModelError> 
 /// The predictor that the sidecar of `model_file` names, as a path.
 ///
 /// # Errors
-/// [`ModelError::Description`] for a sidecar that is not a key file.
+/// [`ModelError::Description`] for a sidecar that is not a key file, or that names a file elsewhere.
 pub fn predictor(model_file: &Path) -> Result<Option<PathBuf>, ModelError> {
     let Some(path) = candidates(model_file)
         .into_iter()
@@ -58,18 +63,37 @@ pub fn predictor(model_file: &Path) -> Result<Option<PathBuf>, ModelError> {
     else {
         return Ok(None);
     };
-    let entry = text(&load(&path)?, "stylize", "style-predictor");
-    Ok(entry.map(|(_, name)| path.with_file_name(name)))
+    let Some((key, name)) = text(&load(&path)?, "stylize", "style-predictor") else {
+        return Ok(None);
+    };
+    let plain = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
+    if name.is_empty() || !Path::new(&name).components().all(plain) {
+        let hint = "Write the name of a file beside this one; for one elsewhere set the property style-predictor.";
+        return Err(refuse(&path.display().to_string(), key, name, hint));
+    }
+    Ok(Some(path.with_file_name(name)))
 }
 
 fn load(path: &Path) -> Result<glib::KeyFile, ModelError> {
+    let bytes = || {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = bytes().map_err(|err: std::io::Error| ModelError::Unreadable {
+        path: path.into(),
+        reason: err.to_string(),
+    })?;
+    key_file(&path.display().to_string(), bytes)
+}
+
+fn key_file(origin: &str, bytes: Vec<u8>) -> Result<glib::KeyFile, ModelError> {
     let file = glib::KeyFile::new();
-    file.load_from_file(path, glib::KeyFileFlags::NONE)
-        .map_err(|err| ModelError::Description {
-            origin: path.display().to_string(),
-            key: "file".into(),
-            value: err.to_string(),
-            hint: "It must be a key file that begins with [modelinfo] and version=1.0.".into(),
+    let bytes = glib::Bytes::from_owned(bytes);
+    file.load_from_bytes(&bytes, glib::KeyFileFlags::NONE)
+        .map_err(|err| {
+            let hint = "It must be a key file that begins with [modelinfo] and version=1.0.";
+            refuse(origin, "file".into(), err.to_string(), hint)
         })?;
     Ok(file)
 }
@@ -80,9 +104,12 @@ fn text(file: &glib::KeyFile, section: &str, key: &str) -> Entry {
 }
 
 fn read(model: &mut Model, path: &Path) -> Result<Facts, ModelError> {
-    let origin = path.display().to_string();
-    let file = load(path)?;
-    let text = |section: &str, key: &str| text(&file, section, key);
+    described(model, path.display().to_string(), &load(path)?)
+}
+
+/// The facts in a key file.
+fn described(model: &mut Model, origin: String, file: &glib::KeyFile) -> Result<Facts, ModelError> {
+    let text = |section: &str, key: &str| text(file, section, key);
 
     let version = text("modelinfo", "version").map(|(_, value)| value);
     if version.as_deref().map(|v| v.split('.').next()) != Some(Some("1")) {
@@ -97,7 +124,7 @@ fn read(model: &mut Model, path: &Path) -> Result<Facts, ModelError> {
     if let Some(style) = &mut model.style {
         style.name(&origin, text("stylize", "styles"))?;
     }
-    let (input, output) = (&model.input().name, &model.output().name);
+    let [input, output] = [model.input(), model.output()].map(|port| names::original(&port.name));
     Ok(Facts {
         input_range: read_range(&origin, text(input, "ranges"))?,
         output_range: read_range(

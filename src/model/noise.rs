@@ -8,7 +8,7 @@
 use crate::onnx::{ValueInfoProto, type_proto};
 
 use super::metadata::{Entry, ORIGIN, refuse};
-use super::{ElementType, ModelError};
+use super::{ElementType, ModelError, names};
 
 /// Most noise inputs that a generator may have.
 pub(crate) const MOST: usize = 16;
@@ -41,7 +41,8 @@ impl Noise {
             let mut parts = item.trim().rsplitn(3, ':');
             let mut number = || parts.next()?.parse().ok().filter(|n| (1..=256).contains(n));
             let (divisor, channels) = (number()?, number()?);
-            let name = parts.next()?.to_string();
+            let name = parts.next()?;
+            let name = names::moved(name).unwrap_or_else(|| name.to_string());
             let float = inputs
                 .iter()
                 .any(|input| input.name == name && is_float(input));

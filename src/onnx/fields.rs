@@ -2,8 +2,8 @@
 // Made by scripts/onnx-schema.sh from onnx-ml.proto of ONNX 1.23.2 (Copyright (c) ONNX Project
 // Contributors; licence: scripts/onnx-schema/LICENSE). Do not edit.
 
-use super::scan::{Field, Message};
 use super::schema::*;
+use super::table::{Field, Message};
 
 /// Every message of the schema.
 pub(super) static MESSAGES: &[Message] = &[
@@ -15,14 +15,14 @@ pub(super) static MESSAGES: &[Message] = &[
             (21, Field::Bytes),
             (13, Field::Bytes),
             (20, Field::Varint(4)),
-            (2, Field::Fixed(4)),
+            (2, Field::Fixed),
             (3, Field::Varint(8)),
             (4, Field::Bytes),
             (5, Field::Message(15)),
             (6, Field::Message(13)),
             (22, Field::Message(16)),
             (14, Field::Message(25)),
-            (7, Field::Fixed(4)),
+            (7, Field::Fixed),
             (8, Field::Varint(8)),
             (9, Field::Bytes),
             (10, Field::Message(15)),
@@ -166,7 +166,7 @@ pub(super) static MESSAGES: &[Message] = &[
             (1, Field::Varint(8)),
             (2, Field::Varint(4)),
             (3, Field::Message(14)),
-            (4, Field::Fixed(4)),
+            (4, Field::Fixed),
             (5, Field::Varint(4)),
             (6, Field::Bytes),
             (7, Field::Varint(8)),
@@ -175,7 +175,7 @@ pub(super) static MESSAGES: &[Message] = &[
             (9, Field::Bytes),
             (13, Field::Message(11)),
             (14, Field::Varint(4)),
-            (10, Field::Fixed(8)),
+            (10, Field::Fixed),
             (11, Field::Varint(8)),
             (16, Field::Message(11)),
         ],

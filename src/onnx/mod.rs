@@ -11,6 +11,8 @@ mod fields;
 mod scan;
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod schema;
+mod table;
+pub mod walk;
 
 pub use prost::Message;
 pub use prost::bytes::Bytes;
@@ -47,7 +49,7 @@ pub enum OnnxError {
         "The model has {} MiB with its weights, and ONNX's format ends at 2048. Convert its weights to float16, or take a smaller generator.",
         .0 >> 20
     )]
-    TooLong(usize),
+    TooLong(u64),
 }
 
 /// Newest version of the format that the schema has.
@@ -60,7 +62,7 @@ const NEWEST: i64 = Version::IrVersion as i64;
 pub fn read(bytes: impl Into<Bytes>) -> Result<ModelProto, OnnxError> {
     let bytes = bytes.into();
     if bytes.len() > MOST_BYTES {
-        return Err(OnnxError::TooLong(bytes.len()));
+        return Err(OnnxError::TooLong(bytes.len() as u64));
     }
     let unknown = scan::check(&bytes)?;
     let model = ModelProto::decode(bytes).map_err(|err| OnnxError::Damaged(err.to_string()))?;
@@ -81,7 +83,7 @@ pub fn read(bytes: impl Into<Bytes>) -> Result<ModelProto, OnnxError> {
 pub fn write(model: &ModelProto) -> Result<Vec<u8>, OnnxError> {
     let len = model.encoded_len();
     match len > MOST_BYTES {
-        true => Err(OnnxError::TooLong(len)),
+        true => Err(OnnxError::TooLong(len as u64)),
         false => Ok(model.encode_to_vec()),
     }
 }
@@ -145,10 +147,10 @@ mod tests {
         let nodes = field(1, &[]).repeat(4_000_000);
         assert_eq!(read(field(7, &nodes)), Err(OnnxError::Large));
         // A number for each byte.
-        let numbers = field(7, &vec![0; 100 << 20]);
+        let numbers = field(7, &vec![0; 65 << 20]);
         assert_eq!(read(field(7, &field(5, &numbers))), Err(OnnxError::Large));
         // The same as raw data are what they are.
-        let weights = field(9, &vec![0; 100 << 20]);
+        let weights = field(9, &vec![0; 65 << 20]);
         assert!(read(field(7, &field(5, &weights))).is_ok());
     }
 

@@ -4,6 +4,7 @@
 
 use super::OnnxError;
 use super::fields::MESSAGES;
+use super::table::{Field, Message};
 
 /// Most messages within each other; protobuf's own limit, and ONNX Runtime's.
 pub(super) const DEPTH: usize = 100;
@@ -13,27 +14,6 @@ pub(super) const MEMORY: usize = 512 << 20;
 
 /// What a list's element or a text costs beside its content, in bytes.
 const HEAD: usize = size_of::<Vec<u8>>();
-
-/// A message of the schema.
-pub(super) struct Message {
-    pub name: &'static str,
-    /// Bytes of memory that one takes.
-    pub size: usize,
-    /// By number.
-    pub fields: &'static [(u64, Field)],
-}
-
-/// What a field holds.
-#[derive(Clone, Copy)]
-pub(super) enum Field {
-    /// By index in the table.
-    Message(usize),
-    Bytes,
-    /// Numbers of so many bytes in memory, and as few as one each in the file.
-    Varint(usize),
-    /// Numbers of so many bytes.
-    Fixed(usize),
-}
 
 /// Looks over a whole model; the first field that the schema does not have, if there is one.
 pub(super) fn check(bytes: &[u8]) -> Result<Option<String>, OnnxError> {
@@ -96,7 +76,7 @@ impl Scan {
                             let numbers = content.iter().filter(|byte| **byte < 0x80).count();
                             self.take(numbers.saturating_mul(size))?;
                         }
-                        Some(Field::Fixed(_)) | None => (),
+                        Some(Field::Fixed) | None => (),
                     }
                 }
                 // Groups, which the schema has none of and nobody writes.

@@ -146,14 +146,14 @@ impl Error {
         }
         let model = |error: &ModelError| match error {
             ModelError::Missing(_) => message!(ResourceError::NotFound),
-            ModelError::Directory(_) | ModelError::Unreadable { .. } => {
+            ModelError::Directory(_) | ModelError::Unreadable { .. } | ModelError::Weights(_) => {
                 message!(ResourceError::OpenRead)
             }
             ModelError::Description { .. } => message!(ResourceError::Settings),
             ModelError::Empty
             | ModelError::Onnx(_)
             | ModelError::OldOpset(_)
-            | ModelError::ExternalData => message!(StreamError::WrongType),
+            | ModelError::Compiled => message!(StreamError::WrongType),
             ModelError::Inputs { .. }
             | ModelError::InputShape { .. }
             | ModelError::NoImageOutput { .. }

@@ -53,7 +53,7 @@ fn fields(files: &FileDescriptorSet) -> Result<String, Box<dyn std::error::Error
         }
     }
     let mut table = String::from(
-        "use super::schema::*;\nuse super::scan::{Field, Message};\n\n/// Every message of the schema.\npub(super) static MESSAGES: &[Message] = &[\n",
+        "use super::schema::*;\nuse super::table::{Field, Message};\n\n/// Every message of the schema.\npub(super) static MESSAGES: &[Message] = &[\n",
     );
     for (name, message) in &messages {
         let plain = name.trim_start_matches(".onnx.");
@@ -69,8 +69,8 @@ fn fields(files: &FileDescriptorSet) -> Result<String, Box<dyn std::error::Error
                     format!("Message({})", index.ok_or("a message of another file")?)
                 }
                 Type::String | Type::Bytes => "Bytes".into(),
-                Type::Float => "Fixed(4)".into(),
-                Type::Double => "Fixed(8)".into(),
+                Type::Float => "Fixed".into(),
+                Type::Double => "Fixed".into(),
                 Type::Int32 | Type::Enum => "Varint(4)".into(),
                 Type::Int64 | Type::Uint64 => "Varint(8)".into(),
                 other => return Err(format!("{other:?} is new in the schema").into()),

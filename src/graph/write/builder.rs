@@ -9,9 +9,7 @@ use crate::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use super::attribute::{float, graph, int, ints, text};
 use crate::model::ElementType;
 use crate::model::edit::value_info;
-
-/// Prefix of every name that the compiler adds, so that it cannot clash with the generator's.
-const PREFIX: &str = "stylize/";
+use crate::model::names::PREFIX;
 
 /// Name of a tensor in the graph.
 pub(crate) type Name = String;

@@ -92,7 +92,7 @@ impl Unprobed {
     fn open(file: &Path, properties: model::Facts) -> Result<Self, Error> {
         let name = file.display().to_string();
         let read = || {
-            let mut model = Model::parse(Model::read(file)?)?;
+            let mut model = Model::read(file)?;
             let facts = properties
                 .or(modelinfo::facts(&mut model, file)?)
                 .or(metadata::facts(&model)?);
@@ -209,7 +209,7 @@ pub(crate) fn predictor(
         return Ok(None);
     };
     let name = file.display().to_string();
-    let bytes = Model::read(&file).map_err(Error::of_model(&name))?;
+    let bytes = model::file::whole(&file).map_err(Error::of_model(&name))?;
     let predictor = Predictor::load(runtime, &bytes);
     Ok(Some(predictor.map_err(|err| Error::of_engine(&name, err))?))
 }

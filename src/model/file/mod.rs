@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Model files: reading them whole, with the files beside them in which exporters keep weights. Only here
+//! are models read from disk, and only with what is looked for here are they trusted to run.
+
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use super::ModelError;
+use crate::onnx::{self, Bytes, MOST_BYTES, ModelProto, OnnxError, walk};
+
+pub use weights::WeightsError;
+use weights::{Folder, Outside, load};
+
+/// A model file with the weights that lie beside it, as one message that names no file.
+///
+/// # Errors
+/// [`ModelError`] for files that cannot be read or are no ONNX model.
+pub fn whole(path: &Path) -> Result<Vec<u8>, ModelError> {
+    Ok(onnx::write(&read(path)?)?)
+}
+
+/// Reads a model file, with the weights beside it.
+pub(super) fn read(path: &Path) -> Result<ModelProto, ModelError> {
+    let bytes = bytes(path)?;
+    let mut model = parse(bytes)?;
+    let folder = Folder::of(path).map_err(|err| ModelError::Unreadable {
+        path: path.into(),
+        reason: err.to_string(),
+    })?;
+    load(&mut model, &folder)?;
+    Ok(model)
+}
+
+/// Reads a model that is no file, and so has none beside it.
+pub(super) fn from_bytes(bytes: Bytes) -> Result<ModelProto, ModelError> {
+    let mut model = parse(bytes)?;
+    walk::tensors(&mut model, &mut |tensor| match Outside::of(tensor)? {
+        Some(outside) => Err(WeightsError::Nowhere(outside.location)),
+        None => Ok(()),
+    })?;
+    Ok(model)
+}
+
+fn parse(bytes: Bytes) -> Result<ModelProto, ModelError> {
+    if bytes.is_empty() {
+        return Err(ModelError::Empty);
+    }
+    let model = onnx::read(bytes)?;
+    // What was compiled for one device may lie in a file that the node names, and is not looked at by
+    // anybody before it runs.
+    let nodes = walk::nodes(&model);
+    match nodes.iter().any(|node| node.op_type == "EPContext") {
+        true => Err(ModelError::Compiled),
+        false => Ok(model),
+    }
+}
+
+/// The bytes of a model file.
+fn bytes(path: &Path) -> Result<Bytes, ModelError> {
+    let unreadable = |reason: &str| ModelError::Unreadable {
+        path: path.into(),
+        reason: reason.into(),
+    };
+    let failed = |err: std::io::Error| match err.kind() {
+        ErrorKind::NotFound => ModelError::Missing(path.into()),
+        _ => unreadable(&err.to_string()),
+    };
+    let about = std::fs::metadata(path).map_err(failed)?;
+    if about.is_dir() {
+        return Err(ModelError::Directory(path.into()));
+    }
+    // To open a pipe would wait for somebody to write.
+    if !about.is_file() {
+        return Err(unreadable("it is a pipe, a socket or a device, not a file"));
+    }
+    if about.len() > MOST_BYTES as u64 {
+        return Err(OnnxError::TooLong(about.len()).into());
+    }
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES as u64)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    Ok(bytes.into())
+}

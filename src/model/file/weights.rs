@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Weights in files beside the model (ONNX's external data).
+//!
+//! A model may say of any of its tensors that they lie in another file. ONNX Runtime would follow that to
+//! wherever it leads, so it is followed here: into the model's own folder and no further, and what is handed
+//! on has everything in it and names no file.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use crate::model::ModelError;
+use crate::onnx::tensor_proto::{DataLocation, DataType};
+use crate::onnx::{Bytes, MOST_BYTES, ModelProto, OnnxError, TensorProto, walk};
+
+/// Why weights beside a model are not read.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // Each variant's message documents it.
+pub enum WeightsError {
+    #[error(
+        "The model keeps weights in a separate file, \"{0}\", and did not come from a file itself. Save it as a single .onnx file."
+    )]
+    Nowhere(String),
+    #[error(
+        "The model's tensor {tensor} is said to be in \"{location}\", which is no file in the model's own folder. Weights are read from there only: put the file beside the model, or save the model as a single .onnx file."
+    )]
+    Outside { tensor: String, location: String },
+    #[error(
+        "The model keeps its weights in \"{0}\", which does not exist. Put that file beside the model, or save the model as a single .onnx file."
+    )]
+    Missing(PathBuf),
+    #[error(
+        "The model's weights in \"{path}\" cannot be read: {reason}. Check that it is a file, and its permissions."
+    )]
+    Unreadable { path: PathBuf, reason: String },
+    #[error(
+        "The model's tensor {tensor} is said to be {len} bytes from byte {offset} on of \"{path}\", which has {has}. Export or download both files again."
+    )]
+    Short {
+        tensor: String,
+        path: PathBuf,
+        offset: u64,
+        len: u64,
+        has: u64,
+    },
+    #[error(
+        "The model's tensor {tensor} is said to have {said} bytes in a separate file, but its shape and type need {needs}. Export or download the model again."
+    )]
+    Size {
+        tensor: String,
+        said: String,
+        needs: String,
+    },
+    #[error(
+        "The model's tensor {tensor} says {key}={value} of a separate file, which is not understood. Export or download the model again."
+    )]
+    Entry {
+        tensor: String,
+        key: String,
+        value: String,
+    },
+}
+
+/// Where weights may lie.
+pub(super) struct Folder {
+    /// That of the path that the user gave.
+    given: PathBuf,
+    /// That in which the model really lies, where the path is a link: Hugging Face's cache has such.
+    real: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn of(model: &Path) -> std::io::Result<Self> {
+        let folder = |path: &Path| match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.canonicalize(),
+            _ => Path::new(".").canonicalize(),
+        };
+        Ok(Self {
+            given: folder(model)?,
+            real: folder(&model.canonicalize()?)?,
+        })
+    }
+
+    /// The file that a tensor's location means.
+    fn file(&self, outside: &Outside) -> Result<PathBuf, WeightsError> {
+        let forbidden = || WeightsError::Outside {
+            tensor: outside.tensor.clone(),
+            location: outside.location.clone(),
+        };
+        let path = Path::new(&outside.location);
+        let plain = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
+        if outside.location.is_empty() || !path.components().all(plain) {
+            return Err(forbidden());
+        }
+        let path = self.given.join(path);
+        let real = path.canonicalize().map_err(|err| match err.kind() {
+            ErrorKind::NotFound => WeightsError::Missing(path.clone()),
+            _ => WeightsError::Unreadable {
+                path: path.clone(),
+                reason: err.to_string(),
+            },
+        })?;
+        match real.starts_with(&self.given) || real.starts_with(&self.real) {
+            true => Ok(real),
+            false => Err(forbidden()),
+        }
+    }
+}
+
+/// What a tensor says of where it lies.
+pub(super) struct Outside {
+    tensor: String,
+    pub location: String,
+    offset: u64,
+    /// In bytes, as its shape and type have it.
+    len: u64,
+}
+
+impl Outside {
+    /// `None` for a tensor that lies in the model; it names no other file then.
+    pub(super) fn of(tensor: &mut TensorProto) -> Result<Option<Self>, WeightsError> {
+        let entries = std::mem::take(&mut tensor.external_data);
+        if std::mem::take(&mut tensor.data_location) != DataLocation::External as i32 {
+            return Ok(None);
+        }
+        let name = match tensor.name.as_str() {
+            "" => "of a node",
+            name => name,
+        };
+        let entry = |key: &str| entries.iter().find(|entry| entry.key == key);
+        let number = |key: &str| match entry(key) {
+            None => Ok(None),
+            Some(entry) => entry
+                .value
+                .parse()
+                .map(Some)
+                .map_err(|_| WeightsError::Entry {
+                    tensor: name.into(),
+                    key: key.into(),
+                    value: entry.value.clone(),
+                }),
+        };
+        let said = number("length")?;
+        let needs = len(tensor);
+        let said = said.or(needs);
+        let (Some(len), true) = (said, said == needs) else {
+            let number = |len: Option<u64>| len.map_or("unknown".into(), |len| len.to_string());
+            return Err(WeightsError::Size {
+                tensor: name.into(),
+                said: number(said),
+                needs: number(needs),
+            });
+        };
+        Ok(Some(Self {
+            tensor: name.into(),
+            location: entry("location")
+                .map(|entry| entry.value.clone())
+                .unwrap_or_default(),
+            offset: number("offset")?.unwrap_or(0),
+            len,
+        }))
+    }
+}
+
+/// Bytes of a tensor's data; `None` for shapes and types that have no such number.
+fn len(tensor: &TensorProto) -> Option<u64> {
+    use DataType as T;
+    let bits = match T::try_from(tensor.data_type).ok()? {
+        T::Uint2 | T::Int2 => 2,
+        T::Uint4 | T::Int4 | T::Float4e2m1 => 4,
+        T::Uint8 | T::Int8 | T::Bool => 8,
+        T::Float8e4m3fn | T::Float8e4m3fnuz | T::Float8e5m2 | T::Float8e5m2fnuz => 8,
+        T::Float8e8m0 => 8,
+        T::Uint16 | T::Int16 | T::Float16 | T::Bfloat16 => 16,
+        T::Float | T::Int32 | T::Uint32 => 32,
+        T::Double | T::Int64 | T::Uint64 | T::Complex64 => 64,
+        T::Complex128 => 128,
+        T::Undefined | T::String | T::Float6e2m3 | T::Float6e3m2 => return None,
+    };
+    let mut dims = tensor.dims.iter();
+    let count = dims.try_fold(1_u64, |count, dim| {
+        count.checked_mul(u64::try_from(*dim).ok()?)
+    })?;
+    Some(count.checked_mul(bits)?.div_ceil(8))
+}
+
+/// Puts the weights that lie beside the model into it.
+pub(super) fn load(model: &mut ModelProto, folder: &Folder) -> Result<(), ModelError> {
+    // In the order in which the tensors stand in the model.
+    let mut parts = Vec::new();
+    walk::tensors(model, &mut |tensor| {
+        let outside = Outside::of(tensor)?;
+        let found = outside.map(|outside| Ok((folder.file(&outside)?, outside)));
+        parts.push(found.transpose()?);
+        Ok::<_, WeightsError>(())
+    })?;
+    let wanted = || parts.iter().flatten();
+    // Several tensors may share bytes of a file, and yet each is written out.
+    let total = wanted().fold(0_u64, |sum, (_, outside)| sum.saturating_add(outside.len));
+    if total > MOST_BYTES as u64 {
+        return Err(OnnxError::TooLong(total).into());
+    }
+    let mut files: Vec<(&Path, Range)> = Vec::new();
+    for (path, outside) in wanted() {
+        let file = match files.iter().position(|(known, _)| known == path) {
+            Some(known) => &mut files[known].1,
+            None => {
+                files.push((path, Range::open(path)?));
+                let last = files.len() - 1;
+                &mut files[last].1
+            }
+        };
+        file.include(path, outside)?;
+    }
+    let whole = files
+        .iter()
+        .fold(0_u64, |sum, (_, range)| sum.saturating_add(range.len()));
+    if whole > MOST_BYTES as u64 {
+        return Err(OnnxError::TooLong(whole).into());
+    }
+    let mut read = Vec::new();
+    for (path, range) in files {
+        let start = range.start;
+        read.push((path.to_path_buf(), start, range.read(path)?));
+    }
+    let mut parts = parts.iter();
+    walk::tensors(model, &mut |tensor| {
+        if let Some((path, outside)) = parts.next().and_then(Option::as_ref)
+            && let Some((_, start, bytes)) = read.iter().find(|(known, ..)| known == path)
+        {
+            let from = (outside.offset - start) as usize;
+            tensor.raw_data = bytes.slice(from..from + outside.len as usize);
+        }
+        Ok::<_, ModelError>(())
+    })
+}
+
+/// The part of a file that is needed.
+struct Range {
+    file: File,
+    /// Of the whole file.
+    has: u64,
+    start: u64,
+    end: u64,
+}
+
+impl Range {
+    fn open(path: &Path) -> Result<Self, WeightsError> {
+        let failed = |err: std::io::Error| unreadable(path, &err.to_string());
+        // To open a pipe would wait for somebody to write.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(unreadable(path, "it is not a file"));
+        }
+        let file = File::open(path).map_err(failed)?;
+        let has = file.metadata().map_err(failed)?.len();
+        Ok(Self {
+            file,
+            has,
+            start: u64::MAX,
+            end: 0,
+        })
+    }
+
+    fn include(&mut self, path: &Path, outside: &Outside) -> Result<(), WeightsError> {
+        let (offset, len) = (outside.offset, outside.len);
+        match offset.checked_add(len).filter(|end| *end <= self.has) {
+            Some(end) => {
+                self.start = self.start.min(offset);
+                self.end = self.end.max(end);
+                Ok(())
+            }
+            None => Err(WeightsError::Short {
+                tensor: outside.tensor.clone(),
+                path: path.into(),
+                offset,
+                len,
+                has: self.has,
+            }),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    fn read(mut self, path: &Path) -> Result<Bytes, WeightsError> {
+        let failed = |err: std::io::Error| unreadable(path, &err.to_string());
+        self.file
+            .seek(SeekFrom::Start(self.start))
+            .map_err(failed)?;
+        let (len, mut bytes) = (self.len(), Vec::new());
+        let mut file = self.file.take(len);
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        match bytes.len() as u64 == len {
+            true => Ok(bytes.into()),
+            false => Err(unreadable(path, "it became shorter in the meantime")),
+        }
+    }
+}
+
+fn unreadable(path: &Path, reason: &str) -> WeightsError {
+    WeightsError::Unreadable {
+        path: path.into(),
+        reason: reason.into(),
+    }
+}
