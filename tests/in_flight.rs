@@ -48,17 +48,17 @@ fn all(harness: &mut Harness) -> Vec<u8> {
 }
 
 #[test]
-fn frames_come_out_in_order_and_all_of_them_at_the_end() {
+fn frames_come_out_in_order_when_they_are_done() {
     for provider in common::PROVIDERS {
         for frames in [1, 2, 3, 7] {
             let (_dir, element, mut harness) = harness(provider, frames);
             for i in 0..20 {
                 harness.push(numbered(i)).expect("taken");
             }
-            // All but those in flight.
-            assert_eq!(harness.buffers_received(), 20 - (frames - 1));
-            harness.push_event(gst::event::Eos::new());
-            assert_eq!(all(&mut harness), (0..20).collect::<Vec<_>>());
+            // All of them, without waiting for what comes next.
+            for i in 0..20 {
+                assert_eq!(number(&harness.pull().expect("a frame")), i);
+            }
             let stats = element.property::<gst::Structure>("stats");
             assert_eq!(stats.get::<u64>("frames"), Ok(20));
             assert_eq!(stats.get::<u32>("frames-in-flight"), Ok(frames));
@@ -77,8 +77,6 @@ fn a_first_frame_that_is_marked_as_such_holds_nothing_up() {
         }
         harness.push(buffer).expect("taken");
     }
-    // Those before the gap have left; of those behind it, two are in flight.
-    assert_eq!(harness.buffers_received(), 8);
     harness.push_event(gst::event::Eos::new());
     let marked = std::iter::from_fn(|| harness.try_pull());
     let marked = marked.filter(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
@@ -91,7 +89,6 @@ fn nothing_in_the_stream_overtakes_a_frame() {
     for i in 0..2 {
         harness.push(numbered(i)).expect("taken");
     }
-    assert_eq!(harness.buffers_received(), 0);
     let mark = gst::Structure::new_empty("mark");
     harness.push_event(gst::event::CustomDownstream::new(mark));
     assert_eq!(all(&mut harness), [0, 1]);
@@ -244,28 +241,13 @@ fn a_flush_does_not_wait_for_an_operator() {
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "OpenVINO is of x86-64")]
-fn a_stop_does_not_wait_for_an_operator_but_the_element_s_end_does() {
+fn all_buffers_are_back_after_a_stop() {
     let mut endless = Endless::new(801);
     let flow = endless.push_until(|element| {
         element.set_state(gst::State::Null).expect("stopped");
     });
     assert_eq!(flow, Err(gst::FlowError::Flushing));
-    assert_eq!(endless.held(), 1, "it waited until the frame was painted");
-    endless
-        .element
-        .set_state(gst::State::Playing)
-        .expect("started again");
-    endless
-        .element
-        .set_state(gst::State::Null)
-        .expect("stopped again");
-    let held = endless.held.clone();
-    drop(endless);
-    assert_eq!(
-        held.load(Ordering::SeqCst),
-        0,
-        "a worker outlives the element"
-    );
+    assert_eq!(endless.held(), 0, "a worker outlives the stop");
 }
 
 #[test]

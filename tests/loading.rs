@@ -148,6 +148,32 @@ fn frames_pass_while_the_generator_is_loaded_and_compiled() {
 }
 
 #[test]
+fn properties_of_the_start_hold_until_the_next_one() {
+    let properties = [
+        ("while-loading", "passthrough"),
+        ("on-error", "passthrough"),
+    ];
+    let mut stream = Stream::new(&negative(13), &properties);
+    stream
+        .element
+        .set_property_from_str("while-loading", "block");
+    stream.element.set_property_from_str("on-error", "fail");
+    stream.element.set_property("interval", 5_u32);
+    stream.until(SOURCE, NEGATIVE);
+    for _ in 0..10 {
+        stream.frame(SOURCE);
+    }
+    assert_eq!(stream.stat("held"), 0, "interval is of the next start");
+    assert!(common::errors(&stream.bus).is_empty());
+    // What was set is what is read.
+    let set = stream.element.property_value("while-loading");
+    assert_eq!(
+        set.get::<gststylize::stylize::WhileLoading>(),
+        Ok(gststylize::stylize::WhileLoading::Block)
+    );
+}
+
+#[test]
 fn a_generator_that_cannot_be_loaded_later_is_one_error() {
     common::init();
     let element = gst::ElementFactory::make("stylize")

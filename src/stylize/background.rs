@@ -1,35 +1,212 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Work on a thread of its own, so that the stream goes on meanwhile.
+//! Work on threads of its own, so that the stream goes on meanwhile. All of these threads belong to
+//! their element, which waits for them when it stops.
 
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::report::Error;
+use crate::engine::{EngineError, LoadCanceller};
 
-/// Something that is being made. Dropping it lets the thread finish unheard.
-pub(crate) struct Background<T>(mpsc::Receiver<Result<T, Error>>);
+#[derive(Default)]
+struct State {
+    /// Those that nobody waits for any more, until they have ended.
+    left: Vec<JoinHandle<()>>,
+    /// While flushing: nobody waits for a result.
+    interrupted: bool,
+}
 
-impl<T: Send + 'static> Background<T> {
-    /// Begins.
-    pub fn start(
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The background threads of one element; clones are the same ones.
+#[derive(Clone, Default)]
+pub(crate) struct BackgroundThreads(Arc<Shared>);
+
+impl BackgroundThreads {
+    /// Begins some work.
+    pub fn start<T: Send + 'static>(
+        &self,
         name: &str,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-    ) -> Result<Self, Error> {
-        let (sender, receiver) = mpsc::channel();
-        let thread = std::thread::Builder::new().name(name.into());
-        // Sending fails when nobody waits for it any more.
-        let spawned = thread.spawn(move || drop(sender.send(work())));
-        spawned.map_err(|err| Error::Threads(err.to_string()))?;
-        Ok(Self(receiver))
+    ) -> Result<Background<T>, Error> {
+        let slot = Arc::new(Mutex::new(None));
+        let canceller = LoadCanceller::default();
+        let outcome = Outcome {
+            slot: slot.clone(),
+            threads: self.clone(),
+            result: None,
+        };
+        let run = {
+            let canceller = canceller.clone();
+            move || {
+                let mut outcome = outcome;
+                outcome.result = Some(canceller.run(work));
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        Ok(Background {
+            slot,
+            canceller,
+            thread: Some(thread.map_err(|err| Error::Threads(err.to_string()))?),
+            threads: self.clone(),
+        })
     }
 
+    /// Drops something that takes its time to go, such as a session, where no frame waits for it.
+    pub fn dispose<T: Send + 'static>(&self, value: T) {
+        let dropped = self.start("stylize-dispose", move || {
+            drop(value);
+            Ok(())
+        });
+        // Without a thread it has been dropped here.
+        drop(dropped);
+    }
+
+    /// Makes those who wait for a result go on without it, now and until [`Self::resume`].
+    pub fn interrupt(&self) {
+        self.0.state.lock().interrupted = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Lets results be waited for again.
+    pub fn resume(&self) {
+        self.0.state.lock().interrupted = false;
+    }
+
+    /// Waits until all threads have ended whose results are not wanted any more.
+    pub fn join(&self) {
+        // Not under the lock, which those need that have not ended.
+        let next = || self.0.state.lock().left.pop();
+        while let Some(thread) = next() {
+            // A panic has been told as an error.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Writes the result of some work, whatever comes of it.
+struct Outcome<T> {
+    slot: Arc<Mutex<Option<Result<T, Error>>>>,
+    threads: BackgroundThreads,
+    result: Option<Result<T, Error>>,
+}
+
+impl<T> Drop for Outcome<T> {
+    fn drop(&mut self) {
+        let result = self.result.take();
+        let ended = || Err(Error::Threads("it ended early".into()));
+        {
+            // Under the lock, or one who has just looked would sleep on.
+            let _state = self.threads.0.state.lock();
+            *self.slot.lock() = Some(result.unwrap_or_else(ended));
+        }
+        self.threads.0.changed.notify_all();
+    }
+}
+
+/// Something that is being made. Dropping it cancels the work, which ends as soon as it can.
+pub(crate) struct Background<T> {
+    slot: Arc<Mutex<Option<Result<T, Error>>>>,
+    canceller: LoadCanceller,
+    thread: Option<JoinHandle<()>>,
+    threads: BackgroundThreads,
+}
+
+impl<T> Background<T> {
     /// What was made, once; `None` before.
     pub fn poll(&self) -> Option<Result<T, Error>> {
-        match self.0.try_recv() {
-            Ok(result) => Some(result),
-            Err(mpsc::TryRecvError::Empty) => None,
-            Err(mpsc::TryRecvError::Disconnected) => {
-                Some(Err(Error::Threads("it ended early".into())))
+        self.slot.lock().take()
+    }
+
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] when interrupted; the work goes on then.
+    pub fn wait(&self) -> Result<T, Error> {
+        let mut state = self.threads.0.state.lock();
+        loop {
+            if let Some(result) = self.slot.lock().take() {
+                return result;
+            }
+            if state.interrupted {
+                return Err(Error::Engine(EngineError::Cancelled));
+            }
+            self.threads.0.changed.wait(&mut state);
+        }
+    }
+}
+
+impl<T> Drop for Background<T> {
+    fn drop(&mut self) {
+        self.canceller.cancel();
+        if let Some(thread) = self.thread.take() {
+            let mut state = self.threads.0.state.lock();
+            state.left.retain(|thread| !thread.is_finished());
+            state.left.push(thread);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn an_interrupted_wait_leaves_the_work_to_go_on() {
+        let threads = BackgroundThreads::default();
+        let (go, told) = mpsc::channel();
+        let work = threads.start("test", move || Ok(told.recv().unwrap_or(0)));
+        let work = work.expect("a thread");
+        threads.interrupt();
+        let interrupted = work.wait();
+        assert!(
+            matches!(interrupted, Err(Error::Engine(EngineError::Cancelled))),
+            "{interrupted:?}"
+        );
+        threads.resume();
+        assert!(work.poll().is_none());
+        go.send(7).expect("it goes on");
+        assert_eq!(work.wait().expect("the result"), 7);
+    }
+
+    #[test]
+    fn dropped_work_is_cancelled_and_joined() {
+        struct AtEnd(mpsc::Sender<()>);
+        impl Drop for AtEnd {
+            fn drop(&mut self) {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                let _ = self.0.send(());
             }
         }
+        let threads = BackgroundThreads::default();
+        let (sender, ended) = mpsc::channel();
+        let (go, told) = mpsc::channel::<()>();
+        let work = threads.start("test", move || {
+            let _kept = AtEnd(sender);
+            // Until the other end is gone.
+            let _ = told.recv();
+            Ok(())
+        });
+        drop(work);
+        assert!(ended.try_recv().is_err(), "dropping waits for nothing");
+        drop(go);
+        threads.join();
+        assert_eq!(ended.try_recv(), Ok(()), "joined");
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let threads = BackgroundThreads::default();
+        let work = threads.start::<()>("test", || panic!("on purpose"));
+        assert!(work.expect("a thread").wait().is_err());
+        threads.join();
     }
 }

@@ -59,6 +59,7 @@ pub(super) static TEMPLATE: LazyLock<gst::Caps> = LazyLock::new(|| {
         .format_list(packed.chain(planar))
         .width_range(SIDES)
         .height_range(SIDES)
+        .field("interlace-mode", "progressive")
         .build()
 });
 
@@ -120,6 +121,29 @@ pub(super) fn format(info: &VideoInfo) -> Result<Format, Error> {
         components,
         depth,
     }))
+}
+
+/// Whether these are caps of raw video in the memory of the system.
+pub(super) fn is_raw_video(caps: &gst::CapsRef) -> bool {
+    let system = |features: &gst::CapsFeaturesRef| {
+        features.is_equal(gst::CapsFeatures::new_empty().as_ref())
+            || features.is_equal(gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY.as_ref())
+    };
+    let raw = |s: &gst::StructureRef| s.has_name("video/x-raw");
+    !caps.is_any()
+        && caps.size() == 1
+        && caps.structure(0).is_some_and(raw)
+        && caps.features(0).is_none_or(system)
+}
+
+/// These caps with the word that they are progressive, if they say nothing.
+pub(super) fn with_progressive(caps: &gst::Caps) -> Option<gst::Caps> {
+    let silent = !caps.structure(0)?.has_field("interlace-mode");
+    silent.then(|| {
+        let mut caps = caps.clone();
+        caps.make_mut().set("interlace-mode", "progressive");
+        caps
+    })
 }
 
 /// Why fixed raw video caps cannot be played, where that can be told from the caps alone.

@@ -318,11 +318,50 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+/// The values of those properties that take effect when the element starts, as they were then.
+#[derive(Debug, Clone, Default)]
+pub struct StartSettings {
+    pub frames_in_flight: u32,
+    pub interval: u32,
+    pub reuse: bool,
+    pub while_loading: WhileLoading,
+    pub on_error: OnError,
+    pub runtime_library: Option<PathBuf>,
+}
+
+impl StartSettings {
     /// Whether the last stylized frame may be needed once more.
     pub fn holds(&self) -> bool {
         let substitutes = [self.while_loading.substitute(), self.on_error.substitute()];
         substitutes.contains(&Some(Substitute::Last)) || self.interval > 1 || self.reuse
+    }
+}
+
+impl Settings {
+    /// What holds from a start on.
+    pub fn at_start(&self) -> StartSettings {
+        StartSettings {
+            frames_in_flight: self.frames_in_flight,
+            interval: self.interval,
+            reuse: self.reuse,
+            while_loading: self.while_loading,
+            on_error: self.on_error,
+            runtime_library: self.runtime_library.clone(),
+        }
+    }
+
+    /// These settings with what holds since the start.
+    pub fn started_with(&self, start: &StartSettings) -> Self {
+        let start = start.clone();
+        Self {
+            frames_in_flight: start.frames_in_flight,
+            interval: start.interval,
+            reuse: start.reuse,
+            while_loading: start.while_loading,
+            on_error: start.on_error,
+            runtime_library: start.runtime_library,
+            ..self.clone()
+        }
     }
 
     /// What decides the generator and its style; changes with either.

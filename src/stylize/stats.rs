@@ -85,6 +85,44 @@ pub(crate) struct Facts {
     pub color: String,
 }
 
+impl Facts {
+    /// Provider, device and precision.
+    pub fn place(&self) -> (&str, &str, &str) {
+        (self.provider, &self.device, self.precision)
+    }
+
+    /// Whether a graph has been compiled.
+    pub fn compiled(&self) -> bool {
+        self.nodes + self.nodes_on_cpu > 0
+    }
+
+    /// One line for the log.
+    pub fn line(&self) -> String {
+        let device = match self.device.as_str() {
+            "" => String::new(),
+            device => format!(" {device}"),
+        };
+        format!(
+            "{} on {}{device} in {} (ONNX Runtime {}): {} nodes there, {} on the CPU; {}x{} frames, shown as {}x{}, as {}x{} pictures; upscale {}, color {}; {}",
+            self.model,
+            self.provider,
+            self.precision,
+            self.runtime,
+            self.nodes,
+            self.nodes_on_cpu,
+            self.frame.0,
+            self.frame.1,
+            self.inference.0,
+            self.inference.1,
+            self.picture.0,
+            self.picture.1,
+            self.upscale,
+            self.color,
+            self.signature
+        )
+    }
+}
+
 impl Stats {
     /// Counts a graph that took so long to compile.
     pub fn count_compiled(&mut self, time: Duration) {

@@ -65,7 +65,18 @@ pub enum Precision {
 impl Provider {
     /// The nick of the property's value.
     pub fn nick(self) -> &'static str {
-        nick(self)
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::OpenVino => "openvino",
+            Self::Cuda => "cuda",
+            Self::TensorRt => "tensorrt",
+            Self::NvTensorRtRtx => "nv-tensorrt-rtx",
+            Self::WebGpu => "webgpu",
+            Self::MiGraphX => "migraphx",
+            Self::CoreMl => "coreml",
+            Self::Dml => "dml",
+        }
     }
 
     fn install_hint(self) -> &'static str {
@@ -199,16 +210,14 @@ impl Provider {
 impl Precision {
     /// The nick of the property's value.
     pub fn nick(self) -> &'static str {
-        nick(self)
+        match self {
+            Self::Auto => "auto",
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
     }
-}
-
-/// The nick of a registered enum's value.
-pub(crate) fn nick<E: glib::value::ToValue>(value: E) -> &'static str {
-    glib::EnumValue::from_value(&value.to_value()).map_or("", |(_, value)| {
-        // Values of registered types live as long as the process.
-        unsafe { std::mem::transmute::<&str, &'static str>(value.nick()) }
-    })
 }
 
 /// Whether the CPU multiplies bfloat16 in hardware; elsewhere it would only be slower.
@@ -217,4 +226,32 @@ pub(crate) fn has_bf16() -> bool {
     return std::arch::is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use gst::glib::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nicks_are_those_of_the_properties() {
+        fn check<E>(nick: fn(E) -> &'static str)
+        where
+            E: StaticType
+                + HasParamSpec<ParamSpec = glib::ParamSpecEnum>
+                + for<'a> glib::value::FromValue<'a>,
+        {
+            let class = glib::EnumClass::new::<E>();
+            let mut seen = 0;
+            for value in class.values() {
+                let registered = value.to_value(&class).get::<E>().expect("of the type");
+                assert_eq!(nick(registered), value.nick());
+                seen += 1;
+            }
+            assert!(seen > 2);
+        }
+        check::<Provider>(Provider::nick);
+        check::<Precision>(Precision::nick);
+    }
 }

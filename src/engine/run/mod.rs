@@ -4,6 +4,7 @@
 
 pub(super) mod assignment;
 pub(super) mod bytes;
+pub(super) mod load;
 pub(super) mod memory;
 pub(super) mod noise;
 pub mod session;

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::assignment::{self, Assignment};
 use super::bytes::BytePort;
+use super::load::commit;
 use super::memory::{Memory, Port, StateTensor};
 use super::noise::normal;
 use super::threads::Threads;
@@ -372,8 +373,6 @@ pub fn load(
     choice: &Choice,
 ) -> Result<ort::session::Session, EngineError> {
     cache::with_folder(cache::place(runtime, choice, graph), |folder| {
-        configure::builder(runtime, choice, folder)?
-            .commit_from_memory(graph)
-            .map_err(EngineError::refused)
+        commit(configure::builder(runtime, choice, folder)?, graph)
     })
 }

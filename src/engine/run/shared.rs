@@ -83,8 +83,11 @@ impl Lease {
         };
         let place = {
             let mut sessions = SESSIONS.lock();
-            // A place that is locked is one that somebody is about to fill.
-            sessions.retain(|_, place| place.try_lock().is_none_or(|held| held.strong_count() > 0));
+            // A place that somebody else has in hand is about to be filled.
+            sessions.retain(|_, place| {
+                Arc::strong_count(place) > 1
+                    || place.try_lock().is_none_or(|held| held.strong_count() > 0)
+            });
             sessions.entry(key).or_default().clone()
         };
         let mut place = place.lock();

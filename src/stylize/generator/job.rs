@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::dump;
+use super::forms::forms;
 use super::networks::{Network, Networks, Read, predictor};
 use crate::engine::session::{Blueprint, Names, Rows};
-use crate::engine::{
-    Assignment, Candidates, Choice, EngineError, Lease, Provider, Runtime, StateTensor, nick,
-};
-use crate::graph::{self, Blend, Effects, Forms, Frame, Given, Kernels, Scaling};
+use crate::engine::{Assignment, Candidates, Choice, EngineError, Lease, Runtime, StateTensor};
+use crate::graph::{self, Effects, Frame};
 use crate::model::{Extent, StyleInput};
 use crate::stylize::adapt::ladder::Ladder;
 use crate::stylize::adapt::rungs::rungs;
-use crate::stylize::background::Background;
+use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::mask::masks;
 use crate::stylize::report::Error;
 use crate::stylize::settings::Settings;
@@ -27,6 +26,10 @@ use crate::stylize::style::styling::Styling;
 /// Sessions kept that were used lately: a stream changes between few layouts, and from one size of the
 /// generator's picture to the next. More would be memory for sizes that may not come again.
 const KEPT: usize = 3;
+
+/// Memory layouts that graphs are compiled for beside the usual one of the caps. Frames in more of
+/// them are copied.
+const OTHER_LAYOUTS: usize = KEPT - 1;
 
 /// What a session is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,8 @@ struct Job {
 struct Generator {
     runtime: Arc<Runtime>,
     place: Mutex<Place>,
+    /// Locked while one of them is tried, which takes its time: never together with `place`.
+    candidates: Mutex<Candidates>,
     networks: Networks,
     effects: Effects,
     /// Where compiled graphs are written.
@@ -48,10 +53,9 @@ struct Generator {
     warnings: Mutex<Vec<Error>>,
 }
 
-/// Where a generator runs, and where else it could.
+/// Where a generator runs.
 struct Place {
     choice: Choice,
-    candidates: Candidates,
     /// Of the graph that was compiled last.
     assignment: Assignment,
 }
@@ -71,6 +75,10 @@ pub(crate) struct Player {
     jobs: Vec<(Job, Lease)>,
     /// What is being compiled, since when.
     compiling: Option<(Job, Instant, Background<Lease>)>,
+    threads: BackgroundThreads,
+    /// The layout that the caps stand for, and other ones that graphs are compiled for.
+    usual: Option<Frame>,
+    others: Vec<Frame>,
 }
 
 /// A session, if there is one.
@@ -88,6 +96,7 @@ impl Player {
         settings: &Settings,
         frame: Option<&Frame>,
         below: Option<usize>,
+        threads: BackgroundThreads,
     ) -> Result<Self, Error> {
         let networks = Read::new(settings)?;
         masks::check(&settings.mask)?;
@@ -109,9 +118,9 @@ impl Player {
             runtime,
             place: Mutex::new(Place {
                 choice,
-                candidates,
                 assignment: Assignment::default(),
             }),
+            candidates: Mutex::new(candidates),
             networks,
             effects: settings.effects(),
             dump: settings.dump_graph.clone(),
@@ -125,6 +134,9 @@ impl Player {
             fitted: None,
             told_of_size: false,
             compiling: None,
+            threads,
+            usual: frame.copied(),
+            others: Vec::new(),
         };
         if let Some(frame) = frame {
             player.fit(frame, below);
@@ -135,20 +147,52 @@ impl Player {
         Ok(player)
     }
 
-    /// The session for frames of this layout. If there is none, it is compiled: here and now, or in
-    /// the background if the stream does not `wait` for it.
+    /// The layout of the graph for frames that lie in memory like `frame`: their own, or the `usual`
+    /// one of their caps, to which their rows are copied then. That is a copy for each frame, where
+    /// another graph would cost minutes with some providers; and a source whose strides change all the
+    /// time would have graphs compiled for ever.
+    pub fn layout_for(&mut self, frame: &Frame, usual: &Frame) -> Frame {
+        if self.usual.replace(*usual) != Some(*usual) {
+            self.others.clear();
+        }
+        if frame == usual || self.others.contains(frame) {
+            return *frame;
+        }
+        let compiles_slowly = self.generator.place.lock().choice.on_gpu();
+        let adapted = self.ladder.rung() > 0;
+        let busy = self.compiling.is_some();
+        if compiles_slowly || adapted || busy || self.others.len() >= OTHER_LAYOUTS {
+            return *usual;
+        }
+        self.others.push(*frame);
+        *frame
+    }
+
+    /// The session for frames of this layout. If there is none, it is compiled in the background; with
+    /// `wait` that is waited for.
     pub fn session(&mut self, frame: &Frame, wait: bool) -> Result<Lookup, Error> {
         self.fit(frame, self.ladder.below());
         let job = self.job(frame);
-        if !wait {
-            return self.in_background(&job, false);
+        let found = self.in_background(&job, false)?;
+        match (&found, &self.compiling) {
+            (Lookup::Compiling, Some((_, begin, session))) if wait => {
+                let begin = *begin;
+                // Interrupted, it goes on, and will be asked for again.
+                let session = match session.wait() {
+                    Err(err @ Error::Engine(EngineError::Cancelled)) => return Err(err),
+                    result => result,
+                };
+                self.compiling = None;
+                Ok(self.keep(job, session?, begin))
+            }
+            _ => Ok(found),
         }
-        if let Some(session) = self.ready(&job) {
-            return Ok(Lookup::Ready(session));
-        }
-        let begin = Instant::now();
-        let session = self.generator.compile(&job, false)?;
-        Ok(self.keep(job, session, begin))
+    }
+
+    /// The session for frames of this layout, if there is one.
+    pub fn existing(&mut self, frame: &Frame) -> Option<Lease> {
+        let job = self.job(frame);
+        self.ready(&job)
     }
 
     /// The session for another height of the generator's picture, compiled in the background and run
@@ -183,7 +227,7 @@ impl Player {
             _ => {
                 let (generator, job) = (self.generator.clone(), *job);
                 let compile = move || generator.compile(&job, warm);
-                let session = Background::start("stylize-compiler", compile)?;
+                let session = self.threads.start("stylize-compiler", compile)?;
                 self.compiling = Some((job, Instant::now(), session));
                 Ok(Lookup::Compiling)
             }
@@ -206,7 +250,8 @@ impl Player {
 
     fn keep(&mut self, job: Job, session: Lease, begin: Instant) -> Lookup {
         if self.jobs.len() == KEPT {
-            self.jobs.remove(0);
+            let (_, oldest) = self.jobs.remove(0);
+            self.threads.dispose(oldest);
         }
         self.jobs.push((job, session.clone()));
         Lookup::Compiled(session, begin.elapsed())
@@ -286,23 +331,23 @@ impl Generator {
     /// the choice of the provider, one that cannot run the graph is passed over for good.
     fn compile(&self, job: &Job, warm: bool) -> Result<Lease, Error> {
         loop {
-            let (choice, more) = {
-                let place = self.place.lock();
-                (place.choice.clone(), place.candidates.more())
-            };
+            let choice = self.place.lock().choice.clone();
+            let more = self.candidates.lock().more();
             let error = match self.compile_on(&choice, job, more || warm) {
                 Ok(lease) => {
                     self.place.lock().assignment = lease.assignment();
                     return Ok(lease);
                 }
+                Err(err @ Error::Engine(EngineError::Cancelled)) => return Err(err),
                 Err(Error::Refused { error, .. } | Error::Engine(error)) if more => error,
                 Err(err) => return Err(err),
             };
-            let mut place = self.place.lock();
+            let mut candidates = self.candidates.lock();
             // Another thread may have gone on already.
-            if place.choice == choice {
-                place.candidates.pass_over(choice.provider, error);
-                place.choice = place.candidates.advance()?;
+            if self.place.lock().choice == choice {
+                candidates.pass_over(choice.provider, error);
+                let next = candidates.advance()?;
+                self.place.lock().choice = next;
             }
         }
     }
@@ -373,10 +418,17 @@ impl Generator {
             frame: (width, height),
             inference: (number(sizes.shown.1), number(sizes.shown.0)),
             picture: (number(sizes.picture.1), number(sizes.picture.0)),
-            upscale: nick(effects.upscale).into(),
-            color: nick(effects.colour).into(),
+            upscale: nick(effects.upscale),
+            color: nick(effects.colour),
         }
     }
+}
+
+/// The nick of a registered enum's value.
+fn nick(value: impl Into<gst::glib::Value>) -> String {
+    let value = value.into();
+    let found = gst::glib::EnumValue::from_value(&value);
+    found.map_or_else(String::new, |(_, value)| value.nick().to_string())
 }
 
 /// What the engine needs to know of a tensor that goes from frame to frame.
@@ -385,68 +437,5 @@ fn state(state: graph::State) -> StateTensor {
         input: state.input,
         output: state.output,
         shape: state.shape,
-    }
-}
-
-/// Measured for the CPU providers; see `docs/decisions.md`.
-fn forms(choice: &Choice) -> Forms {
-    Forms {
-        blend: match choice.provider {
-            Provider::Cpu => Blend::Branch,
-            _ => Blend::Always,
-        },
-        scaling: match choice.provider {
-            Provider::Cpu => Scaling::Kernels,
-            _ => Scaling::Products,
-        },
-        early_pad: choice.provider == Provider::OpenVino,
-        half: choice.wants_half_graph(),
-        frame: match choice.provider.is_behind_a_bus() {
-            true => Given::Once,
-            false => Given::Twice,
-        },
-        kernels: match choice.provider {
-            Provider::WebGpu => Kernels::WebGpu,
-            Provider::TensorRt | Provider::NvTensorRtRtx => Kernels::Floats,
-            _ => Kernels::All,
-        },
-    }
-}
-
-impl Facts {
-    /// Provider, device and precision.
-    pub fn place(&self) -> (&str, &str, &str) {
-        (self.provider, &self.device, self.precision)
-    }
-
-    /// Whether a graph has been compiled.
-    pub fn compiled(&self) -> bool {
-        self.nodes + self.nodes_on_cpu > 0
-    }
-
-    /// One line for the log.
-    pub fn line(&self) -> String {
-        let device = match self.device.as_str() {
-            "" => String::new(),
-            device => format!(" {device}"),
-        };
-        format!(
-            "{} on {}{device} in {} (ONNX Runtime {}): {} nodes there, {} on the CPU; {}x{} frames, shown as {}x{}, as {}x{} pictures; upscale {}, color {}; {}",
-            self.model,
-            self.provider,
-            self.precision,
-            self.runtime,
-            self.nodes,
-            self.nodes_on_cpu,
-            self.frame.0,
-            self.frame.1,
-            self.inference.0,
-            self.inference.1,
-            self.picture.0,
-            self.picture.1,
-            self.upscale,
-            self.color,
-            self.signature
-        )
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::job::Player;
 use crate::graph::Frame;
-use crate::stylize::background::Background;
+use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
 use crate::stylize::settings::Settings;
 
@@ -23,12 +23,14 @@ impl Loading {
         settings: &Settings,
         frame: Option<Frame>,
         below: Option<usize>,
+        threads: &BackgroundThreads,
     ) -> Result<Self, Error> {
         let revision = settings.revision();
         let settings = settings.clone();
-        let load = move || Player::load(&settings, frame.as_ref(), below);
+        let of_player = threads.clone();
+        let load = move || Player::load(&settings, frame.as_ref(), below, of_player);
         Ok(Self {
-            player: Background::start("stylize-loader", load)?,
+            player: threads.start("stylize-loader", load)?,
             revision,
             begin: Instant::now(),
         })

@@ -3,6 +3,7 @@
 //! format and size, compiled at once or in the background.
 
 pub(super) mod dump;
+mod forms;
 pub(super) mod job;
 pub(super) mod loading;
 pub(super) mod networks;

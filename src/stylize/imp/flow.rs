@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A frame's way through the element.
+//! What is to be done for a frame, with the settings of this moment.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,17 +7,14 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
-use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
-use gst_base::subclass::prelude::*;
 
 use super::{Stream, Stylize};
-use crate::engine::{Canceller, EngineError, Lease};
+use crate::engine::{EngineError, Lease};
 use crate::graph::Frame;
 use crate::stylize::report::Error;
 use crate::stylize::settings;
-use crate::stylize::stream::flight::Flights;
 use crate::stylize::stream::frame::{self, Task};
-use crate::stylize::stream::plan::{Outcome, Plan, Shown, Substitute};
+use crate::stylize::stream::plan::{Plan, Substitute};
 
 /// How far before its time a frame gives way to the more urgent ones of other elements.
 const AHEAD: Duration = Duration::from_millis(500);
@@ -57,42 +54,46 @@ impl Stylize {
             let picture =
                 |info: &gst_video::VideoInfo| (info.format(), info.width(), info.height());
             if stream.info.as_ref().map(picture) != Some(picture(&info)) {
-                stream.last = None;
+                this.history.lock().last = None;
             }
             stream.info = Some(info);
             stream.begin_anew();
-            this.lookup(stream, &layout)?;
+            this.lookup(stream, &layout, &layout)?;
             this.describe(stream);
             Ok(())
         })
     }
 
     /// What is to be done for a frame, with the settings of this moment.
-    fn plan(
+    pub(super) fn plan(
         &self,
         stream: &mut Stream,
         inbuf: &gst::BufferRef,
         outbuf: &gst::BufferRef,
     ) -> Result<Plan, Error> {
         let info = stream.info.clone().ok_or(Error::NotNegotiated)?;
-        let layout = frame::layout(&info, inbuf, outbuf)?;
+        let (layout, usual) = (
+            frame::layout(&info, inbuf, outbuf)?,
+            frame::usual_layout(&info)?,
+        );
+        self.note_timings(stream);
         self.update_latency(&info);
-        self.attend(stream, &layout)?;
-        let session = self.lookup(stream, &layout)?;
-        let session = session.map(|session| self.step(stream, &layout, session));
+        self.attend(stream, &usual)?;
+        let session = self.lookup(stream, &layout, &usual)?;
+        let session =
+            session.map(|(session, layout)| (self.step(stream, &layout, session), layout));
         let loading = session.is_none() && stream.refused.is_none();
         let task = match session {
-            Some(session) => Some(self.task(stream, session, layout, info.clone(), inbuf)?),
+            Some((session, layout)) => {
+                Some(self.task(stream, session, layout, info.clone(), inbuf)?)
+            }
             None => None,
         };
-        let substitute = {
-            let settings = self.settings.lock();
-            match loading {
-                true => settings.while_loading.substitute(),
-                false => settings.on_error.substitute(),
-            }
+        let substitute = match loading {
+            true => stream.start.while_loading.substitute(),
+            false => stream.start.on_error.substitute(),
         };
-        let last = stream.last.clone();
+        let last = self.history.lock().last.clone();
         Ok(Plan {
             info,
             task,
@@ -127,7 +128,13 @@ impl Stylize {
             let settings = self.settings.lock().mask.clone();
             let size = (layout.width, layout.height);
             match session.masks() {
-                true => Some(stream.masks.next(&settings, size, inbuf, &mut refused)?),
+                true => Some((stream.masks).next(
+                    &settings,
+                    size,
+                    inbuf,
+                    &self.threads,
+                    &mut refused,
+                )?),
                 false => None,
             }
         };
@@ -136,7 +143,7 @@ impl Stylize {
             let style = match stream.loading {
                 // A new style may be one of the generator's that is being loaded.
                 Some(_) => player.styling.at(&settings.style, time),
-                None => player.styling.next(&settings.style, time, &mut refused),
+                None => (player.styling).next(&settings.style, time, &self.threads, &mut refused),
             };
             let (style, rest) = match mask {
                 Some(_) => player.styling.apart(&settings.style, time),
@@ -172,21 +179,6 @@ impl Stylize {
         Ok(task)
     }
 
-    /// Takes what was done for a frame into the statistics. The first of several failures in a row is
-    /// a warning.
-    fn count(&self, stream: &mut Stream, outcome: &Outcome) {
-        if let Some(error) = &outcome.error
-            && !stream.failing
-        {
-            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{error}"));
-        }
-        stream.failing = outcome.error.is_some();
-        self.stats.lock().count(outcome);
-        if let Shown::Painted(timing) = outcome.shown {
-            self.watch(stream, timing);
-        }
-    }
-
     /// When a frame of this running time is due. No later than [`AHEAD`], so that a stream that is
     /// far ahead of its clock gets its turn, too; without a clock it is as if it were.
     fn deadline(&self, time: Option<gst::ClockTime>) -> Instant {
@@ -197,92 +189,6 @@ impl Stylize {
         };
         let left = left().map_or(AHEAD, |left| Duration::from(left).min(AHEAD));
         Instant::now() + left
-    }
-
-    /// Sends a frame off; gives the one that departed first if no more may be in flight.
-    pub(crate) fn depart(&self, inbuf: gst::Buffer) -> Result<Option<gst::Buffer>, gst::FlowError> {
-        let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(&inbuf))?;
-        let PrepareOutputBufferSuccess::Buffer(outbuf) = prepared else {
-            return Err(gst::FlowError::Error);
-        };
-        let mut plan = self
-            .with_stream(|this, stream| this.plan(stream, &inbuf, &outbuf))
-            .map_err(|err| self.failed(&err))?;
-        // A frame that needs the one before goes alone.
-        let alone = plan.task.as_ref().is_some_and(Task::remembers);
-        let repeated = self.repeats(&plan, &inbuf);
-        if alone || repeated {
-            self.drain()?;
-        }
-        // Gone if the painting failed.
-        if repeated && let Some(last) = self.stream.lock().last.clone() {
-            plan.repeat(last);
-        }
-        let full = self.with_stream(|_, stream| {
-            let flights = stream.flights.as_mut().ok_or(Error::NotNegotiated)?;
-            flights.depart(plan, inbuf, outbuf);
-            Ok(alone || flights.full())
-        });
-        match full {
-            Ok(true) => self.land(),
-            Ok(false) => Ok(None),
-            Err(err) => Err(self.failed(&err)),
-        }
-    }
-
-    /// Whether the last painting does for this frame, too.
-    fn repeats(&self, plan: &Plan, source: &gst::Buffer) -> bool {
-        let (interval, reuse) = {
-            let settings = self.settings.lock();
-            (settings.interval, settings.reuse)
-        };
-        let Some(task) = plan.task.as_ref().filter(|_| interval > 1 || reuse) else {
-            return false;
-        };
-        let mut repeats = std::mem::take(&mut self.stream.lock().repeats);
-        let repeated = repeats.decide(task, source, interval, reuse);
-        self.stream.lock().repeats = repeats;
-        repeated
-    }
-
-    /// The frame that departed first.
-    fn land(&self) -> Result<Option<gst::Buffer>, gst::FlowError> {
-        let landed = self.with_stream(|this, stream| {
-            let flights = stream.flights.as_mut();
-            let Some((buffer, outcome)) = flights.and_then(Flights::land).transpose()? else {
-                return Ok(None);
-            };
-            this.count(stream, &outcome);
-            if stream.keeps_last && matches!(outcome.shown, Shown::Painted(_)) {
-                stream.last = Some(buffer.clone());
-            }
-            Ok(Some(buffer))
-        });
-        match landed {
-            Ok(buffer) => Ok(buffer),
-            Err(err) => {
-                // Nothing goes out after an error.
-                self.discard();
-                Err(self.failed(&err))
-            }
-        }
-    }
-
-    /// Forgets the frames in flight. Waits for those that were not given up.
-    pub(crate) fn discard(&self) {
-        let Some(mut flights) = self.stream.lock().flights.take() else {
-            return;
-        };
-        while flights.land().is_some() {}
-        self.stream.lock().flights = Some(flights);
-    }
-
-    /// Pushes all frames that are in flight: what comes next in the stream must not overtake them.
-    pub(crate) fn drain(&self) -> Result<(), gst::FlowError> {
-        while let Some(buffer) = self.land()? {
-            self.obj().src_pad().push(buffer)?;
-        }
-        Ok(())
     }
 
     /// Reports an error and says what upstream is told.
@@ -298,7 +204,7 @@ impl Stylize {
 
     /// Takes what belongs to the stream out of its lock for as long as `f` runs. Only the streaming
     /// thread calls this.
-    fn with_stream<T>(
+    pub(super) fn with_stream<T>(
         &self,
         f: impl FnOnce(&Self, &mut Stream) -> Result<T, Error>,
     ) -> Result<T, Error> {
@@ -306,31 +212,5 @@ impl Stylize {
         let result = f(self, &mut stream);
         *self.stream.lock() = stream;
         result
-    }
-
-    /// Makes a session the one that a flush cancels; refuses while flushing.
-    fn begin_run(&self, canceller: Canceller) -> Result<(), EngineError> {
-        let mut cancel = self.cancel.lock();
-        if cancel.flushing {
-            return Err(EngineError::Cancelled);
-        }
-        cancel.current = Some(canceller);
-        Ok(())
-    }
-
-    /// Ends the frames in flight as soon as their provider allows; nobody waits until it does.
-    pub(crate) fn cancel_runs(&self) {
-        let mut cancel = self.cancel.lock();
-        cancel.flushing = true;
-        if let Some(canceller) = &cancel.current {
-            canceller.cancel();
-        }
-        cancel.pending.give_up();
-    }
-
-    pub(crate) fn allow_runs(&self) -> Result<(), EngineError> {
-        let mut cancel = self.cancel.lock();
-        cancel.flushing = false;
-        cancel.current.as_ref().map_or(Ok(()), Canceller::reset)
     }
 }

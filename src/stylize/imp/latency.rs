@@ -26,15 +26,26 @@ impl Stylize {
             let settings = self.settings.lock();
             (settings.adapt, settings.target_latency)
         };
-        let streams = self.streams.load(Ordering::Relaxed).max(1) as u64;
+        let streams = self.frames_in_flight() as u64;
         let frame = frame_time(info).unwrap_or_default();
         let target = match (target, adapt) {
             (Some(target), _) => target,
             // What is kept to, at whatever size.
-            (None, Adapt::Resolution) => frame * streams,
+            (None, Adapt::Resolution) => times(frame, streams),
+            // What frames take, as far as that is known; it only counts in live pipelines.
+            (None, Adapt::Off) if self.live.load(Ordering::Relaxed) => {
+                let usual = self.history.lock().delays.usual();
+                gst::ClockTime::try_from(usual).unwrap_or_default()
+            }
             (None, Adapt::Off) => gst::ClockTime::ZERO,
         };
-        let own = target.max(frame * (streams - 1)).nseconds();
+        let own = target.max(times(frame, streams - 1)).nseconds();
+        // At a variable rate nobody knows for how long the frames in flight last.
+        let held = match frame_time(info) {
+            Some(frame) => own.min(times(frame, streams).nseconds()),
+            None => own,
+        };
+        self.held.store(held, Ordering::Relaxed);
         if self.latency.swap(own, Ordering::Relaxed) != own {
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
             // Fails only without a bus, and then nobody asks.
@@ -59,8 +70,16 @@ impl Stylize {
         }
     }
 
+    /// Takes in what the frames took that have left since the last time.
+    pub(super) fn note_timings(&self, stream: &mut Stream) {
+        let timings = std::mem::take(&mut self.history.lock().timings);
+        for timing in timings {
+            self.watch(stream, timing);
+        }
+    }
+
     /// Takes in what a frame took.
-    pub(crate) fn watch(&self, stream: &mut Stream, timing: Timing) {
+    fn watch(&self, stream: &mut Stream, timing: Timing) {
         let late = self.late.swap(false, Ordering::Relaxed);
         let (Some(player), Some(info)) = (&mut stream.player, &stream.info) else {
             return;
@@ -83,9 +102,9 @@ impl Stylize {
         let streams = match settings.stable {
             // Each needs the one before.
             true => 1,
-            false => self.streams.load(Ordering::Relaxed).max(1) as u64,
+            false => self.frames_in_flight() as u64,
         };
-        let frames = frame_time(info).map(|frame| frame * streams);
+        let frames = frame_time(info).map(|frame| times(frame, streams));
         let budget = frames.into_iter().chain(settings.target_latency).min()?;
         (settings.adapt == Adapt::Resolution).then(|| budget.into())
     }
@@ -149,6 +168,12 @@ impl Stylize {
             .build();
         self.post_element_message(structure);
     }
+}
+
+/// So many frames of this duration, or the longest time that there is.
+fn times(frame: gst::ClockTime, count: u64) -> gst::ClockTime {
+    let time = frame.nseconds().saturating_mul(count);
+    gst::ClockTime::from_nseconds(time.min(gst::ClockTime::MAX.nseconds()))
 }
 
 /// From one frame to the next; `None` at a variable rate.

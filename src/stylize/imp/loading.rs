@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::{CAT, Stream, Stylize};
-use crate::engine::Lease;
+use crate::engine::{EngineError, Lease};
 use crate::graph::Frame;
 use crate::stylize::generator::job::{Lookup, Player};
 use crate::stylize::generator::loading::Loading;
@@ -33,9 +33,12 @@ impl Stylize {
                 Ok(player) => {
                     self.announce_loaded(Ok(()), time);
                     self.warn(&player);
-                    stream.player = Some(player);
+                    if let Some(old) = stream.player.replace(player) {
+                        self.threads.dispose(old);
+                    }
                     stream.refused = None;
                     self.describe(stream);
+                    self.resize_pool(stream)?;
                 }
                 // A generator and its style are two properties, and it began between the two.
                 Err(_) if revision != wanted => overtaken = true,
@@ -49,12 +52,13 @@ impl Stylize {
             }
         }
         if overtaken || stream.changes != wanted.0 {
-            let settings = self.settings.lock().clone();
+            let settings = self.settings.lock().started_with(&stream.start);
             stream.changes = settings.changes;
             self.announce_loading(&settings);
             let player = stream.player.as_ref();
             let below = player.and_then(|player| player.ladder.below());
-            stream.loading = Some(Loading::start(&settings, Some(*layout), below)?);
+            let loading = Loading::start(&settings, Some(*layout), below, &self.threads)?;
+            stream.loading = Some(loading);
         }
         Ok(())
     }
@@ -64,27 +68,26 @@ impl Stylize {
     pub(crate) fn lookup(
         &self,
         stream: &mut Stream,
-        layout: &Frame,
-    ) -> Result<Option<Lease>, Error> {
-        let (wait, forgiving) = {
-            let settings = self.settings.lock();
-            let wait = settings.while_loading.substitute().is_none();
-            (wait, settings.on_error.substitute().is_some())
-        };
+        frame: &Frame,
+        usual: &Frame,
+    ) -> Result<Option<(Lease, Frame)>, Error> {
+        let wait = stream.start.while_loading.substitute().is_none();
+        let forgiving = stream.start.on_error.substitute().is_some();
         let Some(player) = &mut stream.player else {
             return Ok(None);
         };
-        if stream.refused.as_ref() == Some(layout) {
+        let layout = player.layout_for(frame, usual);
+        if stream.refused == Some(layout) {
             return Ok(None);
         }
-        if !player.knows(layout) {
+        if !player.knows(&layout) {
             self.announce("compiling", |structure| {
                 structure.set("width", layout.width as u32);
                 structure.set("height", layout.height as u32);
             });
         }
-        match player.session(layout, wait) {
-            Ok(Lookup::Ready(session)) => Ok(Some(session)),
+        match player.session(&layout, wait) {
+            Ok(Lookup::Ready(session)) => Ok(Some((session, layout))),
             Ok(Lookup::Compiled(session, time)) => {
                 gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
                 self.stats.lock().count_compiled(time);
@@ -93,11 +96,14 @@ impl Stylize {
                 self.announce("compiled", |structure| {
                     structure.set("time", nanoseconds(time))
                 });
-                Ok(Some(session))
+                Ok(Some((session, layout)))
             }
-            Ok(Lookup::Compiling) => Ok(None),
+            // Rows are copied until the graph for this layout is there.
+            Ok(Lookup::Compiling) => Ok(player.existing(usual).map(|session| (session, *usual))),
+            // A flush, and no fault of the graph.
+            Err(err @ Error::Engine(EngineError::Cancelled)) => Err(err),
             Err(err) if forgiving => {
-                stream.refused = Some(*layout);
+                stream.refused = Some(layout);
                 gst::element_imp_warning!(self, gst::LibraryError::Failed, ("{err}"));
                 Ok(None)
             }

@@ -9,7 +9,7 @@ use image::imageops::FilterType;
 use super::analytics;
 use super::canvas::{Mask, draw, finished, soft};
 use crate::gallery::painting;
-use crate::stylize::background::Background;
+use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{MaskKind, MaskSettings};
 
@@ -43,6 +43,7 @@ impl Masks {
         settings: &MaskSettings,
         size: (usize, usize),
         frame: &gst::BufferRef,
+        threads: &BackgroundThreads,
         refused: &mut Vec<Error>,
     ) -> Result<Mask, Error> {
         match settings.kind {
@@ -50,7 +51,7 @@ impl Masks {
             MaskKind::None => Ok(vec![255; size.0 * size.1].into()),
             MaskKind::Roi => Ok(of_regions(settings, size, frame)),
             MaskKind::Analytics => analytics::of_findings(settings, size, frame),
-            MaskKind::Image => self.of_picture(settings, size, refused),
+            MaskKind::Image => self.of_picture(settings, size, threads, refused),
         }
     }
 
@@ -58,6 +59,7 @@ impl Masks {
         &mut self,
         settings: &MaskSettings,
         size: (usize, usize),
+        threads: &BackgroundThreads,
         refused: &mut Vec<Error>,
     ) -> Result<Mask, Error> {
         let wanted = Picture {
@@ -85,7 +87,7 @@ impl Masks {
                 let mask = mask.clone();
                 if self.reading.is_none() && self.refused.as_ref() != Some(&wanted) {
                     let work = wanted.clone();
-                    let reading = Background::start("stylize-mask", move || work.read())?;
+                    let reading = threads.start("stylize-mask", move || work.read())?;
                     self.reading = Some((wanted, reading));
                 }
                 return Ok(mask);

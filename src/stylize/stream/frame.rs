@@ -62,7 +62,7 @@ impl Task {
         spare: &mut Vec<u8>,
     ) -> Result<Timing, Error> {
         let joined;
-        let source = match in_one_piece(&self.info, source) {
+        let source = match lies_as(&self.info, source, &self.layout.source) {
             true => source,
             false => {
                 let mut buffer = empty(&self.info)?;
@@ -71,7 +71,7 @@ impl Task {
                 &*joined
             }
         };
-        if in_one_piece(&self.info, target) {
+        if lies_as(&self.info, target, &self.layout.target) {
             return self.run_in_place(source, target, spare);
         }
         let mut buffer = empty(&self.info)?;
@@ -158,7 +158,7 @@ pub(crate) fn copy(
 fn empty(info: &gst_video::VideoInfo) -> Result<gst::Buffer, Error> {
     gst::debug!(
         gst::CAT_PERFORMANCE,
-        "copying a frame whose planes lie in several memories"
+        "copying a frame whose rows or planes lie in memory unlike those the graph is for"
     );
     let buffer = gst::Buffer::with_size(info.size());
     buffer.map_err(|_| Error::Memory(format!("{} bytes cannot be allocated", info.size())))
@@ -172,17 +172,25 @@ fn in_one_piece(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> bool {
         || buffer.meta::<gst_video::VideoMeta>().is_none()
 }
 
+/// Whether a buffer can be read or written where it is, by a graph for this layout.
+fn lies_as(info: &gst_video::VideoInfo, buffer: &gst::BufferRef, wanted: &Memory) -> bool {
+    in_one_piece(info, buffer) && memory_of(info, buffer).is_ok_and(|memory| memory == *wanted)
+}
+
+fn memory_of(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> Result<Memory, Error> {
+    match buffer.meta::<gst_video::VideoMeta>() {
+        Some(meta) if in_one_piece(info, buffer) => memory(meta.offset(), meta.stride()),
+        _ => memory(info.offset(), info.stride()),
+    }
+}
+
 /// The memory layout of these two buffers.
 pub(crate) fn layout(
     info: &gst_video::VideoInfo,
     source: &gst::BufferRef,
     target: &gst::BufferRef,
 ) -> Result<Frame, Error> {
-    let memory = |buffer: &gst::BufferRef| match buffer.meta::<gst_video::VideoMeta>() {
-        Some(meta) if in_one_piece(info, buffer) => memory(meta.offset(), meta.stride()),
-        _ => memory(info.offset(), info.stride()),
-    };
-    layout_of(info, memory(source)?, memory(target)?)
+    layout_of(info, memory_of(info, source)?, memory_of(info, target)?)
 }
 
 /// The layout of frames in their usual memory.

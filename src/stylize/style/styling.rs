@@ -11,7 +11,7 @@ use super::playlist::Playlist;
 use crate::engine::Predictor;
 use crate::gallery::painting;
 use crate::model::{StyleInput, styles};
-use crate::stylize::background::Background;
+use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
 use crate::stylize::settings::StyleSettings;
 
@@ -85,10 +85,11 @@ impl Styling {
         &mut self,
         settings: &StyleSettings,
         time: Option<ClockTime>,
+        threads: &BackgroundThreads,
         refused: &mut Vec<Error>,
     ) -> Values {
         if settings.changes != self.seen.changes {
-            self.look_up(settings, refused);
+            self.look_up(settings, threads, refused);
         }
         if let Some(outcome) = self.predicted.as_ref().and_then(Background::poll) {
             self.predicted = None;
@@ -145,7 +146,12 @@ impl Styling {
         (0..self.names.len()).map(weight).collect()
     }
 
-    fn look_up(&mut self, settings: &StyleSettings, refused: &mut Vec<Error>) {
+    fn look_up(
+        &mut self,
+        settings: &StyleSettings,
+        threads: &BackgroundThreads,
+        refused: &mut Vec<Error>,
+    ) {
         let seen = std::mem::replace(&mut self.seen, settings.clone());
         if settings.style != seen.style {
             match self.named(&settings.style) {
@@ -175,7 +181,7 @@ impl Styling {
         }
         if settings.image != seen.image {
             match self.painter(&settings.image) {
-                Ok(Some(paint)) => match Background::start("stylize-predictor", paint) {
+                Ok(Some(paint)) => match threads.start("stylize-predictor", paint) {
                     Ok(predicted) => self.predicted = Some(predicted),
                     Err(err) => refused.push(err),
                 },

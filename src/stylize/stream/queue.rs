@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The frames in flight, in the order in which they came in, and the results that are waited for.
+//!
+//! The streaming thread appends; worker threads write results; whoever pushes takes them from the front,
+//! so that frames leave in order whichever is done first.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::plan::Outcome;
+use crate::engine::EngineError;
+use crate::stylize::report::Error;
+
+/// A finished frame and what was done for it.
+pub(crate) type FrameResult = Result<(gst::Buffer, Outcome), Error>;
+
+/// The result of one frame, once it is there.
+#[derive(Default)]
+struct Slot {
+    result: Option<FrameResult>,
+    /// A result has been there: what a worker writes later has no reader.
+    settled: bool,
+}
+
+/// A frame in flight: when it came, and where its result goes.
+type Entry = (Instant, Arc<Mutex<Slot>>);
+
+#[derive(Default)]
+struct State {
+    slots: VecDeque<Entry>,
+    /// A frame has been taken and is being pushed.
+    pushing: bool,
+    /// While flushing and when stopped: nobody waits.
+    closed: bool,
+    /// What became of a push, until upstream has been told.
+    error: Option<gst::FlowError>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The queue; clones are the same one.
+#[derive(Clone, Default)]
+pub(crate) struct OutputQueue(Arc<Shared>);
+
+/// Where a worker writes the result of one frame. Dropped without one, the frame has failed.
+pub(crate) struct Promise {
+    slot: Arc<Mutex<Slot>>,
+    queue: OutputQueue,
+}
+
+impl Promise {
+    /// Writes the result, unless somebody did so before.
+    pub fn settle(&self, result: FrameResult) {
+        // Dropped without the locks.
+        let _late = {
+            // Under the queue's lock, or one who has just looked would sleep on.
+            let _state = self.queue.0.state.lock();
+            let mut slot = self.slot.lock();
+            match slot.settled {
+                true => Some(result),
+                false => {
+                    slot.settled = true;
+                    slot.result = Some(result);
+                    None
+                }
+            }
+        };
+        self.queue.0.changed.notify_all();
+    }
+
+    /// Whether nobody waits for the frame any more.
+    pub fn is_settled(&self) -> bool {
+        self.slot.lock().settled
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if !self.is_settled() {
+            let lost = EngineError::Run("A worker thread ended.".into());
+            self.settle(Err(Error::Engine(lost)));
+        }
+    }
+}
+
+impl OutputQueue {
+    /// Appends a frame.
+    pub fn append(&self) -> Promise {
+        let slot = Arc::<Mutex<Slot>>::default();
+        let mut state = self.0.state.lock();
+        slot.lock().settled = state.closed;
+        if !state.closed {
+            state.slots.push_back((Instant::now(), slot.clone()));
+        }
+        drop(state);
+        self.0.changed.notify_all();
+        Promise {
+            slot,
+            queue: self.clone(),
+        }
+    }
+
+    /// Waits until fewer than `most` frames are being computed.
+    ///
+    /// # Errors
+    /// What became of an earlier push, once; [`gst::FlowError::Flushing`] when closed.
+    pub fn wait_for_room(&self, most: usize) -> Result<(), gst::FlowError> {
+        self.wait(|state| state.slots.len() < most)
+    }
+
+    /// Waits until all frames have been pushed.
+    ///
+    /// # Errors
+    /// As of [`Self::wait_for_room`].
+    pub fn wait_until_empty(&self) -> Result<(), gst::FlowError> {
+        self.wait(|state| state.slots.is_empty() && !state.pushing)
+    }
+
+    fn wait(&self, done: impl Fn(&State) -> bool) -> Result<(), gst::FlowError> {
+        let mut state = self.0.state.lock();
+        loop {
+            if state.closed {
+                return Err(gst::FlowError::Flushing);
+            }
+            if let Some(error) = state.error.take() {
+                return Err(error);
+            }
+            if done(&state) {
+                return Ok(());
+            }
+            self.0.changed.wait(&mut state);
+        }
+    }
+
+    /// Waits for a frame and for its result, and takes it: it counts as being pushed until
+    /// [`Self::pushed`]. With `idle` it waits for a frame to come, too; without, `None` says that there
+    /// is none. `None` in any case when closed. Gives the time since the frame came, too.
+    pub fn take(&self, idle: bool) -> Option<(FrameResult, Duration)> {
+        let mut state = self.0.state.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            let front = state.slots.front();
+            let result = front.map(|(begin, slot)| Some((slot.lock().result.take()?, *begin)));
+            match result {
+                Some(Some((result, begin))) => {
+                    state.slots.pop_front();
+                    state.pushing = true;
+                    self.0.changed.notify_all();
+                    return Some((result, begin.elapsed()));
+                }
+                None if !idle => return None,
+                _ => self.0.changed.wait(&mut state),
+            }
+        }
+    }
+
+    /// What became of the frame that was taken. After an error the others are dropped, and the next who
+    /// waits is told.
+    pub fn pushed(&self, result: Result<(), gst::FlowError>) {
+        let dropped = {
+            let mut state = self.0.state.lock();
+            state.pushing = false;
+            match result {
+                Err(error) if !state.closed => {
+                    state.error = Some(error);
+                    give_up(&mut state)
+                }
+                _ => Vec::new(),
+            }
+        };
+        drop(dropped);
+        self.0.changed.notify_all();
+    }
+
+    /// Forgets all frames and makes whoever waits go on at once.
+    pub fn close(&self) {
+        let dropped = {
+            let mut state = self.0.state.lock();
+            state.closed = true;
+            state.error = None;
+            give_up(&mut state)
+        };
+        drop(dropped);
+        self.0.changed.notify_all();
+    }
+
+    /// Takes frames again.
+    pub fn open(&self) {
+        let mut state = self.0.state.lock();
+        state.closed = false;
+        state.error = None;
+    }
+}
+
+/// Takes all frames out; their buffers are dropped without the lock.
+fn give_up(state: &mut State) -> Vec<Option<FrameResult>> {
+    let slots = state.slots.drain(..);
+    slots
+        .map(|(_, slot)| {
+            let mut slot = slot.lock();
+            slot.settled = true;
+            slot.result.take()
+        })
+        .collect()
+}

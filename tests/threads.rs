@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MPL-2.0
+//! No thread of the element outlives its stop. One test, because it looks at the whole process.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gst_check::Harness;
+
+/// The element's threads that there are now.
+fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads");
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim().to_string())
+        .filter(|name| name.starts_with("stylize-"))
+        .collect()
+}
+
+/// Those that are there for longer than a thread that has been joined may be on the list.
+fn left() -> Vec<String> {
+    let begin = Instant::now();
+    while !threads().is_empty() && begin.elapsed() < Duration::from_millis(200) {
+        std::thread::yield_now();
+    }
+    threads()
+}
+
+fn element(properties: &[(&str, &str)]) -> gst::Element {
+    common::init();
+    let element = gst::ElementFactory::make("stylize").build().expect("one");
+    for (name, value) in properties {
+        element.set_property_from_str(name, value);
+    }
+    element
+}
+
+#[test]
+fn stops_and_flushes_wait_for_no_compiler_and_leave_no_thread() {
+    // Stopped in the middle of loading, of compiling, and of a change of generators.
+    for pause in [0, 5, 30, 100, 300] {
+        let element = element(&[("while-loading", "passthrough")]);
+        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        harness.set_src_caps_str("video/x-raw,format=RGB,width=640,height=480,framerate=25/1");
+        let frame = || gst::Buffer::from_slice(vec![7; 640 * 480 * 3]);
+        harness.push(frame()).expect("taken");
+        std::thread::sleep(Duration::from_millis(pause));
+        harness.push(frame()).expect("taken");
+        element.set_property_from_str("quality", "full");
+        harness.push(frame()).expect("taken");
+        element.set_state(gst::State::Null).expect("stopped");
+        assert_eq!(left(), Vec::<String>::new(), "after {pause} ms");
+    }
+
+    // A flush while the streaming thread waits for a graph.
+    let element = element(&[]);
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+    let sink = element.static_pad("sink").expect("a pad");
+    let caps = "video/x-raw,format=RGB,width=1920,height=1080,framerate=25/1";
+    let waited = std::thread::scope(|scope| {
+        let set = scope.spawn(|| {
+            harness.set_src_caps_str(caps);
+            Instant::now()
+        });
+        // Until it is compiling.
+        let state = |wanted: &str| {
+            let message = bus.iter_timed_filtered(
+                gst::ClockTime::from_seconds(60),
+                &[gst::MessageType::Element],
+            );
+            message
+                .filter_map(|message| message.structure().map(gst::StructureRef::to_owned))
+                .find(|s| s.get::<&str>("state") == Ok(wanted))
+                .expect("it says so")
+        };
+        state("compiling");
+        let begin = Instant::now();
+        assert!(sink.send_event(gst::event::FlushStart::new()));
+        let waited = set.join().expect("no panic").duration_since(begin);
+        assert!(sink.send_event(gst::event::FlushStop::new(true)));
+        waited
+    });
+    assert!(
+        waited < Duration::from_millis(100),
+        "a flush waits {waited:?}"
+    );
+    // The same graph is waited for again, not begun anew.
+    harness.set_src_caps_str(caps);
+    let frame = gst::Buffer::from_slice(vec![7; 1920 * 1080 * 3]);
+    harness.push_and_pull(frame).expect("a painting");
+    element.set_state(gst::State::Null).expect("stopped");
+    assert_eq!(left(), Vec::<String>::new());
+}
