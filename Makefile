@@ -25,7 +25,7 @@ DOCTOR_ARGS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery pictures test lint bench doctor gpu-check gpu-bundle install uninstall test-training train campaign clean
+.PHONY: help setup build demo gallery pictures docs test lint bench doctor gpu-check gpu-bundle install uninstall test-training train campaign clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg I
 
 pictures: setup ## Make the pictures in docs/controls.md anew: OUT=folder for another place
 	@scripts/pictures.sh "$(OUT)"
+
+docs: setup ## Write the element's description for hotdoc anew: docs/plugins/gst_plugins_cache.json
+	STYLIZE_WRITE_DOCS=1 cargo test --test docs
 
 test: setup ## Run every test of plugin and program
 	@scripts/setup.sh tests $(TEST_PROVIDERS)

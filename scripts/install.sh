@@ -9,15 +9,18 @@ source "$(dirname "$0")/common.sh"
 
 base=${XDG_DATA_HOME:-$HOME/.local/share}/gstreamer-1.0
 plugin=$base/plugins/libgststylize.so
+presets=$base/presets/GstStylize.prs
 data=$base/stylize
 
 if [ "${1:-}" = --remove ]; then
+    # Not what the user saved there.
+    cmp -s "$root/presets/GstStylize.prs" "$presets" && rm -f "$presets"
     rm -rf "$plugin" "$data"
     echo "removed $plugin and $data"
     exit
 fi
 
-mkdir -p "$base/plugins"
+mkdir -p "$base/plugins" "$base/presets"
 work=$(mktemp -d "$base/stylize.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/models"
@@ -28,5 +31,7 @@ rm -rf "$data"
 mv "$work/plugin" "$plugin"
 chmod 755 "$work"
 mv "$work" "$data"
+# GStreamer saves the user's own presets in this file: theirs stay.
+[ -e "$presets" ] || cp "$root/presets/GstStylize.prs" "$presets"
 echo "installed $plugin"
 echo "try: gst-inspect-1.0 stylize"

@@ -6,7 +6,7 @@
 /**
  * plugin-stylize:
  *
- * Since: plugins-rs-0.15.0
+ * Since: 0.1.0
  */
 use gst::glib;
 

@@ -309,6 +309,30 @@ fn a_frame_that_cannot_be_stylized_is_an_error_unless_told_otherwise() {
 }
 
 #[test]
+fn a_painting_that_failed_does_for_no_other_frame() {
+    for frames in ["1", "3"] {
+        let mut stream = fragile_stream("hold");
+        stream.element.set_state(gst::State::Null).expect("stopped");
+        stream.element.set_property("reuse", true);
+        stream
+            .element
+            .set_property_from_str("frames-in-flight", frames);
+        stream
+            .element
+            .set_state(gst::State::Playing)
+            .expect("playing");
+        stream.harness.set_src_caps_str(CAPS);
+        assert_eq!(stream.frame(SOURCE), SOURCE);
+        stream.element.set_property("style", "broken");
+        for failed in 1..4 {
+            // The same source: the last painting is of another one, and this one is tried again.
+            assert_eq!(stream.frame([3, 2, 1]), SOURCE);
+            assert_eq!(stream.stat("failed"), failed);
+        }
+    }
+}
+
+#[test]
 fn a_substitute_is_shown_and_counted() {
     for (on_error, shown, counter) in [
         ("passthrough", [3, 2, 1], "passed"),

@@ -101,3 +101,66 @@ fn an_input_that_is_not_listed_is_still_refused() {
     assert!(text.contains("exactly one image input"), "{text}");
     assert!(text.contains("coarse:noise"), "{text}");
 }
+
+/// Mean difference of two frames' bytes.
+fn apart(one: &gst::Buffer, other: &gst::Buffer) -> f64 {
+    let (one, other) = (one.map_readable(), other.map_readable());
+    let (one, other) = (one.expect("bytes"), other.expect("bytes"));
+    let sum: f64 = (one.iter().zip(other.iter()))
+        .map(|(a, b)| f64::from(a.abs_diff(*b)))
+        .sum();
+    sum / one.len() as f64
+}
+
+#[test]
+fn nothing_is_kept_across_a_gap() {
+    let (_dir, element) = common::element(&net("coarse:noise:1:2").bytes());
+    element.set_property("stability", 1.0);
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_src_caps_str("video/x-raw,format=RGB,width=64,height=48,framerate=25/1");
+    const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+    let mut number = 0;
+    let mut frame = |flags| {
+        let mut buffer = gst::Buffer::from_slice([90; 64 * 48 * 3]);
+        let fresh = buffer.get_mut().expect("fresh");
+        fresh.set_pts(FRAME * number);
+        fresh.set_duration(FRAME);
+        fresh.set_flags(flags);
+        number += 1;
+        buffer
+    };
+    let none = gst::BufferFlags::empty();
+    let mut last = harness.push_and_pull(frame(none)).expect("a painting");
+    for (seed, how) in ["event", "flag", "discont", "dropped"]
+        .into_iter()
+        .enumerate()
+    {
+        element.set_property("seed", seed as u32 + 1);
+        let still = harness.push_and_pull(frame(none)).expect("a painting");
+        assert!(apart(&still, &last) < 1.0, "{how}: the past is kept");
+        let flags = match how {
+            "event" => {
+                let begin = gst::ClockTime::ZERO;
+                harness.push_event(gst::event::Gap::builder(begin).build());
+                none
+            }
+            "flag" => gst::BufferFlags::GAP,
+            "discont" => gst::BufferFlags::DISCONT,
+            _ => {
+                let gone = frame(gst::BufferFlags::DISCONT);
+                let late = gone.pts().expect("a time");
+                let qos = gst::event::Qos::new(gst::QOSType::Underflow, 1.0, 0, late);
+                harness.push_upstream_event(qos);
+                harness.push(gone).expect("dropped");
+                assert!(harness.try_pull().is_none(), "it was dropped");
+                none
+            }
+        };
+        let next = harness.push_and_pull(frame(flags)).expect("a painting");
+        assert!(
+            apart(&next, &last) > 10.0,
+            "{how}: the past is kept all the same"
+        );
+        last = next;
+    }
+}

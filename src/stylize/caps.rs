@@ -125,9 +125,13 @@ pub(super) fn format(info: &VideoInfo) -> Result<Format, Error> {
 
 /// Whether these are caps of raw video in the memory of the system.
 pub(super) fn is_raw_video(caps: &gst::CapsRef) -> bool {
+    // Fields in turn are a feature, too, and are refused in words.
+    let known = ["memory:SystemMemory", "format:Interlaced"];
     let system = |features: &gst::CapsFeaturesRef| {
-        features.is_equal(gst::CapsFeatures::new_empty().as_ref())
-            || features.is_equal(gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY.as_ref())
+        !features.is_any()
+            && features
+                .iter()
+                .all(|feature| known.contains(&feature.as_str()))
     };
     let raw = |s: &gst::StructureRef| s.has_name("video/x-raw");
     !caps.is_any()
@@ -154,6 +158,11 @@ pub(super) fn refused(caps: &gst::CapsRef) -> Option<Error> {
         && !(SIDES.contains(&width) && SIDES.contains(&height))
     {
         return Some(Error::FrameSize { width, height });
+    }
+    if let Ok(mode @ ("separated" | "frame-by-frame" | "multiview-frame-by-frame")) =
+        structure.get::<&str>("multiview-mode")
+    {
+        return Some(Error::Multiview(mode.into()));
     }
     match structure.get::<&str>("interlace-mode") {
         Ok("progressive") | Err(_) => None,

@@ -14,6 +14,31 @@ mod stats;
 mod stream;
 mod style;
 
+/**
+ * SECTION:element-stylize
+ * @title: stylize
+ * @short_description: turns video into paintings
+ * @see_also: onnxinference, queue
+ *
+ * Every frame goes through an ONNX generator with instance normalization, one of the built-in gallery or a
+ * #GstStylize:model-file. Frames come out as they came in: format, size, colorimetry, timestamps and metas.
+ *
+ * ## Example launch lines
+ * |[
+ * gst-launch-1.0 v4l2src ! videoconvert ! stylize style=great-wave ! videoconvert ! autovideosink
+ * ]| A camera, painted.
+ * |[
+ * gst-launch-1.0 videotestsrc ! stylize model-file=mosaic.onnx strength=0.7 ! autovideosink
+ * ]| A generator of one's own, mixed with the source.
+ *
+ * ## What other elements do, too
+ * #GstStylize:split, #GstStylize:playlist and #GstStylize:interval could be had from `compositor`, `nle`
+ * and `videorate`. They are here because the source frame and the painting are both at hand before the
+ * last conversion to bytes, because a change of style must fall between two frames and be blended in the
+ * generator, and because only the element knows which frames need not be computed.
+ *
+ * Presets: every style of the gallery, `fast`, `steady` and `broad`.
+ */
 use gst::glib;
 use gst::prelude::*;
 
@@ -22,7 +47,8 @@ pub use settings::{Adapt, MaskKind, OnError, Order, Quality, WhileLoading};
 glib::wrapper! {
     /// The `stylize` element; see its page in `gst-inspect-1.0 stylize`.
     pub struct Stylize(ObjectSubclass<imp::Stylize>)
-        @extends gst_base::BaseTransform, gst::Element, gst::Object;
+        @extends gst_base::BaseTransform, gst::Element, gst::Object,
+        @implements gst::Preset;
 }
 
 /// Registers the element with the plugin.

@@ -296,12 +296,21 @@ fn text(value: &glib::Value) -> Option<String> {
 impl Settings {
     /// Stores a property's value, which GObject has checked for type and range.
     pub(super) fn set(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let style = &mut self.style;
+        let before = self.clone();
+        self.store(value, pspec);
+        if *self == before {
+            // Nothing is loaded anew for a value that was set already.
+            return;
+        }
         match pspec.name() {
-            "style" | "style-a" | "style-b" | "style-image" | "playlist" => style.changes += 1,
+            "style" | "style-a" | "style-b" | "style-image" | "playlist" => self.style.changes += 1,
             name if RELOADS.contains(&name) => self.changes += 1,
             _ => (),
         }
+    }
+
+    fn store(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let style = &mut self.style;
         match pspec.name() {
             "model-file" => self.model_file = text(value).map(PathBuf::from),
             "quality" => self.quality = value.get::<Quality>().unwrap_or(self.quality),

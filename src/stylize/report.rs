@@ -39,6 +39,18 @@ pub(crate) enum Error {
         "Interlaced video (interlace-mode={0}) cannot be stylized, because a frame that holds two moments would be painted as one picture. Put `deinterlace` before stylize."
     )]
     Interlaced(String),
+    #[error(
+        "Multiview video whose views are pictures of their own (multiview-mode={0}) cannot be stylized. Put one view through stylize at a time, or pack them into one picture before it (`glstereomix`, `glviewconvert`)."
+    )]
+    Multiview(String),
+    #[error(
+        "The generator {name} takes pictures of {width}x{height} only; more than 8192 pixels in width or height are too many. Use one of smaller or open size."
+    )]
+    GeneratorSize {
+        name: String,
+        width: usize,
+        height: usize,
+    },
     #[error("{0}")]
     Style(#[from] StyleError),
     #[error("{0}")]
@@ -195,7 +207,12 @@ impl Error {
             Self::Painting(_) | Self::Mask { .. } | Self::Playlist { .. } => {
                 message!(ResourceError::OpenRead)
             }
-            Self::FrameSize { .. } | Self::Format(_) | Self::Hdr(_) | Self::Interlaced(_) => {
+            Self::FrameSize { .. }
+            | Self::Multiview(_)
+            | Self::GeneratorSize { .. }
+            | Self::Format(_)
+            | Self::Hdr(_)
+            | Self::Interlaced(_) => {
                 message!(StreamError::Format)
             }
             #[cfg(feature = "analytics")]

@@ -82,7 +82,7 @@ pub enum MaskKind {
 }
 
 /// Where the painting is shown, as the user says it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MaskSettings {
     /// Where it comes from.
     pub kind: MaskKind,
@@ -192,7 +192,7 @@ pub enum Adapt {
 }
 
 /// Which style, as the user says it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StyleSettings {
     /// A name, a number or a mix; `None`: the generator's first.
     pub style: Option<String>,
@@ -214,7 +214,7 @@ pub struct StyleSettings {
 }
 
 /// The writable properties' values.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// `None`: the built-in gallery.
     pub model_file: Option<PathBuf>,

@@ -9,9 +9,12 @@ use parking_lot::Mutex;
 
 use crate::engine::{self, Choice, Precision, Predictor, Runtime, probe};
 use crate::gallery::{self, BuiltIn};
-use crate::model::{self, Model, ModelError, Signature, metadata, modelinfo};
+use crate::model::{self, Extent, Model, ModelError, Signature, metadata, modelinfo};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{Quality, Settings};
+
+/// Most pixels in width and height of a generator's picture; as of frames.
+const LARGEST: usize = 8192;
 
 /// A network as it was read, with what is known about it so far.
 struct Unprobed {
@@ -132,8 +135,19 @@ impl Unprobed {
         } else {
             facts
         };
+        let signature = Signature::resolve(&model, &facts);
+        // Before anything is allocated for it.
+        if let Extent::Fixed { width, height } = signature.extent
+            && width.max(height) > LARGEST
+        {
+            return Err(Error::GeneratorSize {
+                name,
+                width,
+                height,
+            });
+        }
         Ok(Network {
-            signature: Signature::resolve(&model, &facts),
+            signature,
             model,
             name,
         })

@@ -113,7 +113,7 @@ impl Stylize {
         info: gst_video::VideoInfo,
         inbuf: &gst::BufferRef,
     ) -> Result<Task, Error> {
-        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
+        if (inbuf.flags()).intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::GAP) {
             stream.begin_anew();
         }
         let player = stream.player.as_mut().ok_or(Error::NotNegotiated)?;

@@ -27,7 +27,7 @@ impl Stylize {
             (settings.adapt, settings.target_latency)
         };
         let streams = self.frames_in_flight() as u64;
-        let frame = frame_time(info).unwrap_or_default();
+        let frame = self.frame_time(info).unwrap_or_default();
         let target = match (target, adapt) {
             (Some(target), _) => target,
             // What is kept to, at whatever size.
@@ -41,7 +41,7 @@ impl Stylize {
         };
         let own = target.max(times(frame, streams - 1)).nseconds();
         // At a variable rate nobody knows for how long the frames in flight last.
-        let held = match frame_time(info) {
+        let held = match self.frame_time(info) {
             Some(frame) => own.min(times(frame, streams).nseconds()),
             None => own,
         };
@@ -95,16 +95,27 @@ impl Stylize {
         }
     }
 
+    /// Running time from one frame to the next: at a rate of 2, half of what the caps say. `None` if
+    /// they say nothing.
+    fn frame_time(&self, info: &gst_video::VideoInfo) -> Option<gst::ClockTime> {
+        let time = frame_time(info)?;
+        let rate = self.obj().segment().rate().abs();
+        let scaled = time.nseconds() as f64 / if rate > 0.0 { rate } else { 1.0 };
+        let most = gst::ClockTime::MAX.nseconds();
+        Some(gst::ClockTime::from_nseconds((scaled as u64).min(most)))
+    }
+
     /// What a frame may take: so much that the next one does not wait, and no more than
     /// `target-latency`. `None` if nothing is to be adapted, or if neither is known.
     fn budget(&self, info: &gst_video::VideoInfo) -> Option<Duration> {
+        let frame = self.frame_time(info);
         let settings = self.settings.lock();
         let streams = match settings.stable {
             // Each needs the one before.
             true => 1,
             false => self.frames_in_flight() as u64,
         };
-        let frames = frame_time(info).map(|frame| times(frame, streams));
+        let frames = frame.map(|frame| times(frame, streams));
         let budget = frames.into_iter().chain(settings.target_latency).min()?;
         (settings.adapt == Adapt::Resolution).then(|| budget.into())
     }

@@ -55,6 +55,9 @@ pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// `style` (string, as the property) and `transition` (guint64, ns; may be missing).
 const STYLE_EVENT: &str = "stylize-style";
 
+/// Properties that decide which styles there are.
+const NAMES_STYLES: [&str; 3] = ["model-file", "quality", "precision"];
+
 /// What exists between start and stop.
 #[derive(Default)]
 pub(crate) struct Stream {
@@ -123,6 +126,9 @@ pub struct Stylize {
     /// Frames in flight.
     pub(crate) queue: OutputQueue,
     pub(crate) threads: BackgroundThreads,
+    /// What `styles` was last time, and of which settings. A debugging tool reads all properties again
+    /// and again, and a model takes its time to be read.
+    styles: Mutex<Option<(u64, Vec<String>)>>,
     /// Frames computed at once, at least 1 after the start.
     pub(crate) streams: AtomicUsize,
     /// The delay that is reported, nanoseconds.
@@ -140,7 +146,11 @@ impl ObjectSubclass for Stylize {
     const NAME: &'static str = "GstStylize";
     type Type = super::Stylize;
     type ParentType = gst_base::BaseTransform;
+    type Interfaces = (gst::Preset,);
 }
+
+/// Presets come from `GstStylize.prs`; all writable properties can be saved in one.
+impl PresetImpl for Stylize {}
 
 impl ObjectImpl for Stylize {
     fn properties() -> &'static [glib::ParamSpec] {
@@ -154,7 +164,15 @@ impl ObjectImpl for Stylize {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        self.settings.lock().set(value, pspec);
+        let changed = {
+            let mut settings = self.settings.lock();
+            let before = settings.changes;
+            settings.set(value, pspec);
+            settings.changes != before
+        };
+        if changed && NAMES_STYLES.contains(&pspec.name()) {
+            self.obj().notify("styles");
+        }
         gst::log!(CAT, imp = self, "{} = {value:?}", pspec.name());
         let live = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
         if !live && self.obj().current_state() > gst::State::Ready {
@@ -176,7 +194,7 @@ impl ObjectImpl for Stylize {
             }
             "styles" => {
                 let settings = self.settings.lock().clone();
-                networks::styles(&settings).to_value()
+                self.styles_of(&settings).to_value()
             }
             _ => self.settings.lock().get(pspec),
         }
@@ -184,6 +202,23 @@ impl ObjectImpl for Stylize {
 }
 
 impl GstObjectImpl for Stylize {}
+
+impl Stylize {
+    /// The styles that the settings' generator has; none if it cannot be read, which is tried again
+    /// each time.
+    fn styles_of(&self, settings: &Settings) -> Vec<String> {
+        if let Some((changes, styles)) = &*self.styles.lock()
+            && *changes == settings.changes
+        {
+            return styles.clone();
+        }
+        let styles = networks::styles(settings);
+        if !styles.is_empty() {
+            *self.styles.lock() = Some((settings.changes, styles.clone()));
+        }
+        styles
+    }
+}
 
 impl ElementImpl for Stylize {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {

@@ -40,9 +40,12 @@ impl Stylize {
         if alone || repeated {
             self.drain()?;
         }
-        // Gone if the painting failed.
-        if repeated && let Some(last) = self.history.lock().last.clone() {
-            plan.repeat(last);
+        if repeated {
+            let history = self.history.lock();
+            // Not an older one, if the painting that would do has failed: this frame is painted then.
+            if let Some(last) = history.last.clone().filter(|_| !history.failing) {
+                plan.repeat(last);
+            }
         }
         let by_task = self.frames_in_flight() > 1;
         let promise = self.queue.append();

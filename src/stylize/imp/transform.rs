@@ -135,6 +135,8 @@ impl BaseTransformImpl for Stylize {
                     stream.begin_anew();
                     stream.discont = false;
                 }
+                // What comes now may fail anew.
+                self.failed.store(false, Ordering::Relaxed);
                 if let Err(err) = self.allow_runs() {
                     self.report(&Error::Engine(err));
                 }
@@ -146,7 +148,7 @@ impl BaseTransformImpl for Stylize {
                     self.take_style(structure);
                 }
             }
-            gst::EventView::Segment(_) => self.stream.lock().begin_anew(),
+            gst::EventView::Segment(_) | gst::EventView::Gap(_) => self.stream.lock().begin_anew(),
             _ => (),
         }
         if event.is_serialized() && event.type_() != gst::EventType::FlushStop {
@@ -221,15 +223,12 @@ impl BaseTransformImpl for Stylize {
         // no use.
         let extra = self.buffers_in_flight() + u32::from(self.history.lock().keeps_last);
         let min = min.saturating_add(extra);
-        let (pool, max) = match pool {
-            Some(pool) if max == 0 || max >= min => (pool, max),
-            _ => (gst_video::VideoBufferPool::new().upcast(), 0),
+        let known = query.find_allocation_meta::<gst_video::VideoMeta>();
+        let (pool, max, described) = match pool {
+            Some(pool) if max == 0 || max >= min => (pool, max, known.is_some()),
+            _ => (gst_video::VideoBufferPool::new().upcast(), 0, true),
         };
-        if query
-            .find_allocation_meta::<gst_video::VideoMeta>()
-            .is_some()
-            && pool.has_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META)
-        {
+        if described && pool.has_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META) {
             let mut config = pool.config();
             config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
             config.set_params(Some(&caps), size, min, max);
