@@ -97,3 +97,21 @@ fn a_sidecar_that_makes_no_sense_is_one_error() {
         drop(dir);
     }
 }
+
+/// The example in docs/models.md is a sidecar that loads, for a model whose input has its name.
+#[test]
+fn the_sidecar_in_the_docs_loads() {
+    let page = include_str!("../docs/models.md");
+    let (_, rest) = page.split_once("```ini\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let sidecar = example.replace("[input]", "[x]");
+    assert_ne!(sidecar, example);
+    let told = Convention {
+        range: (0.0, 255.0),
+        ..UNTOLD
+    };
+    let (_dir, element) = with_files(&told.pixelwise(), &[("model.modelinfo", &sidecar)]);
+    check_element(&element, &["F32 0,255 -> y Nchw F32 0,255", "Bgr"], |picture| {
+        told.reference(picture)
+    });
+}
