@@ -3,7 +3,8 @@
 
 Only the new style's scales and shifts are learned, which is a matter of minutes (Dumoulin, Shlens
 and Kudlur, arXiv:1610.07629, section 3.2); all other values stay bit for bit, and so do the
-pictures of the other styles.
+pictures of the other styles. From a model as it is shipped: ``model_style.py``; from a training
+run's checkpoint, with that run's loss: here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from . import model_style
 from .arguments import add_machine_arguments, use_machine
 from .card import write_card
 from .checkpoint import read_checkpoint
@@ -31,13 +33,22 @@ from .train import Trainer, run
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """``add-style``."""
     p = commands.add_parser("add-style", help="teach a conditional generator one more painting")
-    p.add_argument("checkpoint", type=Path, help="of the generator; not changed")
+    p.add_argument(
+        "model", type=Path, metavar="MODEL.onnx|CHECKPOINT", help="of the generator; not changed"
+    )
     p.add_argument("painting", type=Path)
     p.add_argument("--content", required=True, help="folder of photos, at least a few dozen")
     p.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
-    p.add_argument("--vgg", help="VGG weights (.safetensors); default: torchvision's")
-    p.add_argument("--steps", type=int, default=500)
-    p.add_argument("--lr", type=float, default=5e-3, help="Adam's rate at the start")
+    p.add_argument(
+        "--vgg",
+        help="weights of the loss network (.safetensors): the distilled VGG-19 for a model; for a "
+        "checkpoint that of its run, default: torchvision's",
+    )
+    p.add_argument("--style-size", type=int, default=768, help="longer side of the painting; model")
+    p.add_argument(
+        "--steps", type=int, help=f"default: {model_style.STEPS} for a model, 500 for a checkpoint"
+    )
+    p.add_argument("--lr", type=float, default=5e-3, help="Adam's rate at the start; checkpoint")
     add_machine_arguments(p)
     p.add_argument("--checkpoint-dir", type=Path, help="default: MODEL.onnx with .run at the end")
     p.add_argument("--checkpoint-every", type=float, default=60.0, help="seconds")
@@ -96,9 +107,13 @@ def without_styles(
 
 def _run(args: argparse.Namespace) -> None:
     device = use_machine(args)
+    if args.model.suffix == ".onnx":
+        model_style.add_style(args, device)
+        return
     refuse_folder(args.out)
-    state = read_checkpoint(args.checkpoint)
-    changes = {"content": args.content, "steps": args.steps, "lr": args.lr, "vgg": args.vgg}
+    state = read_checkpoint(args.model)
+    steps = 500 if args.steps is None else args.steps
+    changes = {"content": args.content, "steps": steps, "lr": args.lr, "vgg": args.vgg}
     config = extended(Config.restored(state["config"]), args.painting, **changes)
     trainer = Trainer(config, device=device)
     grow(trainer.generator, state["average"] or state["generator"])
