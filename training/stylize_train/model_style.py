@@ -21,7 +21,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from .campaign.objective import Balance, Perceptual
+from .balance import Balance
+from .campaign.objective import Perceptual
 from .campaign.plan import Plan, Style
 from .card import write_page
 from .cost import read_model
