@@ -22,14 +22,13 @@ from torch import Tensor
 from stylize_train.campaign.plan import Plan, read_plan
 from stylize_train.campaign.run import find_painting
 from stylize_train.data import read_image
-from stylize_train.distilled import CONTENT_LAYER, DistilledVgg
 from stylize_train.errors import UserError
 from stylize_train.evaluate import choose_photos
+from stylize_train.judge import ContentJudge
 from stylize_train.loss_options import LossOptions, load_network, perceptual_loss, read_style
-from stylize_train.losses import LossNetwork, content_loss
+from stylize_train.losses import LossNetwork
 from stylize_train.painted import measure_painted
 from stylize_train.render import Model
-from stylize_train.vgg import read_safetensors
 
 from .common import on_grid
 from .frames import clip_frames, find_clips
@@ -55,8 +54,7 @@ class Measures:
         self.frames = clip_frames(find_clips(args.clips), args.frames, HEIGHT)
         self.loss_options = LossOptions(vgg=str(args.vgg))
         self.vgg: LossNetwork = load_network(self.loss_options)
-        weights, _ = read_safetensors(args.distilled)
-        self.distilled = DistilledVgg(weights, (CONTENT_LAYER,))
+        self.content = ContentJudge(args.distilled)
 
     @torch.no_grad()
     def __call__(self, render: Render, style: str) -> Cell:
@@ -70,12 +68,11 @@ class Measures:
             clean = photo[None].float().div(255)
             output = render(photo)[None]
             target = loss.content_target(clean)
-            features = [self.distilled(x, [CONTENT_LAYER])[CONTENT_LAYER] for x in (output, clean)]
             rows.append(
                 {
                     "style": loss.against(output, target)["style"].item(),
                     "style_photo": loss.against(clean, target)["style"].item(),
-                    "content": content_loss(*features).item(),
+                    "content": self.content(output, clean),
                 }
             )
         painted = [

@@ -15,7 +15,7 @@ from . import judge as judging
 from . import loss_options
 from .data import list_photos, read_pictures
 from .errors import UserError
-from .judge import Judge
+from .judge import ContentJudge, Judge
 from .losses import PerceptualLoss, total_variation
 from .painted import measure_painted
 from .render import Model, add_mix_argument
@@ -34,9 +34,10 @@ def evaluate(
     photos: Sequence[Tensor],
     judge: Judge | None = None,
     painting: Tensor | None = None,
+    content: ContentJudge | None = None,
 ) -> dict[str, float]:
     """Mean of ``measure`` over photos, uint8 [3, H, W]."""
-    rows = measure(render, loss, photos, judge, painting)
+    rows = measure(render, loss, photos, judge, painting, content)
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
@@ -47,13 +48,15 @@ def measure(
     photos: Sequence[Tensor],
     judge: Judge | None = None,
     painting: Tensor | None = None,
+    content: ContentJudge | None = None,
 ) -> list[dict[str, float]]:
     """Losses of a model on each photo, uint8 [3, H, W], beside those of the untouched photo.
 
     ``*_photo`` is what the photo itself scores: its style term is the distance there was
     to go. ``noise_gain`` is how much stronger grain (sigma 1 %) is in the output than in
     the input, as a ratio of root mean squares: a cheap sign of flicker. ``lattice_levels`` is
-    the strength of a fixed pattern in grey levels. ``judge_*`` are the judge's errors.
+    the strength of a fixed pattern in grey levels. ``judge_*`` are the judge's errors, and
+    ``content_distilled`` is what ``content`` says.
 
     With ``painting``, [1, 3, H, W] in 0..1 at its training size, there are besides, all of luma
     (definitions and sources in ``painted.py``): ``painted_share``, the share of the output's
@@ -88,6 +91,8 @@ def measure(
         }
         if painting is not None:
             row |= measure_painted(clean[0], output[0].cpu(), painting[0])
+        if content is not None:
+            row["content_distilled"] = content(output, photo)
         if judge is not None:
             row |= judge(output)
             row |= {f"{name}_photo": value for name, value in judge(photo).items()}
@@ -153,7 +158,9 @@ def _run(args: argparse.Namespace) -> None:
     loss, judge = load_measures(args)
     photos = read_photos(args.content, args.only, loss.least_side)
     painting = loss_options.read_style(args.style, args.style_size)
-    numbers = {"photos": len(photos), **evaluate(model, loss, photos, judge, painting)}
+    content = ContentJudge(args.judge) if args.judge else None
+    measured = evaluate(model, loss, photos, judge, painting, content)
+    numbers = {"photos": len(photos), **measured}
     if args.temporal:
         numbers |= temporal_error(model, photos)
     print(json.dumps(numbers, indent=2))

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .distilled import DistilledVgg
-from .losses import gram, relative_error
+from .distilled import CONTENT_LAYER, DistilledVgg
+from .losses import content_loss, gram, relative_error
 from .vgg import read_safetensors
 
 LAYERS = ("conv4_1", "conv5_1")
@@ -45,6 +45,27 @@ class Judge:
             name.replace("conv", "judge_"): relative_error(gram(features[name]), target).item()
             for name, target in self.targets.items()
         }
+
+
+class ContentJudge:
+    """How far a picture's content is from its photo's, by the distilled network's relu3_1.
+
+    ``losses.content_loss``: squared difference of standardized features; 0 is a perfect copy,
+    unrelated pictures have 2. It can be compared between generators whatever they learned from.
+
+    Args:
+        path: the distilled network (.safetensors).
+    """
+
+    def __init__(self, path: Path) -> None:
+        weights, _ = read_safetensors(path)
+        self.network = DistilledVgg(weights, (CONTENT_LAYER,))
+
+    @torch.no_grad()
+    def __call__(self, output: Tensor, photo: Tensor) -> float:
+        """Mean over pictures [N, 3, H, W] in 0..1."""
+        pair = (self.network(x.cpu(), [CONTENT_LAYER])[CONTENT_LAYER] for x in (output, photo))
+        return content_loss(*pair).item()
 
 
 def load_judge(path: Path, style: Tensor) -> Judge:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from stylize_train.distilled import STYLE_LAYERS, DistilledVgg
 from stylize_train.errors import UserError
-from stylize_train.judge import LAYERS, Judge, load_judge
+from stylize_train.judge import LAYERS, ContentJudge, Judge, load_judge
 from stylize_train.vgg import layer_names
 
 WIDTHS = {1: 3, 2: 4, 3: 4, 4: 5, 5: 6}
@@ -121,3 +121,13 @@ def test_other_networks_cannot_judge() -> None:
     del weights["conv5_1_aux.bias"]
     with pytest.raises(UserError, match="lack conv5_1_aux"):
         DistilledVgg(weights, LAYERS, heads=True)
+
+
+def test_content_of_copies_and_strangers(tmp_path: Path) -> None:
+    path = tmp_path / "distilled.safetensors"
+    save_file(distilled_weights(), path)
+    judge = ContentJudge(path)
+    random = torch.Generator().manual_seed(1)
+    photo, other = (torch.rand(1, 3, 64, 64, generator=random) for _ in range(2))
+    assert judge(photo, photo) == 0
+    assert judge(other, photo) > 0.5

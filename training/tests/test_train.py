@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from test_judge import distilled_weights
 
 from stylize_train import vgg
 from stylize_train.cli import main
@@ -164,4 +165,8 @@ def test_train_command_makes_a_model_and_a_card(
     numbers = json.loads(capsys.readouterr().out)
     assert 0 < numbers["painted_share"] <= 1
     assert 0 < numbers["spectrum"] <= 1
-    assert numbers["contrast"] > 0
+    assert numbers["contrast"] > 0 and "content_distilled" not in numbers
+    save_file(distilled_weights(), tmp_path / "distilled.safetensors")
+    judged = [*evaluated, "--judge", tmp_path / "distilled.safetensors"]
+    assert main([str(word) for word in judged]) == 0
+    assert json.loads(capsys.readouterr().out)["content_distilled"] > 0
