@@ -45,8 +45,8 @@ gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg I
 pictures: setup ## Make the pictures in docs/controls.md anew: OUT=folder for another place
 	@scripts/pictures.sh "$(OUT)"
 
-docs: setup ## Write the element's description for hotdoc anew: docs/plugins/gst_plugins_cache.json
-	STYLIZE_WRITE_DOCS=1 cargo test --test docs
+docs: setup ## Write anew what the element says of itself: docs/properties.md, and the plugins cache for hotdoc
+	STYLIZE_UPDATE_DOCS=1 cargo test --test docs --test plugins_cache
 
 test: setup ## Run every test of plugin and program
 	@scripts/setup.sh tests $(TEST_PROVIDERS)
