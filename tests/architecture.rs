@@ -63,6 +63,9 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 /// The code of a file up to its unit tests, without comments.
 fn code(file: &Path) -> String {
+    if file.ends_with("tests.rs") {
+        return String::new();
+    }
     let text = std::fs::read_to_string(file).expect("a source file");
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
     let lines = text
@@ -341,6 +344,20 @@ fn rooms_are_small_and_say_what_may_live_there() {
             );
         }
     }
+}
+
+#[test]
+fn paths_in_the_documentation_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/architecture.md")).expect("the page");
+    let mut seen = 0;
+    for text in page.split('`').skip(1).step_by(2) {
+        if text.starts_with("src/") || text.starts_with("tests/") {
+            seen += 1;
+            assert!(root.join(text).exists(), "docs/architecture.md: no {text}");
+        }
+    }
+    assert!(seen > 15, "the test reads the paths");
 }
 
 #[test]

@@ -48,9 +48,8 @@ fn table(element: &gst::Element) -> String {
         .cloned()
         .collect();
     properties.sort_by(|a, b| a.name().cmp(b.name()));
-    let mut table = String::from(
-        "| property | values | default | changes | what |\n|---|---|---|---|---|\n",
-    );
+    let mut table =
+        String::from("| property | values | default | changes | what |\n|---|---|---|---|---|\n");
     for property in properties {
         let blurb = property.blurb().unwrap_or_default().replace('|', "\\|");
         writeln!(

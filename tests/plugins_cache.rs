@@ -37,6 +37,9 @@ fn mutable(flags: glib::ParamFlags) -> &'static str {
 
 fn default(pspec: &glib::ParamSpec) -> Value {
     let value = pspec.default_value();
+    if value.type_().is_a(glib::Type::BOXED) {
+        return "NULL".into();
+    }
     if let Some((_, value)) = glib::EnumValue::from_value(value) {
         return format!("{} ({})", value.nick(), value.value()).into();
     }

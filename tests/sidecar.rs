@@ -111,7 +111,9 @@ fn the_sidecar_in_the_docs_loads() {
         ..UNTOLD
     };
     let (_dir, element) = with_files(&told.pixelwise(), &[("model.modelinfo", &sidecar)]);
-    check_element(&element, &["F32 0,255 -> y Nchw F32 0,255", "Bgr"], |picture| {
-        told.reference(picture)
-    });
+    check_element(
+        &element,
+        &["F32 0,255 -> y Nchw F32 0,255", "Bgr"],
+        |picture| told.reference(picture),
+    );
 }

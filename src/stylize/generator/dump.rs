@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::stylize::report::Error;
 
-/// Writes a graph so that nobody ever reads half of it: under another name first.
+/// Writes a graph atomically: to a temporary file that is renamed.
 pub(crate) fn write(file: &Path, graph: &[u8]) -> Result<(), Error> {
     let failed = |err: std::io::Error| Error::Dump {
         file: file.display().to_string(),

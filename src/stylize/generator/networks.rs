@@ -43,9 +43,9 @@ pub(crate) struct Networks<N = Network> {
 }
 
 /// Networks of which the files have been read.
-pub(crate) struct Read(Networks<Unprobed>);
+pub(crate) struct ReadNetworks(Networks<Unprobed>);
 
-impl Read {
+impl ReadNetworks {
     /// Reads what the settings mean.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let facts = settings
@@ -200,8 +200,8 @@ fn file(settings: &Settings) -> Option<PathBuf> {
 
 /// The styles that the settings' generator has; none if it cannot be read.
 pub(crate) fn styles(settings: &Settings) -> Vec<String> {
-    match Read::new(settings) {
-        Ok(Read(networks)) => networks.first.styles(),
+    match ReadNetworks::new(settings) {
+        Ok(ReadNetworks(networks)) => networks.first.styles(),
         Err(_) => Vec::new(),
     }
 }

@@ -15,7 +15,7 @@ use crate::stylize::settings::{MaskKind, MaskSettings};
 
 /// What a mask from a file was made of.
 #[derive(Clone, PartialEq)]
-struct Picture {
+struct MaskSource {
     file: PathBuf,
     size: (usize, usize),
     feather: u32,
@@ -25,11 +25,11 @@ struct Picture {
 /// The masks of one stream.
 #[derive(Default)]
 pub(crate) struct Masks {
-    picture: Option<(Picture, Mask)>,
+    picture: Option<(MaskSource, Mask)>,
     /// What is being read.
-    reading: Option<(Picture, Background<Mask>)>,
+    reading: Option<(MaskSource, Background<Mask>)>,
     /// What could not be read.
-    refused: Option<Picture>,
+    refused: Option<MaskSource>,
 }
 
 impl Masks {
@@ -62,7 +62,7 @@ impl Masks {
         threads: &BackgroundThreads,
         refused: &mut Vec<Error>,
     ) -> Result<Mask, Error> {
-        let wanted = Picture {
+        let wanted = MaskSource {
             file: settings.file.clone().ok_or(Error::NoMaskFile)?,
             size,
             feather: settings.feather,
@@ -110,7 +110,7 @@ pub(crate) fn check(settings: &MaskSettings) -> Result<(), Error> {
     }
 }
 
-impl Picture {
+impl MaskSource {
     fn read(&self) -> Result<Mask, Error> {
         let (width, height) = self.size;
         let picture = open(&self.file)?;
@@ -163,7 +163,7 @@ mod tests {
         let picture = image::RgbaImage::from_fn(4, 2, |x, _| image::Rgba([9, 9, 9, alpha(x)]));
         picture.save(&holes).expect("a file");
         let read = |file: &Path, feather, invert| {
-            let picture = Picture {
+            let picture = MaskSource {
                 file: file.into(),
                 size: (4, 2),
                 feather,

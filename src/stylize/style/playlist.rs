@@ -16,7 +16,7 @@ use std::path::Path;
 
 use gst::ClockTime;
 
-use super::glide::Values;
+use super::transition::Values;
 use crate::model::styles;
 use crate::stylize::report::Error;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use gst::ClockTime;
 
-use super::glide::{Glide, Values, blend};
 use super::playlist::Playlist;
+use super::transition::{StyleTransition, Values, blend};
 use crate::engine::Predictor;
 use crate::gallery::painting;
 use crate::model::{StyleInput, styles};
@@ -24,7 +24,7 @@ pub(crate) struct Styling {
     predictor: Option<Arc<Predictor>>,
     /// What was looked up last.
     seen: StyleSettings,
-    glide: Glide,
+    transition: StyleTransition,
     a: Option<Values>,
     b: Option<Values>,
     /// A vector that is being made.
@@ -58,7 +58,7 @@ impl Styling {
             len: input.map_or(0, StyleInput::size),
             predictor: predictor.map(Arc::new),
             seen: settings.clone(),
-            glide: Glide::default(),
+            transition: StyleTransition::default(),
             a: None,
             b: None,
             predicted: None,
@@ -74,7 +74,7 @@ impl Styling {
         };
         styling.a = styling.named(&settings.style_a)?;
         styling.b = styling.named(&settings.style_b)?;
-        styling.glide = Glide::from(first);
+        styling.transition = StyleTransition::from(first);
         styling.playlist = styling.listed(&settings.playlist)?;
         Ok(styling)
     }
@@ -94,7 +94,7 @@ impl Styling {
         if let Some(outcome) = self.predicted.as_ref().and_then(Background::poll) {
             self.predicted = None;
             match outcome {
-                Ok(values) => self.glide.go(values),
+                Ok(values) => self.transition.go(values),
                 Err(err) => refused.push(err),
             }
         }
@@ -109,14 +109,14 @@ impl Styling {
             return;
         };
         if self.line.replace(line) != Some(line) {
-            self.glide.go(entry.values.clone());
-            self.glide.transition = entry.transition;
+            self.transition.go(entry.values.clone());
+            self.transition.duration = entry.transition;
         }
     }
 
     /// The values for a frame of this running time, whatever was changed.
     pub fn at(&mut self, settings: &StyleSettings, time: Option<ClockTime>) -> Values {
-        let base = self.glide.at(time, settings.transition);
+        let base = self.transition.at(time, settings.transition);
         if self.len == 0 {
             return Values::default();
         }
@@ -134,7 +134,7 @@ impl Styling {
         settings: &StyleSettings,
         time: Option<ClockTime>,
     ) -> (Values, Option<Values>) {
-        let base = self.glide.at(time, settings.transition);
+        let base = self.transition.at(time, settings.transition);
         if self.len == 0 {
             return (Values::default(), None);
         }
@@ -156,7 +156,7 @@ impl Styling {
         if settings.style != seen.style {
             match self.named(&settings.style) {
                 Ok(values) if self.names.is_empty() => drop(values),
-                Ok(values) => self.glide.go(values.unwrap_or_else(|| self.first())),
+                Ok(values) => self.transition.go(values.unwrap_or_else(|| self.first())),
                 Err(err) => refused.push(err),
             }
         }
