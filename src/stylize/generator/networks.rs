@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::engine::{self, Choice, Precision, Predictor, Runtime, probe};
 use crate::gallery::{self, BuiltIn};
-use crate::model::{self, Extent, Model, ModelError, Signature, metadata, modelinfo};
+use crate::model::{self, Model, ModelError, Signature, metadata, modelinfo};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{Quality, Settings};
 
@@ -129,15 +129,8 @@ impl Unprobed {
         let Self {
             model, facts, name, ..
         } = self;
-        let facts = if self.foreign || Signature::needs_probe(&model, &facts) {
-            let found = probe::probe(runtime, &model, &facts);
-            facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
-        } else {
-            facts
-        };
-        let signature = Signature::resolve(&model, &facts);
-        // Before anything is allocated for it.
-        if let Extent::Fixed { width, height } = signature.extent
+        // Before a probe run allocates tensors of this size.
+        if let Some((width, height)) = model.fixed_size(&facts)
             && width.max(height) > LARGEST
         {
             return Err(Error::GeneratorSize {
@@ -146,8 +139,14 @@ impl Unprobed {
                 height,
             });
         }
+        let facts = if self.foreign || Signature::needs_probe(&model, &facts) {
+            let found = probe::probe(runtime, &model, &facts);
+            facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
+        } else {
+            facts
+        };
         Ok(Network {
-            signature,
+            signature: Signature::resolve(&model, &facts),
             model,
             name,
         })
