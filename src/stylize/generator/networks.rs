@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Weak};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
@@ -195,6 +196,24 @@ fn file(settings: &Settings) -> Option<PathBuf> {
     let models = engine::runtime::data_dir().map(|dir| dir.join("models"));
     let file = settings.model_file.as_deref()?;
     Some(gallery::resolve(file, models.as_deref()))
+}
+
+/// Size and time of change of a file; `None` if there is none.
+pub(crate) type FileVersion = Option<(u64, SystemTime)>;
+
+/// Versions of the files that decide which styles the settings' generator has: the model, and where its
+/// sidecar may lie.
+pub(crate) fn file_versions(settings: &Settings) -> Vec<FileVersion> {
+    let version = |file: &Path| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    let Some(model) = file(settings) else {
+        return Vec::new();
+    };
+    let sidecars = modelinfo::candidates(&model);
+    let files = std::iter::once(&model).chain(&sidecars);
+    files.map(|file| version(file)).collect()
 }
 
 /// The styles that the settings' generator has; none if it cannot be read.

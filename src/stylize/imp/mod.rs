@@ -58,6 +58,9 @@ const STYLE_EVENT: &str = "stylize-style";
 /// Properties that decide which styles there are.
 const NAMES_STYLES: [&str; 3] = ["model-file", "quality", "precision"];
 
+/// The value of the property `styles`, and the revision of settings and files that it was read from.
+type StylesCache = ((u64, Vec<networks::FileVersion>), Vec<String>);
+
 /// What exists between start and stop.
 #[derive(Default)]
 pub(crate) struct Stream {
@@ -128,7 +131,7 @@ pub struct Stylize {
     pub(crate) threads: BackgroundThreads,
     /// Cache of the property `styles` with the settings' revision: pipeline dumps read all properties
     /// each time, and parsing a model is slow.
-    styles: Mutex<Option<(u64, Vec<String>)>>,
+    styles: Mutex<Option<StylesCache>>,
     /// Frames computed at once, at least 1 after the start.
     pub(crate) streams: AtomicUsize,
     /// The delay that is reported, nanoseconds.
@@ -207,14 +210,15 @@ impl Stylize {
     /// The styles that the settings' generator has; none if it cannot be read, which is tried again
     /// each time.
     fn styles_of(&self, settings: &Settings) -> Vec<String> {
-        if let Some((changes, styles)) = &*self.styles.lock()
-            && *changes == settings.changes
+        let key = (settings.changes, networks::file_versions(settings));
+        if let Some((known, styles)) = &*self.styles.lock()
+            && *known == key
         {
             return styles.clone();
         }
         let styles = networks::styles(settings);
         if !styles.is_empty() {
-            *self.styles.lock() = Some((settings.changes, styles.clone()));
+            *self.styles.lock() = Some((key, styles.clone()));
         }
         styles
     }
