@@ -81,10 +81,12 @@ pub(crate) fn value_info(
     };
     let shape = dims.map(|dims| TensorShapeProto {
         dim: dims.iter().map(dim).collect(),
+        ..TensorShapeProto::default()
     });
     let tensor = type_proto::Tensor {
         elem_type: element.into(),
-        shape,
+        shape: shape,
+        ..type_proto::Tensor::default()
     };
     ValueInfoProto {
         name: name.into(),

@@ -414,6 +414,7 @@ mod tests {
         let entry = |(key, value): &(&str, &str)| StringStringEntryProto {
             key: (*key).into(),
             value: (*value).into(),
+            ..StringStringEntryProto::default()
         };
         proto.metadata_props = entries.iter().map(entry).collect();
         metadata::facts(&parsed(&proto)?)

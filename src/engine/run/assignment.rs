@@ -27,12 +27,11 @@ pub(crate) fn read(
     provider: Provider,
 ) -> Result<Assignment, EngineError> {
     let api = ort::api();
-    // SAFETY: each status is the return value of one call below, handed over once.
+    // SAFETY: the status is fresh and handed over.
     let check =
         |status| unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run);
     let (mut parts, mut count) = (ptr::null(), 0);
-    // SAFETY: `session` is borrowed, so its pointer is valid; on success the call has written an array that
-    // the session owns and its length, which `elements` needs.
+    // SAFETY: the session is alive, and owns what it hands out; the array has `count` elements.
     let parts = unsafe {
         check((api.Session_GetEpGraphAssignmentInfo)(
             session.ptr(),
@@ -45,8 +44,7 @@ pub(crate) fn read(
     for part in parts {
         let mut name: *const c_char = ptr::null();
         let (mut nodes, mut count) = (ptr::null(), 0);
-        // SAFETY: the part is an element of the session's array; on success the call has written a
-        // NUL-terminated string and an array with its length, both owned by the session.
+        // SAFETY: the part is the session's; names are C strings.
         let name = unsafe {
             check((api.EpAssignedSubgraph_GetEpName)(*part, &raw mut name))?;
             check((api.EpAssignedSubgraph_GetNodes)(
@@ -78,7 +76,7 @@ pub(crate) fn read(
 unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
     match first.is_null() {
         true => &[],
-        // SAFETY: not null, and the caller vouches for `count` elements that live for `'a`.
+        // SAFETY: the caller's.
         false => unsafe { std::slice::from_raw_parts(first, count) },
     }
 }

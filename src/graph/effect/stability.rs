@@ -12,10 +12,10 @@
 //!
 //! After a cut nothing is kept: the gate is open everywhere when it is open for half of the frame.
 
+use crate::graph::forms::Scaling;
 use crate::graph::frame::format::{Components, Depth, Format, Frame, Packed, Planar};
 use crate::graph::frame::interleaved;
 use crate::graph::frame::planes;
-use crate::graph::lowering::Scaling;
 use crate::graph::names::{SOURCE, STABILITY};
 use crate::graph::ops::mix::mix;
 use crate::graph::ops::scale::{enlarge, reduce, with_neighbours};
@@ -94,7 +94,7 @@ fn components(frame: &Frame) -> usize {
 }
 
 /// What is kept of the frame before.
-pub(crate) struct TemporalBlend<'a> {
+pub(crate) struct Past<'a> {
     frame: &'a Frame,
     scaling: Scaling,
     states: Vec<State>,
@@ -102,7 +102,7 @@ pub(crate) struct TemporalBlend<'a> {
     weight: Name,
 }
 
-impl<'a> TemporalBlend<'a> {
+impl<'a> Past<'a> {
     /// Compares the source with what is kept of it.
     pub(crate) fn new(b: &mut Builder, frame: &'a Frame, scaling: Scaling) -> Self {
         let states = states(frame);
@@ -124,8 +124,8 @@ impl<'a> TemporalBlend<'a> {
         let one = b.floats(&[], &[1.0]);
         let still = b.sub(&one, &gate);
         let weight = b.mul(&still, STABILITY);
-        let mixed = mix(b, &source, kept.input, &weight);
-        b.name_output(&mixed, kept.output);
+        mix(b, &source, kept.input, &weight);
+        b.rename_last(kept.output);
         Self {
             frame,
             scaling,
@@ -195,8 +195,8 @@ impl<'a> TemporalBlend<'a> {
 
 /// `new` and the past by its weight, which the next frame gets as its past.
 fn blend(b: &mut Builder, state: State, new: &str, weight: &str) -> Name {
-    let mixed = mix(b, new, state.input, weight);
-    b.name_output(&mixed, state.output);
+    mix(b, new, state.input, weight);
+    b.rename_last(state.output);
     state.output.into()
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Runs the compiled graph on one frame: maps both buffers, repacks rows where their layout differs from
-//! the graph's, and runs the session in place.
+//! One frame's way: buffer → bytes → compiled graph → bytes → buffer.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use crate::graph::{Frame, Memory};
 use crate::stylize::caps;
 use crate::stylize::mask::canvas::Mask;
 use crate::stylize::report::Error;
-use crate::stylize::style::transition::Values;
+use crate::stylize::style::glide::Values;
 
 /// What is done to a frame.
 pub(crate) struct Task {
@@ -245,8 +244,7 @@ fn mapped<T>(frame: &VideoFrameRef<T>) -> Mapped
 where
     VideoFrameRef<T>: VideoFrameExt,
 {
-    // SAFETY: `as_ptr` points into `frame`, which is borrowed for this function; only fields that
-    // gst_video_frame_map filled are read.
+    // SAFETY: the frame is mapped as long as it lives.
     let raw = unsafe { &*frame.as_ptr() };
     let data = raw.data[0].cast::<u8>();
     let end = raw.map[0].data as usize + raw.map[0].size;
@@ -273,9 +271,7 @@ fn readable<'a>(
         return Err(short(mapped.len, needed));
     }
     let rows = Rows::from(layout.shape(&layout.source));
-    // SAFETY: `data` is the mapped address of the first plane, and `len` the bytes from there to the end of
-    // that mapping (`mapped`); the mapping lives as long as `frame`, which the result borrows, and is not
-    // written while it is mapped for reading.
+    // SAFETY: mapped for reading, and so many bytes long.
     let bytes = unsafe { std::slice::from_raw_parts(mapped.data, mapped.len.min(len)) };
     if bytes.len() == len {
         return Ok((bytes, rows));
@@ -300,8 +296,7 @@ fn writable<'a>(
     if mapped.len < len {
         return Err(short(mapped.len, len));
     }
-    // SAFETY: as in `readable`; mapped for writing, `len` was checked against the mapping above, and the
-    // result borrows `frame` mutably, so that there is no other reference to these bytes.
+    // SAFETY: mapped for writing, exclusively borrowed, and so many bytes long.
     let bytes = unsafe { std::slice::from_raw_parts_mut(mapped.data, len) };
     Ok((bytes, Rows::from(layout.shape(&layout.target))))
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What is to be done for one frame, and what was done: inference, or a substitute frame where there is no
-//! session or inference failed.
+//! What comes out for a frame: a painting, or a substitute where there can be none.
 
 use super::frame::{Task, Timing, copy};
 use crate::engine::EngineError;
@@ -64,7 +63,7 @@ impl Plan {
                 });
             }
             Ok(None) => None,
-            // Flushed: no substitute is wanted.
+            // Nobody wants a frame any more.
             Err(err @ Error::Engine(EngineError::Cancelled)) => return Err(err),
             Err(err) => Some(err),
         };

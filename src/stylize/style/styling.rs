@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use gst::ClockTime;
 
+use super::glide::{Glide, Values, blend};
 use super::playlist::Playlist;
-use super::transition::{StyleTransition, Values, blend};
 use crate::engine::Predictor;
 use crate::gallery::painting;
 use crate::model::{StyleInput, styles};
@@ -24,13 +24,15 @@ pub(crate) struct Styling {
     predictor: Option<Arc<Predictor>>,
     /// What was looked up last.
     seen: StyleSettings,
-    transition: StyleTransition,
+    glide: Glide,
     a: Option<Values>,
     b: Option<Values>,
     /// A vector that is being made.
     predicted: Option<Background<Values>>,
     /// Which style when, and the line that holds.
     playlist: Option<Playlist>,
+    /// A playlist that is being read.
+    listed: Option<Background<Playlist>>,
     line: Option<usize>,
 }
 
@@ -58,11 +60,12 @@ impl Styling {
             len: input.map_or(0, StyleInput::size),
             predictor: predictor.map(Arc::new),
             seen: settings.clone(),
-            transition: StyleTransition::default(),
+            glide: Glide::default(),
             a: None,
             b: None,
             predicted: None,
             playlist: None,
+            listed: None,
             line: None,
         };
         let named = styling.named(&settings.style)?;
@@ -74,8 +77,9 @@ impl Styling {
         };
         styling.a = styling.named(&settings.style_a)?;
         styling.b = styling.named(&settings.style_b)?;
-        styling.transition = StyleTransition::from(first);
-        styling.playlist = styling.listed(&settings.playlist)?;
+        styling.glide = Glide::from(first);
+        let playlist = styling.lister(&settings.playlist)?;
+        styling.playlist = playlist.map(|read| read()).transpose()?;
         Ok(styling)
     }
 
@@ -94,7 +98,14 @@ impl Styling {
         if let Some(outcome) = self.predicted.as_ref().and_then(Background::poll) {
             self.predicted = None;
             match outcome {
-                Ok(values) => self.transition.go(values),
+                Ok(values) => self.glide.go(values),
+                Err(err) => refused.push(err),
+            }
+        }
+        if let Some(outcome) = self.listed.as_ref().and_then(Background::poll) {
+            self.listed = None;
+            match outcome {
+                Ok(playlist) => (self.playlist, self.line) = (Some(playlist), None),
                 Err(err) => refused.push(err),
             }
         }
@@ -109,14 +120,14 @@ impl Styling {
             return;
         };
         if self.line.replace(line) != Some(line) {
-            self.transition.go(entry.values.clone());
-            self.transition.duration = entry.transition;
+            self.glide.go(entry.values.clone());
+            self.glide.transition = entry.transition;
         }
     }
 
     /// The values for a frame of this running time, whatever was changed.
     pub fn at(&mut self, settings: &StyleSettings, time: Option<ClockTime>) -> Values {
-        let base = self.transition.at(time, settings.transition);
+        let base = self.glide.at(time, settings.transition);
         if self.len == 0 {
             return Values::default();
         }
@@ -134,7 +145,7 @@ impl Styling {
         settings: &StyleSettings,
         time: Option<ClockTime>,
     ) -> (Values, Option<Values>) {
-        let base = self.transition.at(time, settings.transition);
+        let base = self.glide.at(time, settings.transition);
         if self.len == 0 {
             return (Values::default(), None);
         }
@@ -156,7 +167,7 @@ impl Styling {
         if settings.style != seen.style {
             match self.named(&settings.style) {
                 Ok(values) if self.names.is_empty() => drop(values),
-                Ok(values) => self.transition.go(values.unwrap_or_else(|| self.first())),
+                Ok(values) => self.glide.go(values.unwrap_or_else(|| self.first())),
                 Err(err) => refused.push(err),
             }
         }
@@ -174,8 +185,14 @@ impl Styling {
             }
         }
         if settings.playlist != seen.playlist {
-            match self.listed(&settings.playlist) {
-                Ok(playlist) => (self.playlist, self.line) = (playlist, None),
+            // What was being read is not wanted any more.
+            self.listed = None;
+            match self.lister(&settings.playlist) {
+                Ok(Some(read)) => match threads.start("stylize-playlist", read) {
+                    Ok(listed) => self.listed = Some(listed),
+                    Err(err) => refused.push(err),
+                },
+                Ok(None) => (self.playlist, self.line) = (None, None),
                 Err(err) => refused.push(err),
             }
         }
@@ -201,14 +218,19 @@ impl Styling {
         Ok(Some(styles::weights(&self.names, text)?.into()))
     }
 
-    fn listed(&self, file: &Option<PathBuf>) -> Result<Option<Playlist>, Error> {
-        let Some(file) = file else {
+    /// What reads a playlist.
+    fn lister(
+        &self,
+        file: &Option<PathBuf>,
+    ) -> Result<Option<impl FnOnce() -> Result<Playlist, Error> + Send + 'static>, Error> {
+        let Some(file) = file.clone() else {
             return Ok(None);
         };
         if self.names.is_empty() {
             return Err(Error::StyleIsVector);
         }
-        Playlist::read(file, &self.names).map(Some)
+        let names = self.names.clone();
+        Ok(Some(move || Playlist::read(&file, &names)))
     }
 
     /// What turns a painting into values.

@@ -2,11 +2,11 @@
 //! Which forms of the graph each provider runs fastest.
 
 use crate::engine::{Choice, Provider};
-use crate::graph::{Blend, FrameInputs, Kernels, Lowering, Scaling};
+use crate::graph::{Blend, Forms, Given, Kernels, Scaling};
 
 /// Measured for the CPU providers; see `docs/decisions.md`.
-pub(super) fn lowering(choice: &Choice) -> Lowering {
-    Lowering {
+pub(super) fn forms(choice: &Choice) -> Forms {
+    Forms {
         blend: match choice.provider {
             Provider::Cpu => Blend::Branch,
             _ => Blend::Always,
@@ -18,8 +18,8 @@ pub(super) fn lowering(choice: &Choice) -> Lowering {
         early_pad: choice.provider == Provider::OpenVino,
         half: choice.wants_half_graph(),
         frame: match choice.provider.is_behind_a_bus() {
-            true => FrameInputs::One,
-            false => FrameInputs::Two,
+            true => Given::Once,
+            false => Given::Twice,
         },
         kernels: match choice.provider {
             Provider::WebGpu => Kernels::WebGpu,
