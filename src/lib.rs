@@ -11,7 +11,6 @@
 use gst::glib;
 
 pub mod engine;
-mod files;
 pub mod gallery;
 pub mod graph;
 pub mod model;

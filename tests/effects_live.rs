@@ -9,7 +9,7 @@ use common::generators::{identity, negative};
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_controller::prelude::*;
-use gststylize::graph::{self, Blend, Effects, Format, Forms, Frame, Memory, Packed, Scaling};
+use gststylize::graph::{self, Blend, Effects, Format, Frame, Lowering, Memory, Packed, Scaling};
 use gststylize::model::{Facts, Model, Range, Signature};
 use gststylize::onnx::{Message, ModelProto};
 
@@ -181,12 +181,12 @@ fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
         source: memory,
         target: memory,
     };
-    let forms = Forms {
+    let forms = Lowering {
         blend,
         scaling,
         early_pad: false,
         half: false,
-        frame: graph::Given::Twice,
+        frame: graph::FrameInputs::Two,
         kernels: graph::Kernels::All,
     };
     let signature = Signature::resolve(&model, &facts);

@@ -10,7 +10,9 @@ use common::generators::{F32, NCHW, Net, ints};
 use gststylize::engine::probe::probe;
 use gststylize::engine::session::load;
 use gststylize::engine::{Choice, Runtime};
-use gststylize::graph::{self, Blend, Effects, Format, Forms, Frame, GraphError, Memory, Packed};
+use gststylize::graph::{
+    self, Blend, Effects, Format, Frame, GraphError, Lowering, Memory, Packed,
+};
 use gststylize::model::{Model, Signature, metadata};
 use ort::value::Tensor;
 
@@ -40,12 +42,12 @@ fn compile(model: &Model, half: bool) -> Result<Vec<u8>, GraphError> {
     let runtime = Runtime::get(None).expect("ONNX Runtime");
     let facts = metadata::facts(model).expect("metadata");
     let facts = facts.or(probe(&runtime, model, &facts).expect("facts"));
-    let forms = Forms {
+    let forms = Lowering {
         scaling: graph::Scaling::Products,
         blend: Blend::Branch,
         early_pad: false,
         half,
-        frame: graph::Given::Twice,
+        frame: graph::FrameInputs::Two,
         kernels: graph::Kernels::All,
     };
     graph::compile(

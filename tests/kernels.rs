@@ -9,8 +9,8 @@ use std::path::Path;
 use gststylize::engine::session::load;
 use gststylize::engine::{Choice, Runtime};
 use gststylize::graph::{
-    self, Blend, Components, Depth, Effects, Format, Forms, Frame, Given, Kernels, Matrix, Memory,
-    Packed, Planar, Plane, Scaling,
+    self, Blend, Components, Depth, Effects, Format, Frame, FrameInputs, Kernels, Lowering, Matrix,
+    Memory, Packed, Planar, Plane, Scaling,
 };
 use gststylize::model::{Model, Signature, metadata};
 use gststylize::onnx::{Message, ModelProto, type_proto};
@@ -69,14 +69,14 @@ fn compile(frame: &Frame, effects: Effects, kernels: Kernels, half: bool) -> Vec
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/starry-night.onnx");
     let model = Model::read(&file).expect("a generator");
     let facts = metadata::facts(&model).expect("metadata");
-    let forms = Forms {
+    let forms = Lowering {
         blend: Blend::Branch,
         scaling: Scaling::Products,
         early_pad: false,
         half,
         frame: match kernels {
-            Kernels::All => Given::Twice,
-            Kernels::Floats | Kernels::WebGpu => Given::Once,
+            Kernels::All => FrameInputs::Two,
+            Kernels::Floats | Kernels::WebGpu => FrameInputs::One,
         },
         kernels,
     };

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! State cycles, watched by GStreamer's own `leaks` tracer in a process of its own.
-//!
-//! `STYLIZE_CYCLES=1000 cargo test --test leaks` does so many; without it there are 200.
+//! 200 state cycles, watched by GStreamer's own `leaks` tracer in a process of its own.
 
 mod common;
 
@@ -11,10 +9,7 @@ use common::generators;
 use gst::prelude::*;
 
 const CHILD: &str = "STYLIZE_LEAKS_CHILD";
-
-fn cycles() -> usize {
-    std::env::var("STYLIZE_CYCLES").map_or(200, |n| n.parse().expect("a number"))
-}
+const CYCLES: usize = 200;
 
 /// Plays and stops a pipeline many times; the tracer writes what is still alive at the end.
 fn child() {
@@ -28,7 +23,7 @@ fn child() {
         );
         let pipeline = gst::parse::launch(&line).expect("a pipeline");
         let bus = pipeline.bus().expect("a bus");
-        for cycle in 0..cycles() {
+        for cycle in 0..CYCLES {
             pipeline.set_state(gst::State::Playing).expect("playing");
             // Some cycles stop at once, some at the end of the stream.
             if cycle % 4 != 0 {

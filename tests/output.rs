@@ -230,3 +230,26 @@ fn a_refused_last_frame_is_an_error() {
         "{errors:?}"
     );
 }
+
+#[test]
+fn frames_come_sooner_at_a_higher_rate() {
+    for rate in [1.0, 2.0, 0.5, -1.0, -4.0] {
+        let (_dir, element) = element(3);
+        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        harness.set_src_caps_str(&caps("25/1"));
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_rate(rate);
+        segment.set_stop(gst::ClockTime::from_seconds(10));
+        harness.push_event(gst::event::Segment::new(&segment));
+        harness.push_and_pull(frame(0)).expect("a painting");
+        harness.push_and_pull(frame(1)).expect("a painting");
+        let mut query = gst::query::Latency::new();
+        assert!(element.static_pad("src").expect("a pad").query(&mut query));
+        let two_frames = FRAME.nseconds() as f64 * 2.0 / f64::abs(rate);
+        assert_eq!(
+            query.result().1.nseconds() as f64,
+            two_frames,
+            "at rate {rate}"
+        );
+    }
+}

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::generators::{identity, negative};
+use common::generators::{F32, Net, identity, negative};
 use gst::prelude::*;
 
 const CAPS: &str = "video/x-raw,format=RGB,width=32,height=16,framerate=25/1";
@@ -62,9 +62,19 @@ fn styles_are_watched_and_read_once() {
     let styles = || element.property::<Vec<String>>("styles");
     let first = styles();
     assert_eq!(first.len(), 1);
-    // The file is not opened again.
-    std::fs::remove_file(dir.path().join("model.onnx")).expect("removed");
+    // The file is not read again, until it is another one.
+    let file = dir.path().join("model.onnx");
+    let metadata = std::fs::metadata(&file).expect("a file");
+    let garbage = vec![0; usize::try_from(metadata.len()).expect("small")];
+    std::fs::write(&file, garbage).expect("written");
+    let opened = std::fs::File::options().write(true).open(&file);
+    let time = metadata.modified().expect("a time");
+    opened
+        .and_then(|file| file.set_modified(time))
+        .expect("set back");
     assert_eq!(styles(), first);
+    std::fs::remove_file(&file).expect("removed");
+    assert!(styles().is_empty());
     assert_eq!(told.load(Ordering::SeqCst), 0);
     element.set_property("model-file", None::<String>);
     assert_eq!(told.load(Ordering::SeqCst), 1);
@@ -107,4 +117,23 @@ fn an_error_after_a_flush_is_told_again() {
         harness.push_event(gst::event::Segment::new(&segment));
     }
     harness.push_and_pull(frame()).expect("a painting");
+}
+
+#[test]
+fn a_generator_of_a_huge_fixed_size_is_refused_before_it_takes_memory() {
+    let dims = [1, 3, 100_000, 100_000];
+    let net = Net::new(13)
+        .input("x", F32, &dims)
+        .output("y", F32, &dims)
+        .floats("most", &[], &[1.0])
+        .node("Add", &["x", "most"], "y", vec![])
+        .meta("stylize.input-range", "0,255")
+        .meta("stylize.output-range", "0,255");
+    let (_dir, element) = common::element(&net.bytes());
+    let report = common::refused(&element);
+    let text = report.error.message();
+    assert!(
+        text.contains("100000x100000") && text.contains("8192"),
+        "{text}"
+    );
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The order in which the parts of a graph are written.
+//! Compiles generator, frame format and effects into one graph: ingest, generator, emit, then rewrites
+//! for the provider.
 
 use super::effect::effects::{Colour, Effects};
-use super::ends::ingest::How;
+use super::ends::route::Route;
 use super::ends::{emit, ingest};
 use super::error::GraphError;
-use super::forms::{Blend, Forms, Given, Kernels};
 use super::frame::format::{Components, Format, Frame};
 use super::frame::sizes::Sizes;
+use super::lowering::{Blend, FrameInputs, Kernels, Lowering};
 use super::names::{FRAME, MASK, OUT, SOURCE, SPLIT, STABILITY, STRENGTH, STYLE};
 use super::rewrite::late_shuffle::SIDE;
 use super::rewrite::{bus, early_pad, half, kernels, late_shuffle};
@@ -26,7 +27,7 @@ pub fn compile(
     signature: &Signature,
     frame: &Frame,
     effects: Effects,
-    forms: Forms,
+    lowering: Lowering,
 ) -> Result<Vec<u8>, GraphError> {
     let opset = model.opset();
     if opset < OLDEST_OPSET {
@@ -35,7 +36,7 @@ pub fn compile(
     let mut proto = model.open();
     let graph = proto.graph.get_or_insert_default();
     let mut signature = signature.clone();
-    if forms.half && signature.input.element == ElementType::F32 {
+    if lowering.half && signature.input.element == ElementType::F32 {
         let noise = model.noise().iter().map(|noise| noise.name.clone());
         let style = model.style().map(|style| style.name.clone());
         let given: Vec<String> = noise.chain(style).collect();
@@ -45,27 +46,28 @@ pub fn compile(
     let signature = &signature;
     let packed = matches!(frame.format, Format::Packed(_));
     let sizes = effects.sizes(signature, frame.width, frame.height);
-    // Bytes cannot be scaled well.
+    // The u8 routes exist at the frame's own size only: scaling needs floats.
     let bytes = packed && sizes.shown == sizes.frame;
-    let early_pad = match forms.early_pad && bytes {
+    let early_pad = match lowering.early_pad && bytes {
         true => early_pad::take(graph, signature, opset),
         false => None,
     };
-    let takes_bytes = signature.input.element == ElementType::U8 && sizes.picture == sizes.frame;
-    let how = match &early_pad {
-        Some(pad) => How::EarlyPad(pad),
-        None if bytes && takes_bytes => How::Bytes,
-        None => How::Floats,
-    };
+    let route = Route::of(
+        frame,
+        signature,
+        &sizes,
+        lowering.scaling,
+        early_pad.as_ref(),
+    );
     // ONNX Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
-    // captures what a `DequantizeLinear` made. And what every frame
-    // needs of the source, and the next frame of this one, is made in no branch.
+    // captures the output of a `DequantizeLinear`. Tensors that are needed whatever the strength (the
+    // source for colour, the state for the next frame) cannot be made inside a branch either.
     let everywhere = effects.stability || effects.colour != Colour::Style;
-    // Branches hold bytes.
-    let floats = forms.kernels != Kernels::All;
+    // A branch's subgraph returns u8, which the other kernels do not have.
+    let floats = lowering.kernels != Kernels::All;
     let blend = match model.is_quantized() || effects.mask || everywhere || floats {
         true => Blend::Always,
-        false => forms.blend,
+        false => lowering.blend,
     };
     let shuffle = match takes_blocks(signature, frame, &sizes) {
         true => late_shuffle::take(graph, signature),
@@ -75,19 +77,27 @@ pub fn compile(
     if let Some(style) = model.style() {
         ingest::style(&mut ingest, style, STYLE);
     }
-    let (ingested, seen) = ingest::build(&mut ingest, signature, frame, &sizes, how, forms.scaling);
+    let (source_format, seen) = ingest::build(
+        &mut ingest,
+        signature,
+        frame,
+        &sizes,
+        &route,
+        lowering.scaling,
+    );
     let mut emit = ingest.continued();
     let job = emit::Job {
         signature,
         frame,
         sizes: &sizes,
+        route: &route,
         effects: &effects,
         seen: seen.as_ref(),
         shuffle: shuffle.as_ref(),
         blend,
-        scaling: forms.scaling,
+        scaling: lowering.scaling,
     };
-    emit::build(&mut emit, &job, &ingested, OUT);
+    emit::build(&mut emit, &job, &source_format, OUT);
     let free = emit.continued();
 
     ingest.append_to(graph, true);
@@ -123,14 +133,14 @@ pub fn compile(
         graph.input.push(value(state.input));
         graph.output.push(value(state.output));
     }
-    if forms.frame == Given::Once && !effects.mask {
+    if lowering.frame == FrameInputs::One && !effects.mask {
         bus::one_frame(graph);
     }
-    kernels::rewrite(forms.kernels, graph, signature, free);
+    kernels::rewrite(lowering.kernels, graph, signature, free);
     serialize(&proto).map_err(GraphError::Model)
 }
 
-/// Whether the way out can make the frame of blocks of 2x2 pixels, and is quicker at it.
+/// Whether emit can write the frame from the tensor before a final 2x2 `DepthToSpace`, and is faster so.
 fn takes_blocks(signature: &Signature, frame: &Frame, sizes: &Sizes) -> bool {
     let (height, width) = sizes.shown;
     let whole = sizes.picture == sizes.shown && height % SIDE == 0 && width % SIDE == 0;

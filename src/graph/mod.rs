@@ -10,8 +10,8 @@ mod compile;
 mod effect;
 mod ends;
 mod error;
-mod forms;
 mod frame;
+mod lowering;
 mod names;
 mod ops;
 mod rewrite;
@@ -21,9 +21,9 @@ pub use compile::compile;
 pub use effect::effects::{Colour, Effects, Upscale};
 pub use effect::stability::State;
 pub use error::GraphError;
-pub use forms::{Blend, Forms, Given, Kernels, Scaling};
 pub use frame::format::{
     Components, Depth, Format, Frame, Matrix, Memory, PLANES, Packed, Planar, Plane,
 };
 pub use frame::sizes::Sizes;
+pub use lowering::{Blend, FrameInputs, Kernels, Lowering, Scaling};
 pub use names::{FRAME, MASK, OUT, SOURCE, SPLIT, STABILITY, STRENGTH, STYLE};

@@ -4,10 +4,10 @@
 /// Name of the graph input that takes the frame's bytes, u8 `[H, stride]`, of a frame of planes
 /// `[1, size]`.
 pub const FRAME: &str = "stylize/frame";
-/// Name of the graph input that takes the same bytes once more, for the mix. With one input for
-/// both uses, compilers share the conversion to float between the generator and the mix, and keep
-/// it in full precision and memory in between: 10 % of the time with OpenVINO. Not there with
-/// [`Given::Once`](crate::graph::Given::Once).
+/// Name of the graph input that takes the same bytes once more, for the mix. Two inputs, so that the
+/// provider's compiler cannot share one u8 to f32 conversion between generator and mix and keep it
+/// alive in full precision meanwhile, which took 10 % of the time with OpenVINO. Absent with
+/// [`FrameInputs::One`](crate::graph::FrameInputs::One).
 pub const SOURCE: &str = "stylize/source";
 /// Name of the graph input that takes the strength, f32 `[1]` in 0..1.
 pub const STRENGTH: &str = "stylize/strength";

@@ -81,12 +81,10 @@ pub(crate) fn value_info(
     };
     let shape = dims.map(|dims| TensorShapeProto {
         dim: dims.iter().map(dim).collect(),
-        ..TensorShapeProto::default()
     });
     let tensor = type_proto::Tensor {
         elem_type: element.into(),
-        shape: shape,
-        ..type_proto::Tensor::default()
+        shape,
     };
     ValueInfoProto {
         name: name.into(),

@@ -414,7 +414,6 @@ mod tests {
         let entry = |(key, value): &(&str, &str)| StringStringEntryProto {
             key: (*key).into(),
             value: (*value).into(),
-            ..StringStringEntryProto::default()
         };
         proto.metadata_props = entries.iter().map(entry).collect();
         metadata::facts(&parsed(&proto)?)

@@ -37,7 +37,7 @@ impl BackgroundThreads {
     ) -> Result<Background<T>, Error> {
         let slot = Arc::new(Mutex::new(None));
         let canceller = LoadCanceller::default();
-        let outcome = Outcome {
+        let guard = ResultGuard {
             slot: slot.clone(),
             threads: self.clone(),
             result: None,
@@ -45,8 +45,8 @@ impl BackgroundThreads {
         let run = {
             let canceller = canceller.clone();
             move || {
-                let mut outcome = outcome;
-                outcome.result = Some(canceller.run(work));
+                let mut guard = guard;
+                guard.result = Some(canceller.run(work));
             }
         };
         let thread = std::thread::Builder::new().name(name.into()).spawn(run);
@@ -81,7 +81,7 @@ impl BackgroundThreads {
 
     /// Waits until all threads have ended whose results are not wanted any more.
     pub fn join(&self) {
-        // Not under the lock, which those need that have not ended.
+        // Joined outside the lock, which the threads take when they end.
         let next = || self.0.state.lock().left.pop();
         while let Some(thread) = next() {
             // A panic has been told as an error.
@@ -91,18 +91,18 @@ impl BackgroundThreads {
 }
 
 /// Writes the result of some work, whatever comes of it.
-struct Outcome<T> {
+struct ResultGuard<T> {
     slot: Arc<Mutex<Option<Result<T, Error>>>>,
     threads: BackgroundThreads,
     result: Option<Result<T, Error>>,
 }
 
-impl<T> Drop for Outcome<T> {
+impl<T> Drop for ResultGuard<T> {
     fn drop(&mut self) {
         let result = self.result.take();
         let ended = || Err(Error::Threads("it ended early".into()));
         {
-            // Under the lock, or one who has just looked would sleep on.
+            // Under the lock, or a waiter between its check and its wait would miss the wake-up.
             let _state = self.threads.0.state.lock();
             *self.slot.lock() = Some(result.unwrap_or_else(ended));
         }

@@ -82,7 +82,7 @@ pub enum MaskKind {
 }
 
 /// Where the painting is shown, as the user says it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MaskSettings {
     /// Where it comes from.
     pub kind: MaskKind,
@@ -142,7 +142,7 @@ pub enum OnError {
 
 /// What is shown in place of a stylized frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Substitute {
+pub enum Fallback {
     /// The frame as it came.
     Source,
     /// The last stylized frame, if there is one, else the frame as it came.
@@ -151,22 +151,22 @@ pub enum Substitute {
 
 impl WhileLoading {
     /// `None`: wait.
-    pub fn substitute(self) -> Option<Substitute> {
+    pub fn substitute(self) -> Option<Fallback> {
         match self {
             Self::Block => None,
-            Self::Passthrough => Some(Substitute::Source),
-            Self::Hold => Some(Substitute::Last),
+            Self::Passthrough => Some(Fallback::Source),
+            Self::Hold => Some(Fallback::Last),
         }
     }
 }
 
 impl OnError {
     /// `None`: fail.
-    pub fn substitute(self) -> Option<Substitute> {
+    pub fn substitute(self) -> Option<Fallback> {
         match self {
             Self::Fail => None,
-            Self::Passthrough => Some(Substitute::Source),
-            Self::Hold => Some(Substitute::Last),
+            Self::Passthrough => Some(Fallback::Source),
+            Self::Hold => Some(Fallback::Last),
         }
     }
 }
@@ -333,7 +333,7 @@ impl StartSettings {
     /// Whether the last stylized frame may be needed once more.
     pub fn holds(&self) -> bool {
         let substitutes = [self.while_loading.substitute(), self.on_error.substitute()];
-        substitutes.contains(&Some(Substitute::Last)) || self.interval > 1 || self.reuse
+        substitutes.contains(&Some(Fallback::Last)) || self.interval > 1 || self.reuse
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) struct Stats {
     /// Where the generator's picture is on the ladder of sizes, 0 at the top, and how often it moved.
     pub rung: usize,
     pub steps: u64,
-    /// Facts that the engine and the generator report.
-    pub facts: Facts,
+    /// SessionInfo that the engine and the generator report.
+    pub facts: SessionInfo,
     ran: Window,
     waited: Window,
 }
@@ -62,7 +62,7 @@ impl Window {
 
 /// What runs where; empty strings and zeros before the element has started.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct SessionInfo {
     pub provider: &'static str,
     pub precision: &'static str,
     /// As the property says; empty: the provider's first.
@@ -85,7 +85,7 @@ pub(crate) struct Facts {
     pub color: String,
 }
 
-impl Facts {
+impl SessionInfo {
     /// Provider, device and precision.
     pub fn place(&self) -> (&str, &str, &str) {
         (self.provider, &self.device, self.precision)

@@ -98,7 +98,6 @@ impl Net {
         self.model.metadata_props.push(StringStringEntryProto {
             key: key.into(),
             value: value.into(),
-            ..StringStringEntryProto::default()
         });
         self
     }
@@ -124,9 +123,7 @@ fn value(name: &str, element: i32, dims: &[i64]) -> ValueInfoProto {
                 elem_type: element,
                 shape: Some(TensorShapeProto {
                     dim: dims.iter().enumerate().map(dim).collect(),
-                    ..TensorShapeProto::default()
                 }),
-                ..type_proto::Tensor::default()
             })),
             ..TypeProto::default()
         }),

@@ -91,8 +91,8 @@ impl Candidates {
 
     /// What became of a place the last time, so that the next element need not try it again.
     fn known(&self, provider: Provider) -> Result<Choice, EngineError> {
-        type Place = (Provider, Precision, Arc<Options>);
-        static WORKING: LazyLock<Mutex<HashMap<Place, Choice>>> = LazyLock::new(Mutex::default);
+        type TrialKey = (Provider, Precision, Arc<Options>);
+        static WORKING: LazyLock<Mutex<HashMap<TrialKey, Choice>>> = LazyLock::new(Mutex::default);
         let place = (provider, self.precision, self.options.clone());
         if let Some(choice) = WORKING.lock().get(&place) {
             return Ok(choice.clone());

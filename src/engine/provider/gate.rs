@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Who runs next where there is room for few: the earliest deadline first.
+//! Limits concurrent runs and orders those who wait: earliest deadline first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -17,8 +17,8 @@ pub(crate) struct Gate {
 
 struct State {
     free: usize,
-    /// Those who wait by deadline and ticket, which keeps the order of arrival. Each is woken by itself: to
-    /// wake all for every frame takes the processor from the one who runs.
+    /// Waiters by deadline, then ticket (order of arrival). Each has a condition variable of its own: a
+    /// broadcast per frame would take the processor from the thread that runs (thundering herd).
     waiting: BTreeMap<(Instant, u64), Arc<Condvar>>,
     tickets: u64,
 }
@@ -92,7 +92,7 @@ impl Gate {
 
     /// Lets those who wait look again whether they are cancelled.
     pub fn wake(&self) {
-        // Under the lock, or one who has just looked would sleep on.
+        // Under the lock, or a waiter between its check and its wait would miss the wake-up.
         let state = self.state.lock();
         for turn in state.waiting.values() {
             turn.notify_one();

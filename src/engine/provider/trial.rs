@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A small graph, to see that a provider works on this machine.
+//! Smoke test of a provider: loads and runs a tiny graph, because "built in" does not mean "works here".
 
 use crate::onnx::attribute_proto::AttributeType;
 use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};

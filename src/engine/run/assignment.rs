@@ -27,11 +27,12 @@ pub(crate) fn read(
     provider: Provider,
 ) -> Result<Assignment, EngineError> {
     let api = ort::api();
-    // SAFETY: the status is fresh and handed over.
+    // SAFETY: each status is the return value of one call below, handed over once.
     let check =
         |status| unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run);
     let (mut parts, mut count) = (ptr::null(), 0);
-    // SAFETY: the session is alive, and owns what it hands out; the array has `count` elements.
+    // SAFETY: `session` is borrowed, so its pointer is valid; on success the call has written an array that
+    // the session owns and its length, which `elements` needs.
     let parts = unsafe {
         check((api.Session_GetEpGraphAssignmentInfo)(
             session.ptr(),
@@ -44,7 +45,8 @@ pub(crate) fn read(
     for part in parts {
         let mut name: *const c_char = ptr::null();
         let (mut nodes, mut count) = (ptr::null(), 0);
-        // SAFETY: the part is the session's; names are C strings.
+        // SAFETY: the part is an element of the session's array; on success the call has written a
+        // NUL-terminated string and an array with its length, both owned by the session.
         let name = unsafe {
             check((api.EpAssignedSubgraph_GetEpName)(*part, &raw mut name))?;
             check((api.EpAssignedSubgraph_GetNodes)(
@@ -76,7 +78,7 @@ pub(crate) fn read(
 unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
     match first.is_null() {
         true => &[],
-        // SAFETY: the caller's.
+        // SAFETY: not null, and the caller vouches for `count` elements that live for `'a`.
         false => unsafe { std::slice::from_raw_parts(first, count) },
     }
 }

@@ -45,7 +45,8 @@ impl BytePort {
     ) -> Result<Bytes<'a>, EngineError> {
         let tensor = match self.words {
             false => TensorRef::from_array_view((shape, bytes)).map(Bytes::Read),
-            // SAFETY: it is as long as it is said to be, and inputs are not written.
+            // SAFETY: pointer and length are those of the slice, which the result borrows for `'a`; ONNX
+            // Runtime does not write inputs, so the cast to mutable is never used as such.
             true => unsafe { words(bytes.as_ptr().cast_mut(), bytes.len()) },
         };
         tensor.map_err(EngineError::run)
@@ -59,7 +60,7 @@ impl BytePort {
     ) -> Result<Bytes<'a>, EngineError> {
         let tensor = match self.words {
             false => TensorRefMut::from_array_view_mut((shape, bytes)).map(Bytes::Written),
-            // SAFETY: it is as long as it is said to be, and borrowed for writing.
+            // SAFETY: pointer and length are those of the slice, which the result borrows mutably for `'a`.
             true => unsafe { words(bytes.as_mut_ptr(), bytes.len()) },
         };
         tensor.map_err(EngineError::run)
@@ -72,7 +73,8 @@ impl BytePort {
 /// `bytes` points to `len` bytes that live, and may be used as the tensor is, for `'a`.
 unsafe fn words<'a>(bytes: *mut u8, len: usize) -> ort::Result<Bytes<'a>> {
     let shape = Shape::new([(len / WORD) as i64]);
-    // SAFETY: the caller's.
+    // SAFETY: the caller vouches for `len` bytes, of which the shape covers no more; alignment does not
+    // matter, because ONNX Runtime copies them to a device byte by byte.
     let tensor = unsafe { TensorRefMut::from_raw(MemoryInfo::default(), bytes.cast(), shape) };
     tensor.map(Bytes::Words)
 }

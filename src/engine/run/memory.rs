@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a graph hands from one frame to the next: tensors that stay where the provider works.
+//! State tensors that a graph passes from one run to the next, in device memory where possible.
 
 use std::ffi::CString;
 
@@ -22,13 +22,13 @@ pub struct StateTensor {
 }
 
 /// The same with names for ONNX Runtime.
-pub(crate) struct Port {
+pub(crate) struct StatePort {
     pub input: CString,
     pub output: CString,
     shape: [usize; 4],
 }
 
-impl Port {
+impl StatePort {
     pub fn new(tensor: &StateTensor) -> Self {
         // Names of our own hold no NUL.
         let c = |name: &str| CString::new(name).unwrap_or_default();
@@ -42,7 +42,7 @@ impl Port {
 
 /// One element's tensors: those of the frame before, and those that the next run writes.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct StateMemory {
     before: Vec<DynTensor>,
     after: Vec<DynTensor>,
     /// `before` holds zeros in host memory.
@@ -51,17 +51,17 @@ pub(crate) struct Memory {
     pub valid: bool,
 }
 
-impl Memory {
+impl StateMemory {
     /// Makes room for a run: what it reads, and what it writes.
     pub fn prepared(
         &mut self,
         session: &ort::session::Session,
         choice: &Choice,
-        ports: &[Port],
+        ports: &[StatePort],
     ) -> Result<(&[DynTensor], &[DynTensor]), EngineError> {
         if self.before.len() != ports.len() {
-            // Zeros, because what memory happens to hold may be no number.
-            let zeros = |port: &Port| {
+            // Zeros: uninitialized memory may hold NaN.
+            let zeros = |port: &StatePort| {
                 let values = vec![0.0_f32; port.shape.iter().product()];
                 Tensor::from_array((port.shape, values)).map(Tensor::upcast)
             };

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::assignment::{self, Assignment};
 use super::bytes::BytePort;
 use super::load::commit;
-use super::memory::{Memory, Port, StateTensor};
+use super::memory::{StateMemory, StatePort, StateTensor};
 use super::noise::normal;
 use super::threads::Threads;
 use crate::engine::error::EngineError;
@@ -104,13 +104,13 @@ pub struct Blueprint {
     pub noise: Vec<(String, [usize; 4])>,
     /// Sizes of the mask, if there is one.
     pub mask: Option<[usize; 4]>,
-    /// What goes from one run to the next, [`MOST_STATES`] at most.
+    /// State tensors from one run to the next, [`MOST_STATES`] at most.
     pub states: Vec<StateTensor>,
 }
 
 /// A session over one compiled graph.
 pub(crate) struct Session {
-    /// What it is run on; first, because they end while it is still there.
+    /// Threads that call Run. Declared first, so that they are joined before the session is dropped.
     pub threads: Threads,
     session: ort::session::Session,
     /// As many places as runs may be at once.
@@ -126,7 +126,7 @@ pub(crate) struct Session {
     noise: Vec<NoiseInput>,
     mask: Option<(BytePort, [usize; 4])>,
     stability: CString,
-    states: Vec<Port>,
+    states: Vec<StatePort>,
     choice: Choice,
 }
 
@@ -211,7 +211,11 @@ impl Session {
                 })
                 .collect(),
             stability: c(names.stability),
-            states: states.iter().take(MOST_STATES).map(Port::new).collect(),
+            states: states
+                .iter()
+                .take(MOST_STATES)
+                .map(StatePort::new)
+                .collect(),
             choice: choice.clone(),
         })
     }
@@ -267,7 +271,7 @@ impl Session {
         source: Source,
         controls: Controls,
         noise: &[DynTensor],
-        memory: &mut Memory,
+        memory: &mut StateMemory,
         (out, out_rows): (&mut [u8], Rows),
     ) -> Result<(), EngineError> {
         let stability = [if memory.valid {
@@ -343,8 +347,11 @@ impl Session {
         let api = ort::api();
         // ort's safe calls copy borrowed inputs or allocate outputs; the C function does neither.
         //
-        // SAFETY: all handles are alive until the end of this function; the counts match the
-        // arrays; the output is ours and of the graph's shape, which ONNX Runtime checks.
+        // SAFETY: the session, the options and all tensors are owned or borrowed by this function and
+        // outlive the call. `count` names and values were written above; the outputs are one more than the
+        // states, in arrays of that capacity at least. Run only reads inputs. Each output value is a tensor
+        // over memory that is borrowed mutably (`out`) or owned by `memory`; ONNX Runtime checks its shape
+        // and type before it writes, and replaces no value that is not null.
         let status = unsafe {
             (api.Run)(
                 self.session.ptr().cast_mut(),
@@ -358,7 +365,7 @@ impl Session {
             )
         };
         debug_assert!(ptr::eq(outputs[0], out.ptr()));
-        // SAFETY: the status is fresh and handed over.
+        // SAFETY: Run returned this status, and its ownership passes to the error here, once.
         unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run)?;
         memory.advance();
         Ok(())

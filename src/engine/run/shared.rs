@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One session for many elements.
 //!
-//! Elements that run the same graph in the same place share one session with its weights and
-//! memory, and take turns, so that they do not fight for cores and caches. What an element has for
-//! itself is a [`Lease`]: its own cancellation and its own noise.
+//! Elements with the same graph, provider and options share one session with its weights and memory, and
+//! take turns, so that they do not compete for cores and caches. Each element has a [`Lease`] with its own
+//! cancellation, state tensors and noise.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::assignment::Assignment;
-use super::memory::Memory;
+use super::memory::StateMemory;
 use super::session::{Blueprint, Controls, Noise, Rows, Session, Source};
 use crate::engine::error::EngineError;
 use crate::engine::provider::choice::Choice;
@@ -32,9 +32,9 @@ struct Key {
 }
 
 /// A session that somebody holds; locked while it is made, so that it is made once.
-type Place = Arc<Mutex<Weak<Session>>>;
+type SharedSlot = Arc<Mutex<Weak<Session>>>;
 
-static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::default);
+static SESSIONS: LazyLock<Mutex<HashMap<Key, SharedSlot>>> = LazyLock::new(Mutex::default);
 
 /// An element's hold on a session. As many threads may run it at once as [`Options::streams`](super::Options::streams) says;
 /// others wait.
@@ -42,15 +42,15 @@ static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::def
 pub struct Lease(Arc<Held>);
 
 struct Held {
-    /// First, because it must go before the session does.
-    memories: [Mutex<Memory>; LAYERS],
+    /// Declared first: state tensors must be dropped before the session that allocated them.
+    memories: [Mutex<StateMemory>; LAYERS],
     session: Arc<Session>,
     token: Mutex<Arc<Token>>,
     noise: Mutex<Noise>,
 }
 
-/// What cancels all runs that begin until it is replaced. One that has been used is not taken back: a
-/// run that it ends may outlast the one who waited for it, and must not go on after all.
+/// Cancels all runs that were started with it. A cancelled token is replaced, never reset: a run that it
+/// terminates may still be going on after the flush, and must not be revived.
 struct Token {
     options: RunOptions,
     cancelled: AtomicBool,
@@ -83,7 +83,7 @@ impl Lease {
         };
         let place = {
             let mut sessions = SESSIONS.lock();
-            // A place that somebody else has in hand is about to be filled.
+            // A slot that another thread holds a reference to is about to be filled.
             sessions.retain(|_, place| {
                 Arc::strong_count(place) > 1
                     || place.try_lock().is_none_or(|held| held.strong_count() > 0)
@@ -173,9 +173,9 @@ impl Lease {
         let numbers = session.numbers(&self.0.noise, controls.seed)?;
         let pass = session.gate.enter(deadline, || token.cancelled());
         let _pass = pass.ok_or(EngineError::Cancelled)?;
-        // Locked only where there is something to remember: runs may overlap elsewhere.
+        // Locked only for graphs with state tensors; others may run concurrently.
         let mut held;
-        let mut none = Memory::default();
+        let mut none = StateMemory::default();
         let memory = match session.remembers() {
             true => {
                 held = self.0.memories[controls.layer.min(LAYERS - 1)].lock();
@@ -186,7 +186,7 @@ impl Lease {
         let begin = Instant::now();
         let run = || session.run(&token.options, source, controls, &numbers, memory, out);
         let result = session.threads.run(run);
-        // Also where the provider did not look: a frame may have more than one run.
+        // Also if the provider ignored the terminate flag: a frame may take more than one run.
         match token.cancelled() {
             true => Err(EngineError::Cancelled),
             false => result.map(|()| begin.elapsed()),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The threads that run a session.
 //!
-//! ONNX Runtime keeps memory for each thread that calls it, with CUDA a context of tens of MB; and a
-//! thread that has just run a frame runs the next one sooner than another that has to be woken.
+//! ONNX Runtime keeps thread-local memory for each thread that calls Run, with CUDA tens of MB, so runs are
+//! bound to threads that belong to the session; and a thread that has just run is still warm.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -50,8 +50,8 @@ impl Threads {
 }
 
 impl Drop for Threads {
-    /// Waits until they have ended: what ONNX Runtime keeps for a thread goes with it, which must not be
-    /// when the process has begun to end ("pure virtual method called").
+    /// Joins them. ONNX Runtime's thread-local destructors must run before static destructors at process
+    /// exit, else it aborts with "pure virtual method called".
     fn drop(&mut self) {
         self.pool = None;
         for handle in self.handles.drain(..) {

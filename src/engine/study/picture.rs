@@ -4,14 +4,14 @@
 use crate::model::{Layout, Range};
 
 /// 8-bit values.
-pub(crate) struct Picture {
+pub(crate) struct TestPicture {
     pub width: usize,
     pub height: usize,
     /// Interleaved RGB.
     pub pixels: Vec<u8>,
 }
 
-impl Picture {
+impl TestPicture {
     /// A test picture with what photographs have: smooth and sharp parts, fine and coarse texture,
     /// dark and bright, grey and saturated.
     pub fn test(width: usize, height: usize) -> Self {
@@ -98,11 +98,11 @@ mod tests {
 
     #[test]
     fn the_test_picture_has_colours_and_keeps_its_statistics_when_mirrored() {
-        let picture = Picture::test(64, 48);
+        let picture = TestPicture::test(64, 48);
         let mirrored = picture.mirrored();
         assert_eq!((mirrored.width, mirrored.height), (128, 96));
         for c in 0..3 {
-            let channel = |p: &Picture| p.pixels.iter().skip(c).step_by(3).copied().collect();
+            let channel = |p: &TestPicture| p.pixels.iter().skip(c).step_by(3).copied().collect();
             let (once, four): (Vec<u8>, Vec<u8>) = (channel(&picture), channel(&mirrored));
             let sum = |values: &[u8]| values.iter().map(|v| u64::from(*v)).sum::<u64>();
             assert_eq!(sum(&once) * 4, sum(&four));
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn layouts_hold_the_same_picture() {
-        let picture = Picture::test(5, 4);
+        let picture = TestPicture::test(5, 4);
         let planes = picture.values(Layout::Nchw, &Range::SIGNED);
         let pixels = picture.values(Layout::Nhwc, &Range::SIGNED);
         for (y, x, c) in [(0, 0, 0), (3, 4, 2), (2, 1, 1)] {

@@ -5,7 +5,7 @@
 use ort::value::{Tensor, TensorElementType};
 use parking_lot::Mutex;
 
-use super::picture::Picture;
+use super::picture::TestPicture;
 use crate::engine::error::EngineError;
 use crate::engine::provider::choice::Choice;
 use crate::engine::run::session::load;
@@ -74,7 +74,7 @@ impl Predictor {
     /// [`EngineError::Run`], also for a vector of another length.
     pub fn predict(&self, painting: Vec<u8>, len: usize) -> Result<Vec<f32>, EngineError> {
         let (width, height) = self.size();
-        let picture = Picture {
+        let picture = TestPicture {
             width,
             height,
             pixels: painting,

@@ -8,7 +8,7 @@
 use half::f16;
 use ort::value::{DynValue, Tensor};
 
-use super::picture::{Picture, index};
+use super::picture::{TestPicture, index};
 use crate::engine::error::EngineError;
 use crate::engine::log::CAT;
 use crate::engine::provider::choice::Choice;
@@ -119,7 +119,7 @@ struct Prober<'a> {
 
 impl Prober<'_> {
     /// For a graph that fixes its size: the range, and whether the graph means it.
-    fn fixed(&self, width: usize, height: usize) -> Result<(Picture, Facts), EngineError> {
+    fn fixed(&self, width: usize, height: usize) -> Result<(TestPicture, Facts), EngineError> {
         // Running a graph of which a part goes on believing in the old size could crash.
         if !self.model.is_baked() {
             match self.resizable() {
@@ -128,7 +128,7 @@ impl Prober<'_> {
                 Err(err) => gst::debug!(CAT, "runs at {width}x{height} only: {err}"),
             }
         }
-        let picture = Picture::test(width, height);
+        let picture = TestPicture::test(width, height);
         let outcome = self.run(&picture)?;
         same_size(&picture, &outcome)?;
         let found = Facts {
@@ -140,9 +140,9 @@ impl Prober<'_> {
     }
 
     /// The facts about a graph that works at other sizes than its own; `None` if it only runs.
-    fn resizable(&self) -> Result<Option<(Picture, Facts)>, EngineError> {
+    fn resizable(&self) -> Result<Option<(TestPicture, Facts)>, EngineError> {
         let (width, height) = HALF;
-        let half = Picture::test(width, height);
+        let half = TestPicture::test(width, height);
         let small = self.run(&half)?;
         same_size(&half, &small)?;
         let whole = half.mirrored();
@@ -162,7 +162,7 @@ impl Prober<'_> {
     }
 
     /// For a graph of open size: the range and the multiple.
-    fn any(&self, facts: &Facts) -> Result<(Picture, Facts), EngineError> {
+    fn any(&self, facts: &Facts) -> Result<(TestPicture, Facts), EngineError> {
         if self.model.is_baked() {
             let reason = "The size of its input is open, but a ConvTranspose in it states the size of its output.";
             return Err(EngineError::Refused(reason.into()));
@@ -171,7 +171,7 @@ impl Prober<'_> {
             Some(multiple) => {
                 let side = DEFAULT_MINIMUM.max(facts.minimum.unwrap_or(0));
                 let side = side.next_multiple_of(multiple);
-                let picture = Picture::test(side, side);
+                let picture = TestPicture::test(side, side);
                 let outcome = self.run(&picture)?;
                 same_size(&picture, &outcome)?;
                 (multiple, picture, outcome)
@@ -187,10 +187,10 @@ impl Prober<'_> {
     }
 
     /// The smallest candidate for which the size comes back unchanged.
-    fn multiple(&self) -> Result<(usize, Picture, Outcome), EngineError> {
+    fn multiple(&self) -> Result<(usize, TestPicture, Outcome), EngineError> {
         let mut last = None;
         for (multiple, (width, height)) in SIZES {
-            let picture = Picture::test(width, height);
+            let picture = TestPicture::test(width, height);
             let outcome = self.run(&picture).and_then(|outcome| {
                 same_size(&picture, &outcome)?;
                 Ok(outcome)
@@ -203,7 +203,7 @@ impl Prober<'_> {
         Err(last.unwrap_or_else(|| EngineError::Refused("no size runs".into())))
     }
 
-    fn run(&self, picture: &Picture) -> Result<Outcome, EngineError> {
+    fn run(&self, picture: &TestPicture) -> Result<Outcome, EngineError> {
         let layout = self.signature.input.layout;
         let (width, height) = (picture.width, picture.height);
         let graph = self.model.at_size(layout, width, height)?;
@@ -266,7 +266,7 @@ impl Prober<'_> {
     /// mirror image. Mirroring keeps the statistics that instance normalization sees, so a graph
     /// that truly works at any size agrees; one with its size baked in (a mean taken as a sum over
     /// a constant, for instance) runs but does not.
-    fn agree(&self, half: &Picture, small: &Outcome, whole: &Outcome) -> bool {
+    fn agree(&self, half: &TestPicture, small: &Outcome, whole: &Outcome) -> bool {
         let layout = self.signature.output.layout;
         let (mut difference, mut count) = (0.0, 0.0);
         for y in half.height / 4..half.height * 3 / 4 {
@@ -301,7 +301,7 @@ fn deviation(values: &[f32]) -> f64 {
     (values.iter().map(square).sum::<f64>() / count).sqrt()
 }
 
-fn same_size(picture: &Picture, outcome: &Outcome) -> Result<(), ModelError> {
+fn same_size(picture: &TestPicture, outcome: &Outcome) -> Result<(), ModelError> {
     let (input, output) = (
         (picture.width, picture.height),
         (outcome.width, outcome.height),

@@ -233,7 +233,7 @@ fn matched(b: &mut Builder, painted: &str, source: &str, height: usize, epsilon:
     b.add(&scaled, &offset)
 }
 
-/// Every so-manieth row.
+/// Subsampling: only every n-th row is kept.
 fn rows(height: usize) -> Vec<i64> {
     let step = (height / ROWS).max(1);
     let rows = (step / 2..height).step_by(step);

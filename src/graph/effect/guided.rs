@@ -9,11 +9,11 @@
 //! taken from each pixel's own window instead of as a difference of large squares, which would not
 //! survive 16-bit arithmetic. And colours follow the luma by interpolation.
 
-use crate::graph::forms::Scaling;
 use crate::graph::frame::codes::Codes;
 use crate::graph::frame::format::Planar;
 use crate::graph::frame::sizes::Sizes;
 use crate::graph::frame::tiles::Tiles;
+use crate::graph::lowering::Scaling;
 use crate::graph::ops::scale::{enlarge, with_neighbours};
 use crate::graph::write::builder::{Builder, Name};
 

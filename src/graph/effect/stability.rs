@@ -12,10 +12,10 @@
 //!
 //! After a cut nothing is kept: the gate is open everywhere when it is open for half of the frame.
 
-use crate::graph::forms::Scaling;
 use crate::graph::frame::format::{Components, Depth, Format, Frame, Packed, Planar};
 use crate::graph::frame::interleaved;
 use crate::graph::frame::planes;
+use crate::graph::lowering::Scaling;
 use crate::graph::names::{SOURCE, STABILITY};
 use crate::graph::ops::mix::mix;
 use crate::graph::ops::scale::{enlarge, reduce, with_neighbours};
@@ -94,7 +94,7 @@ fn components(frame: &Frame) -> usize {
 }
 
 /// What is kept of the frame before.
-pub(crate) struct Past<'a> {
+pub(crate) struct TemporalBlend<'a> {
     frame: &'a Frame,
     scaling: Scaling,
     states: Vec<State>,
@@ -102,7 +102,7 @@ pub(crate) struct Past<'a> {
     weight: Name,
 }
 
-impl<'a> Past<'a> {
+impl<'a> TemporalBlend<'a> {
     /// Compares the source with what is kept of it.
     pub(crate) fn new(b: &mut Builder, frame: &'a Frame, scaling: Scaling) -> Self {
         let states = states(frame);
@@ -124,8 +124,8 @@ impl<'a> Past<'a> {
         let one = b.floats(&[], &[1.0]);
         let still = b.sub(&one, &gate);
         let weight = b.mul(&still, STABILITY);
-        mix(b, &source, kept.input, &weight);
-        b.rename_last(kept.output);
+        let mixed = mix(b, &source, kept.input, &weight);
+        b.name_output(&mixed, kept.output);
         Self {
             frame,
             scaling,
@@ -195,8 +195,8 @@ impl<'a> Past<'a> {
 
 /// `new` and the past by its weight, which the next frame gets as its past.
 fn blend(b: &mut Builder, state: State, new: &str, weight: &str) -> Name {
-    mix(b, new, state.input, weight);
-    b.rename_last(state.output);
+    let mixed = mix(b, new, state.input, weight);
+    b.name_output(&mixed, state.output);
     state.output.into()
 }
 

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The way out: the generator's output tensor to bytes of a frame.
+//! Emit: from the generator's output tensor to the bytes of a frame.
 
-use super::ingest::{Ingested, Seen};
-use super::packed::{Stylized, Tail};
-use super::small::Small;
+use super::ingest::{SourceFormat, SourceView};
+use super::packed::{PackedOutput, Stylized};
+use super::route::Route;
 use crate::graph::effect::colour;
 use crate::graph::effect::effects::{Colour, Effects};
 use crate::graph::effect::guided;
-use crate::graph::effect::stability::Past;
-use crate::graph::forms::{Blend, Scaling};
+use crate::graph::effect::stability::TemporalBlend;
 use crate::graph::frame::components::{from_blocks, from_rgb};
 use crate::graph::frame::format::{Components, Frame, Planar};
 use crate::graph::frame::interleaved::channels;
 use crate::graph::frame::planes;
 use crate::graph::frame::sizes::Sizes;
+use crate::graph::lowering::{Blend, Scaling};
 use crate::graph::names::{SOURCE, STRENGTH};
 use crate::graph::ops::mix;
 use crate::graph::ops::range::{of_byte_range, to_byte_range};
@@ -23,30 +23,31 @@ use crate::graph::rewrite::late_shuffle::LateShuffle;
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{ElementType, Extent, Layout, Range, Signature};
 
-/// What the way out is built for.
+/// What the output subgraph is built for.
 pub(crate) struct Job<'a> {
     pub signature: &'a Signature,
     pub frame: &'a Frame,
     pub sizes: &'a Sizes,
+    pub route: &'a Route<'a>,
     pub effects: &'a Effects,
     /// The source as the generator sees it; there wherever an effect needs it.
-    pub seen: Option<&'a Seen>,
-    /// The generator's last step, where it is left to the way out.
+    pub seen: Option<&'a SourceView>,
+    /// The generator's final `DepthToSpace`, where it was removed and is done here.
     pub shuffle: Option<&'a LateShuffle>,
     pub blend: Blend,
     pub scaling: Scaling,
 }
 
 /// Builds the way from `signature.output` to `out_name` (u8).
-pub(crate) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &str) {
+pub(crate) fn build(b: &mut Builder, job: &Job, source_format: &SourceFormat, out_name: &str) {
     let picture = picture(b, job);
     let past = job.effects.stability;
-    let past = past.then(|| Past::new(b, job.frame, job.scaling));
-    match ingested {
-        Ingested::Packed(packed, planes) => {
+    let past = past.then(|| TemporalBlend::new(b, job.frame, job.scaling));
+    let out = match source_format {
+        SourceFormat::Packed(packed, planes) => {
             let channels = channels(packed, job.signature.order);
             let (stylized, range) = stylized(b, job, picture, &channels);
-            let tail = Tail {
+            let tail = PackedOutput {
                 range: &range,
                 frame: job.frame,
                 packed,
@@ -57,14 +58,14 @@ pub(crate) fn build(b: &mut Builder, job: &Job, ingested: &Ingested, out_name: &
                 effects: job.effects,
                 past,
             };
-            tail.built(b, job.blend);
+            tail.built(b, job.blend)
         }
-        Ingested::Planar(planar) => {
+        SourceFormat::Planar(planar) => {
             let components = components(b, job, planar, picture);
-            planar_bytes(b, job, planar, components, past.as_ref());
+            planar_bytes(b, job, planar, components, past.as_ref())
         }
-    }
-    b.rename_last(out_name);
+    };
+    b.name_output(&out, out_name);
     let states = job.effects.states(job.frame);
     let outputs = states.iter().map(|state| state.output).chain([out_name]);
     b.drop_unread(outputs);
@@ -84,7 +85,7 @@ fn components(b: &mut Builder, job: &Job, planar: &Planar, picture: Name) -> (Na
         (b.clip(&rgb, 0.0, 255.0 * scale), scale)
     };
     let order = signature.order;
-    let Some(small) = Small::of(frame, signature, job.sizes, job.scaling) else {
+    let Route::Components(small) = job.route else {
         if let Some(shuffle) = job.shuffle {
             let (blocks, scale) = limited(b, &picture, &signature.output.range);
             return from_blocks(b, frame, planar, (&blocks, shuffle), order, scale);
@@ -100,7 +101,7 @@ fn components(b: &mut Builder, job: &Job, planar: &Planar, picture: Name) -> (Na
     };
     let others = others.map(|others| small.others_enlarged(b, &others));
     let first = match job.seen {
-        Some(Seen::Luma(shown)) if job.effects.is_guided(job.sizes) => {
+        Some(SourceView::Luma(shown)) if job.effects.is_guided(job.sizes) => {
             let full = planes::read(b, frame, planar, SOURCE).first;
             small.first_enlarged(b, &first, Some((shown, &full)))
         }
@@ -115,8 +116,8 @@ fn planar_bytes(
     job: &Job,
     planar: &Planar,
     (mut first, mut others): (Name, Option<Name>),
-    past: Option<&Past>,
-) {
+    past: Option<&TemporalBlend>,
+) -> Name {
     let frame = job.frame;
     let yuv = matches!(planar.components, Components::Yuv { .. });
     let colour = job.effects.colour;
@@ -159,8 +160,8 @@ fn planar_bytes(
             b.if_below(&coverage, 1.0, |b| bytes(b, true), |b| bytes(b, false))
         }
     };
-    // The last node must be one of ours, to carry the output's name.
-    b.reshape(&all, &[1, frame.size(&frame.target) as i64]);
+    // A node of the outer graph must make the output.
+    b.reshape(&all, &[1, frame.size(&frame.target) as i64])
 }
 
 /// The strength of the mix for each sample of a plane, of which there is one for so many pixels across
@@ -213,7 +214,7 @@ fn painting(b: &mut Builder, job: &Job, picture: Name) -> (Name, Range) {
     let (mut x, mut in_range) = (picture, signature.output.range);
     match (job.seen, signature.extent) {
         (
-            Some(Seen::Rgb {
+            Some(SourceView::Rgb {
                 full: Some(full),
                 shown,
             }),
@@ -254,9 +255,9 @@ fn stylized<'a>(
         signature, sizes, ..
     } = *job;
     let range = signature.output.range;
-    match (job.shuffle, job.seen) {
-        (Some(shuffle), _) => (Stylized::Blocks(picture, shuffle), range),
-        (_, Some(Seen::Tiles { tiles, rows, shown })) => {
+    match (job.shuffle, job.seen, job.route) {
+        (Some(shuffle), ..) => (Stylized::Blocks(picture, shuffle), range),
+        (_, Some(SourceView::Tiles { rows, shown }), Route::Tiles(tiles)) => {
             let guided = job.effects.is_guided(sizes);
             let (picture, range) = match range.plain_scale() {
                 Some(_) if !guided => (picture, range),

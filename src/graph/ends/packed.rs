@@ -8,10 +8,10 @@
 
 use crate::graph::effect::colour;
 use crate::graph::effect::effects::{Colour, Effects};
-use crate::graph::effect::stability::Past;
-use crate::graph::forms::{Blend, Scaling};
+use crate::graph::effect::stability::TemporalBlend;
 use crate::graph::frame::format::{Frame, Packed};
 use crate::graph::frame::interleaved;
+use crate::graph::lowering::{Blend, Scaling};
 use crate::graph::names::{MASK, SOURCE, STRENGTH};
 use crate::graph::ops::mix;
 use crate::graph::ops::range::to_byte_range;
@@ -30,7 +30,7 @@ pub(crate) enum Stylized<'a> {
 }
 
 /// The last steps, to rows of bytes, `[H, W · bytes]` u8.
-pub(crate) struct Tail<'a> {
+pub(crate) struct PackedOutput<'a> {
     /// Of the values of `stylized`.
     pub range: &'a Range,
     pub frame: &'a Frame,
@@ -42,12 +42,12 @@ pub(crate) struct Tail<'a> {
     pub stylized: Stylized<'a>,
     pub scaling: Scaling,
     pub effects: &'a Effects,
-    pub past: Option<Past<'a>>,
+    pub past: Option<TemporalBlend<'a>>,
 }
 
-impl Tail<'_> {
+impl PackedOutput<'_> {
     /// The frame, `[H, stride]`.
-    pub(crate) fn built(&self, b: &mut Builder, blend: Blend) {
+    pub(crate) fn built(&self, b: &mut Builder, blend: Blend) -> Name {
         let rows = match blend {
             Blend::Always => self.mixed(b),
             Blend::Branch => {
@@ -57,10 +57,11 @@ impl Tail<'_> {
         };
         let (height, row) = self.frame.plane(0);
         let padding = self.frame.target.strides[0] - row;
-        if padding > 0 {
-            let zeros = b.zero_bytes(&[height as i64, padding as i64]);
-            b.concat(1, &[&rows, &zeros]);
+        if padding == 0 {
+            return rows;
         }
+        let zeros = b.zero_bytes(&[height as i64, padding as i64]);
+        b.concat(1, &[&rows, &zeros])
     }
 
     /// Mixed with the source frame at any strength, on interleaved pixels. The fourth byte takes

@@ -11,7 +11,7 @@
 use super::format::Packed;
 use super::interleaved;
 use super::sizes::Sizes;
-use crate::graph::forms::Scaling;
+use crate::graph::lowering::Scaling;
 use crate::graph::ops::scale::lines;
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{ChannelOrder, ElementType, Extent, Signature};

@@ -10,7 +10,7 @@
 //! with kernels of its own, wherever those compute the same.
 
 use super::resample::resample;
-use crate::graph::forms::Scaling;
+use crate::graph::lowering::Scaling;
 use crate::graph::write::builder::{Builder, Name};
 
 /// Oldest operator set whose `Resize` knows pixel centres at half integers.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What crosses the bus to a device with memory of its own, as a last change of a compiled graph: a
-//! frame once, where it would be given twice, and bytes, where the provider works on floats only. It
-//! would leave all work on bytes to the CPU, and floats would cross, four times as many bytes.
+//! Reduces host-to-device copies, as the last rewrite of a compiled graph: the frame is uploaded once
+//! instead of twice, and as u8 (or packed into u32) where the provider has only float kernels. Without
+//! this, such a provider would leave the u8 operators to the CPU, and f32 would be copied, four times
+//! the bytes.
 
 use crate::onnx::{GraphProto, NodeProto, ValueInfoProto, type_proto};
 
@@ -23,18 +24,18 @@ pub(crate) fn one_frame(graph: &mut GraphProto) {
     graph.input.retain(|input| input.name != SOURCE);
 }
 
-/// As what bytes come in and go out.
+/// Element type of the graph's u8 inputs and outputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doors {
+pub(crate) enum IoElements {
     Bytes,
-    /// Four bytes in each, the first lowest, in one row; bytes that fill no last word stay bytes, and the
-    /// CPU has them.
+    /// u32, four bytes each, little-endian, in one row. A tensor whose size is no multiple of four bytes
+    /// stays u8, and the CPU converts it.
     Words,
 }
 
-/// Puts the conversions between these and floats, which a graph has everywhere instead of bytes, at its
-/// beginning and end. `b` is an empty builder whose names are free.
-pub(crate) fn open(doors: Doors, graph: &mut GraphProto, mut b: Builder) {
+/// Adds the conversions between these and f32 at the graph's inputs and outputs; everywhere else the
+/// graph holds f32 instead of u8. `b` is an empty builder whose names do not collide.
+pub(crate) fn convert_io(elements: IoElements, graph: &mut GraphProto, mut b: Builder) {
     for name in [FRAME, SOURCE, MASK] {
         let Some(input) = graph.input.iter_mut().find(|input| input.name == name) else {
             continue;
@@ -42,16 +43,14 @@ pub(crate) fn open(doors: Doors, graph: &mut GraphProto, mut b: Builder) {
         let inside = inside(name);
         rename(&mut graph.node, name, &inside);
         let dims = dims(input);
-        match words_of(doors, &dims) {
+        let floats = match words_of(elements, &dims) {
             Some(words) => {
                 *input = value_info(name, UINT32, Some(&[words]));
-                unpack(&mut b, name, words, &dims);
+                unpack(&mut b, name, words, &dims)
             }
-            None => {
-                b.cast(name, ElementType::F32);
-            }
-        }
-        b.rename_last(&inside);
+            None => b.cast(name, ElementType::F32),
+        };
+        b.name_output(&floats, &inside);
         b = b.appended_to(graph, true);
     }
     let Some(output) = graph.output.iter_mut().find(|output| output.name == OUT) else {
@@ -62,16 +61,14 @@ pub(crate) fn open(doors: Doors, graph: &mut GraphProto, mut b: Builder) {
     for name in outputs.filter(|name| *name == OUT) {
         name.clone_from(&inside);
     }
-    match words_of(doors, &dims(output)) {
+    let out = match words_of(elements, &dims(output)) {
         Some(words) => {
             *output = value_info(OUT, UINT32, Some(&[words]));
-            pack(&mut b, &inside, words);
+            pack(&mut b, &inside, words)
         }
-        None => {
-            b.cast(&inside, ElementType::U8);
-        }
-    }
-    b.rename_last(OUT);
+        None => b.cast(&inside, ElementType::U8),
+    };
+    b.name_output(&out, OUT);
     b.append_to(graph, false);
 }
 
@@ -107,7 +104,7 @@ fn constant(b: &mut Builder, values: &[u32]) -> Name {
     b.constant(UINT32, &[values.len() as i64], bytes)
 }
 
-/// The name of a tensor of bytes where it is floats.
+/// Name of the f32 tensor that takes the place of a u8 one inside the graph.
 pub(crate) fn inside(name: &str) -> Name {
     format!("{name}/bytes")
 }
@@ -120,9 +117,9 @@ fn rename(nodes: &mut [NodeProto], from: &str, to: &str) {
 }
 
 /// How many words a tensor of these sizes is given as.
-fn words_of(doors: Doors, dims: &[i64]) -> Option<i64> {
+fn words_of(elements: IoElements, dims: &[i64]) -> Option<i64> {
     let bytes: i64 = dims.iter().product();
-    (doors == Doors::Words && bytes % BYTES == 0).then_some(bytes / BYTES)
+    (elements == IoElements::Words && bytes % BYTES == 0).then_some(bytes / BYTES)
 }
 
 /// Sizes of an input or output of fixed size.

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A compiled graph in operators and types that a provider has kernels for, because ONNX Runtime leaves
-//! the others to the CPU; and those that it computes wrongly in others.
+//! Replaces operators and element types for which a provider has no kernel, because ONNX Runtime would
+//! place those nodes on the CPU; and works around kernels that compute wrong results.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::onnx::{GraphProto, NodeProto, TensorProto};
 
-use super::bus::{Doors, inside, open};
-use crate::graph::forms::Kernels;
+use super::bus::{IoElements, convert_io, inside};
+use crate::graph::lowering::Kernels;
 use crate::graph::names::{FRAME, MASK, SOURCE};
 use crate::graph::write::builder::{Builder, Name, is_ours};
 use crate::model::{ElementType, Signature};
 
-/// Rewrites a graph for a provider with these. `b` is an empty builder whose names are free.
+/// Rewrites a graph for a provider with these kernels. `b` is an empty builder whose names do not
+/// collide.
 pub(crate) fn rewrite(kernels: Kernels, graph: &mut GraphProto, signature: &Signature, b: Builder) {
     match kernels {
         Kernels::All => (),
         Kernels::Floats => {
             let b = bytes_to_floats(graph, signature, b);
-            open(Doors::Bytes, graph, b);
+            convert_io(IoElements::Bytes, graph, b);
         }
         Kernels::WebGpu => {
             let b = pad_channels(graph, b);
             let b = bytes_to_floats(graph, signature, b);
             let b = without_round_and_max(graph, b);
-            open(Doors::Words, graph, b);
+            convert_io(IoElements::Words, graph, b);
         }
     }
 }
@@ -72,8 +73,9 @@ fn missing_channels(node: &NodeProto, dims: &[i64]) -> Option<i64> {
     affected.then(|| 4 - from % 4)
 }
 
-/// Bytes that nodes of ours read and make become floats, the same numbers. What comes in and goes out is
-/// left to [`open`]. Returns a builder whose names are free.
+/// Turns all u8 tensors between nodes that the compiler wrote into f32 with the same values. Graph
+/// inputs and outputs are left to [`convert_io`]. Returns a builder whose names do not
+/// collide.
 fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder) -> Builder {
     let mut bytes: HashSet<Name> = [FRAME, SOURCE, MASK].map(Name::from).into();
     for tensor in graph.initializer.iter_mut().filter(|t| is_ours(&t.name)) {
@@ -104,8 +106,8 @@ fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder
         }
         if quantizes {
             let x = b.div(&node.input[0], &node.input[1]);
-            b.round(&x, 255.0);
-            b.rename_last(&node.output[0]);
+            let rounded = b.round(&x, 255.0);
+            b.name_output(&rounded, &node.output[0]);
             b = b.appended_to(graph, false);
             // Its zero, which nothing else reads.
             let zero = node.input.get(2);
@@ -114,8 +116,8 @@ fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder
             graph.node.push(node);
         }
         if let Some(name) = wanted {
-            b.cast(&inside(&name), ElementType::U8);
-            b.rename_last(&name);
+            let bytes = b.cast(&inside(&name), ElementType::U8);
+            b.name_output(&bytes, &name);
             b = b.appended_to(graph, false);
         }
     }
@@ -136,23 +138,22 @@ fn casts_to_bytes(node: &mut NodeProto) -> bool {
 /// WebGPU (1.27) has neither, but `Floor`, which takes halves up, and comparisons.
 fn without_round_and_max(graph: &mut GraphProto, mut b: Builder) -> Builder {
     for node in std::mem::take(&mut graph.node) {
-        match node.op_type.as_str() {
-            "Round" if is_ours(&node.name) => {
-                b.halves_up(&node.input[0]);
-            }
+        let made = match node.op_type.as_str() {
+            "Round" if is_ours(&node.name) => b.halves_up(&node.input[0]),
             "Max" if is_ours(&node.name) && b.opset() >= 9 => {
                 let (first, others) = node.input.split_at(1);
                 let mut most = first.concat();
                 for other in others {
                     most = b.greater(&most, other);
                 }
+                most
             }
             _ => {
                 graph.node.push(node);
                 continue;
             }
-        }
-        b.rename_last(&node.output[0]);
+        };
+        b.name_output(&made, &node.output[0]);
         b = b.appended_to(graph, false);
     }
     b

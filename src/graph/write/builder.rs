@@ -86,13 +86,14 @@ impl Builder {
         output
     }
 
-    /// Makes the last node write to `name` instead of a name of its own.
-    pub(crate) fn rename_last(&mut self, name: &str) {
-        if let Some(output) = self
+    /// Gives a tensor that a node of this builder has just made another name, before anything reads it.
+    pub(crate) fn name_output(&mut self, x: &str, name: &str) {
+        let mut outputs = self
             .nodes
-            .last_mut()
-            .and_then(|node| node.output.first_mut())
-        {
+            .iter_mut()
+            .rev()
+            .flat_map(|node| &mut node.output);
+        if let Some(output) = outputs.find(|output| *output == x) {
             *output = name.into();
         }
     }

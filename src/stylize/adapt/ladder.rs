@@ -65,7 +65,7 @@ pub(crate) struct Sample {
 
 /// What a frame's time is held against.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline {
+pub(crate) struct TimeBudget {
     /// What a frame may take.
     pub budget: Duration,
     /// Whether frames come when they come. Otherwise there is no hurry unless the sink says so.
@@ -145,7 +145,7 @@ impl Ladder {
 
     /// Takes in what a frame took. Frames of other rungs, and those that were painted while another
     /// rung is being compiled, say nothing.
-    pub fn observe(&mut self, sample: Sample, deadline: Deadline) {
+    pub fn observe(&mut self, sample: Sample, deadline: TimeBudget) {
         if self.step.is_some() || self.height() != Some(sample.height) {
             return;
         }
@@ -164,7 +164,7 @@ impl Ladder {
         }
     }
 
-    fn decide(&mut self, Deadline { budget, live }: Deadline) {
+    fn decide(&mut self, TimeBudget { budget, live }: TimeBudget) {
         let (time, full) = (self.median(), budget.as_secs_f64());
         if let Some(before) = self.before.take() {
             self.cost.learn(before, (self.rungs[self.rung].work, time));
@@ -240,7 +240,7 @@ impl Ladder {
     }
 
     /// The step that was asked for has been done.
-    pub fn arrive(&mut self) {
+    pub fn step_done(&mut self) {
         let Some(step) = self.step.take() else { return };
         let measured = step.reason != Reason::Off;
         self.before = measured.then(|| (self.rungs[self.rung].work, step.time.as_secs_f64()));
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     const FRAME: Duration = Duration::from_millis(33);
-    const LIVE: Deadline = Deadline {
+    const LIVE: TimeBudget = TimeBudget {
         budget: FRAME,
         live: true,
     };
@@ -287,7 +287,7 @@ mod tests {
     fn play(
         ladder: &mut Ladder,
         frames: usize,
-        deadline: Deadline,
+        deadline: TimeBudget,
         cost: impl Fn(usize, usize) -> f64,
     ) -> Vec<(usize, usize)> {
         let mut steps = Vec::new();
@@ -300,7 +300,7 @@ mod tests {
             };
             ladder.observe(sample, deadline);
             if let Some(step) = ladder.step() {
-                ladder.arrive();
+                ladder.step_done();
                 assert_eq!(ladder.height(), Some(step.height));
                 steps.push((number, step.height));
             }
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn without_a_deadline_there_is_no_hurry_unless_the_sink_says_so() {
-        let file = Deadline {
+        let file = TimeBudget {
             live: false,
             ..LIVE
         };
@@ -441,7 +441,7 @@ mod tests {
             ladder.observe(sample, file);
         }
         assert_eq!(ladder.step().map(|step| step.reason), Some(Reason::Late));
-        ladder.arrive();
+        ladder.step_done();
         // What is quick is not why frames are late.
         let quick = Sample {
             height: ladder.height().expect("a height"),
@@ -478,7 +478,7 @@ mod tests {
             (vec![1080, 810, 405, 270], Some(1080))
         );
         assert_eq!(fill(&mut ladder), Some(405));
-        ladder.arrive();
+        ladder.step_done();
         for _ in 0..1000 {
             ladder.observe(sample(1080), LIVE);
         }
@@ -487,7 +487,7 @@ mod tests {
         ladder.leave();
         let step = ladder.step().expect("a step");
         assert_eq!((step.height, step.reason), (1080, Reason::Off));
-        ladder.arrive();
+        ladder.step_done();
         ladder.leave();
         assert_eq!(ladder.step(), None);
     }

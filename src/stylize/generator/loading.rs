@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::job::Player;
+use super::active::ActiveGenerator;
 use crate::graph::Frame;
 use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
@@ -11,7 +11,7 @@ use crate::stylize::settings::Settings;
 
 /// A player that is being loaded.
 pub(crate) struct Loading {
-    pub player: Background<Player>,
+    pub player: Background<ActiveGenerator>,
     /// Of the settings it is loaded with.
     pub revision: (u64, u64),
     pub begin: Instant,
@@ -27,8 +27,8 @@ impl Loading {
     ) -> Result<Self, Error> {
         let revision = settings.revision();
         let settings = settings.clone();
-        let of_player = threads.clone();
-        let load = move || Player::load(&settings, frame.as_ref(), below, of_player);
+        let of_generator = threads.clone();
+        let load = move || ActiveGenerator::load(&settings, frame.as_ref(), below, of_generator);
         Ok(Self {
             player: threads.start("stylize-loader", load)?,
             revision,

@@ -2,8 +2,8 @@
 //! From settings to a session that paints: the files they mean, the provider, the graph for a frame's
 //! format and size, compiled at once or in the background.
 
+pub(super) mod active;
 pub(super) mod dump;
-mod forms;
-pub(super) mod job;
 pub(super) mod loading;
+mod lowering;
 pub(super) mod networks;

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Weak};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
 use crate::engine::{self, Choice, Precision, Predictor, Runtime, probe};
 use crate::gallery::{self, BuiltIn};
-use crate::model::{self, Extent, Model, ModelError, Signature, metadata, modelinfo};
+use crate::model::{self, Model, ModelError, Signature, metadata, modelinfo};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{Quality, Settings};
 
@@ -43,9 +44,9 @@ pub(crate) struct Networks<N = Network> {
 }
 
 /// Networks of which the files have been read.
-pub(crate) struct Read(Networks<Unprobed>);
+pub(crate) struct ReadNetworks(Networks<Unprobed>);
 
-impl Read {
+impl ReadNetworks {
     /// Reads what the settings mean.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let facts = settings
@@ -129,15 +130,8 @@ impl Unprobed {
         let Self {
             model, facts, name, ..
         } = self;
-        let facts = if self.foreign || Signature::needs_probe(&model, &facts) {
-            let found = probe::probe(runtime, &model, &facts);
-            facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
-        } else {
-            facts
-        };
-        let signature = Signature::resolve(&model, &facts);
-        // Before anything is allocated for it.
-        if let Extent::Fixed { width, height } = signature.extent
+        // Before a probe run allocates tensors of this size.
+        if let Some((width, height)) = model.fixed_size(&facts)
             && width.max(height) > LARGEST
         {
             return Err(Error::GeneratorSize {
@@ -146,8 +140,14 @@ impl Unprobed {
                 height,
             });
         }
+        let facts = if self.foreign || Signature::needs_probe(&model, &facts) {
+            let found = probe::probe(runtime, &model, &facts);
+            facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
+        } else {
+            facts
+        };
         Ok(Network {
-            signature,
+            signature: Signature::resolve(&model, &facts),
             model,
             name,
         })
@@ -198,10 +198,28 @@ fn file(settings: &Settings) -> Option<PathBuf> {
     Some(gallery::resolve(file, models.as_deref()))
 }
 
+/// Size and time of change of a file; `None` if there is none.
+pub(crate) type FileVersion = Option<(u64, SystemTime)>;
+
+/// Versions of the files that decide which styles the settings' generator has: the model, and where its
+/// sidecar may lie.
+pub(crate) fn file_versions(settings: &Settings) -> Vec<FileVersion> {
+    let version = |file: &Path| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    let Some(model) = file(settings) else {
+        return Vec::new();
+    };
+    let sidecars = modelinfo::candidates(&model);
+    let files = std::iter::once(&model).chain(&sidecars);
+    files.map(|file| version(file)).collect()
+}
+
 /// The styles that the settings' generator has; none if it cannot be read.
 pub(crate) fn styles(settings: &Settings) -> Vec<String> {
-    match Read::new(settings) {
-        Ok(Read(networks)) => networks.first.styles(),
+    match ReadNetworks::new(settings) {
+        Ok(ReadNetworks(networks)) => networks.first.styles(),
         Err(_) => Vec::new(),
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What is to be done for a frame, with the settings of this moment.
+//! Plans a frame: applies changed settings, selects the session, and collects the controls of one run.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,39 +8,25 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::{STYLE_EVENT, Stream, Stylize};
+use super::{Stream, Stylize};
 use crate::engine::{EngineError, Lease};
 use crate::graph::Frame;
 use crate::stylize::report::Error;
+use crate::stylize::settings;
+use crate::stylize::stream::delays::Delays;
 use crate::stylize::stream::frame::{self, Task};
 use crate::stylize::stream::plan::{Plan, Substitute};
-use crate::stylize::{properties, settings};
 
-/// How far before its time a frame gives way to the more urgent ones of other elements.
+/// Deadlines on a shared session are at most this far ahead, so that a stream that runs far ahead of the
+/// clock is not starved by more urgent ones.
 const AHEAD: Duration = Duration::from_millis(500);
 
 impl Stylize {
     /// Takes style and transition from a custom event, as if the properties had been set.
-    pub(crate) fn take_style(&self, structure: &gst::StructureRef) {
+    pub(crate) fn apply_style_event(&self, structure: &gst::StructureRef) {
         let obj = self.obj();
-        match structure.get_optional::<u64>("transition") {
-            Ok(Some(transition)) if transition > properties::LONGEST.nseconds() => {
-                gst::element_imp_warning!(
-                    self,
-                    gst::LibraryError::Settings,
-                    (
-                        "The event {STYLE_EVENT} has transition={transition}, and the longest is {} nanoseconds. The transition stays.",
-                        properties::LONGEST.nseconds()
-                    )
-                );
-            }
-            Ok(Some(transition)) => obj.set_property("transition", transition),
-            Ok(None) => (),
-            Err(err) => gst::element_imp_warning!(
-                self,
-                gst::LibraryError::Settings,
-                ("The transition of the event {structure} is not understood: {err}. Give it as guint64, in nanoseconds.")
-            ),
+        if let Ok(transition) = structure.get::<u64>("transition") {
+            obj.set_property("transition", transition);
         }
         match structure.get::<Option<String>>("style") {
             Ok(style) => obj.set_property("style", style),
@@ -59,23 +45,25 @@ impl Stylize {
         }
     }
 
-    /// Compiles for frames of these caps in their usual memory layout.
+    /// Compiles for frames of these caps in their default memory layout.
     pub(crate) fn prepare(&self, caps: &gst::Caps) -> Result<(), Error> {
         let info =
             gst_video::VideoInfo::from_caps(caps).map_err(|_| Error::Format(caps.to_string()))?;
         let layout = frame::usual_layout(&info)?;
         self.update_latency(&info);
-        self.ask_whether_live();
+        self.query_upstream_live();
         self.with_stream(|this, stream| {
             let picture =
                 |info: &gst_video::VideoInfo| (info.format(), info.width(), info.height());
             if stream.info.as_ref().map(picture) != Some(picture(&info)) {
-                this.history.lock().last = None;
+                let mut history = this.history.lock();
+                history.last = None;
+                history.delays = Delays::default();
             }
             stream.info = Some(info);
-            stream.begin_anew();
+            stream.reset_history();
             this.lookup(stream, &layout, &layout)?;
-            this.describe(stream);
+            this.update_info(stream);
             Ok(())
         })
     }
@@ -94,10 +82,10 @@ impl Stylize {
         );
         self.note_timings(stream);
         self.update_latency(&info);
-        self.attend(stream, &usual)?;
+        self.update_generator(stream, &usual)?;
         let session = self.lookup(stream, &layout, &usual)?;
         let session =
-            session.map(|(session, layout)| (self.step(stream, &layout, session), layout));
+            session.map(|(session, layout)| (self.adapt_size(stream, &layout, session), layout));
         let loading = session.is_none() && stream.refused.is_none();
         let task = match session {
             Some((session, layout)) => {
@@ -114,7 +102,7 @@ impl Stylize {
             info,
             task,
             substitute: substitute.map(|substitute| match (substitute, last) {
-                (settings::Substitute::Last, Some(last)) => Substitute::Last(last),
+                (settings::Fallback::Last, Some(last)) => Substitute::Last(last),
                 _ => Substitute::Source,
             }),
         })
@@ -130,29 +118,32 @@ impl Stylize {
         inbuf: &gst::BufferRef,
     ) -> Result<Task, Error> {
         if (inbuf.flags()).intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::GAP) {
-            stream.begin_anew();
+            stream.reset_history();
         }
-        let player = stream.player.as_mut().ok_or(Error::NotNegotiated)?;
+        let player = stream.active.as_mut().ok_or(Error::NotNegotiated)?;
         self.begin_run(session.canceller())?;
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
         let deadline = self.deadline(time);
         let mut refused = Vec::new();
-        // A copy: nothing is drawn, read or waited for under the lock.
-        let settings = self.settings.lock().clone();
-        if let Some(levels) = player.mask.take() {
-            stream.masks.begin(levels);
-        }
-        let mask = match session.masks() {
-            true => {
-                let (masks, size) = (&mut stream.masks, (layout.width, layout.height));
-                let threads = &self.threads;
-                Some(masks.next(&settings.mask, size, inbuf, threads, &mut refused)?)
+        let mask = {
+            // Drawn without the lock.
+            let settings = self.settings.lock().mask.clone();
+            let size = (layout.width, layout.height);
+            match session.masks() {
+                true => Some((stream.masks).next(
+                    &settings,
+                    size,
+                    inbuf,
+                    &self.threads,
+                    &mut refused,
+                )?),
+                false => None,
             }
-            false => None,
         };
         let task = {
+            let settings = self.settings.lock();
             let style = match stream.loading {
                 // A new style may be one of the generator's that is being loaded.
                 Some(_) => player.styling.at(&settings.style, time),
@@ -170,8 +161,8 @@ impl Stylize {
                 strength: settings.strength as f32,
                 split: settings.split,
                 seed: settings.seed.into(),
-                // A new style must not wait until something moves, and what comes after a gap has no
-                // past.
+                // A change of style applies at once, also where nothing moves; after a gap there is no
+                // previous frame to blend with.
                 stability: match &stream.painted {
                     Some((before, below)) if *before == style && *below == rest => {
                         settings.weight_of_past()
@@ -186,25 +177,25 @@ impl Stylize {
         };
         stream.painted = Some((task.style.clone(), task.rest.clone()));
         for error in refused {
-            // The stream goes on with the style and the mask that it had.
+            // Not fatal: the previous style stays in use.
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}"));
         }
         Ok(task)
     }
 
-    /// When a frame of this running time is due. No later than [`AHEAD`], so that a stream that is
-    /// far ahead of its clock gets its turn, too; without a clock it is as if it were.
+    /// The deadline of a frame with this running time on the pipeline clock, at most [`AHEAD`] from now;
+    /// without a clock, [`AHEAD`] from now.
     fn deadline(&self, time: Option<gst::ClockTime>) -> Instant {
         let element = self.obj();
         let left = || {
-            let due = element.base_time()?.saturating_add(time?);
+            let due = element.base_time()? + time?;
             Some(due.saturating_sub(element.clock()?.time()))
         };
         let left = left().map_or(AHEAD, |left| Duration::from(left).min(AHEAD));
         Instant::now() + left
     }
 
-    /// Reports an error and says what upstream is told.
+    /// Posts an error and maps it to the flow return for upstream.
     pub(crate) fn failed(&self, error: &Error) -> gst::FlowError {
         match error {
             Error::Engine(EngineError::Cancelled) => gst::FlowError::Flushing,
@@ -215,8 +206,8 @@ impl Stylize {
         }
     }
 
-    /// Takes what belongs to the stream out of its lock for as long as `f` runs. Only the streaming
-    /// thread calls this.
+    /// Takes the [`Stream`] out of its lock while `f` runs, so that no lock is held across inference or
+    /// messages. Called by the streaming thread only.
     pub(super) fn with_stream<T>(
         &self,
         f: impl FnOnce(&Self, &mut Stream) -> Result<T, Error>,

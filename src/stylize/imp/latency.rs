@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a frame may take, what it takes, and the size of the picture shown to the generator that
-//! goes with both.
+//! Latency reporting, QoS, and the adaptation of the generator's picture size to the time budget.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,15 +11,15 @@ use gst_base::prelude::*;
 use super::{CAT, Stream, Stylize};
 use crate::engine::Lease;
 use crate::graph::Frame;
-use crate::stylize::adapt::ladder::{Deadline, Sample, Step};
-use crate::stylize::generator::job::Lookup;
+use crate::stylize::adapt::ladder::{Sample, Step, TimeBudget};
+use crate::stylize::generator::active::Lookup;
 use crate::stylize::report::Error;
 use crate::stylize::settings::Adapt;
 use crate::stylize::stats::nanoseconds;
 use crate::stylize::stream::frame::Timing;
 
 impl Stylize {
-    /// Takes up the delay of frames, where it can be known.
+    /// Recomputes the latency and posts a latency message if it changed.
     pub(crate) fn update_latency(&self, info: &gst_video::VideoInfo) {
         let (adapt, target) = {
             let settings = self.settings.lock();
@@ -30,9 +29,9 @@ impl Stylize {
         let frame = self.frame_time(info).unwrap_or_default();
         let target = match (target, adapt) {
             (Some(target), _) => target,
-            // What is kept to, at whatever size.
+            // The budget that the adaptation keeps to at every size.
             (None, Adapt::Resolution) => times(frame, streams),
-            // What frames take, as far as that is known; it only counts in live pipelines.
+            // Measured; only live pipelines use it.
             (None, Adapt::Off) if self.live.load(Ordering::Relaxed) => {
                 let usual = self.history.lock().delays.usual();
                 gst::ClockTime::try_from(usual).unwrap_or_default()
@@ -40,7 +39,7 @@ impl Stylize {
             (None, Adapt::Off) => gst::ClockTime::ZERO,
         };
         let own = target.max(times(frame, streams - 1)).nseconds();
-        // At a variable rate nobody knows for how long the frames in flight last.
+        // At a variable frame rate the duration of the frames in flight is unknown.
         let held = match self.frame_time(info) {
             Some(frame) => own.min(times(frame, streams).nseconds()),
             None => own,
@@ -53,8 +52,8 @@ impl Stylize {
         }
     }
 
-    /// Asks upstream whether it is live, in case no sink has yet.
-    pub(crate) fn ask_whether_live(&self) {
+    /// Queries upstream for liveness, in case no sink has sent a latency query yet.
+    pub(crate) fn query_upstream_live(&self) {
         let mut query = gst::query::Latency::new();
         if self.obj().sink_pad().peer_query(&mut query) {
             let (live, ..) = query.result();
@@ -62,26 +61,26 @@ impl Stylize {
         }
     }
 
-    /// Remembers that the sink has got a frame too late.
-    pub(crate) fn hear(&self, qos: &gst::event::Qos) {
+    /// Records from a QoS event that the sink got a frame too late.
+    pub(crate) fn note_qos(&self, qos: &gst::event::Qos) {
         let (kind, _, late, _) = qos.get();
         if kind != gst::QOSType::Throttle && late > 0 {
             self.late.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Takes in what the frames took that have left since the last time.
+    /// Feeds the times of the frames pushed since the last call to the adaptation.
     pub(super) fn note_timings(&self, stream: &mut Stream) {
         let timings = std::mem::take(&mut self.history.lock().timings);
         for timing in timings {
-            self.watch(stream, timing);
+            self.note_timing(stream, timing);
         }
     }
 
-    /// Takes in what a frame took.
-    fn watch(&self, stream: &mut Stream, timing: Timing) {
+    /// Feeds one frame's time to the adaptation.
+    fn note_timing(&self, stream: &mut Stream, timing: Timing) {
         let late = self.late.swap(false, Ordering::Relaxed);
-        let (Some(player), Some(info)) = (&mut stream.player, &stream.info) else {
+        let (Some(player), Some(info)) = (&mut stream.active, &stream.info) else {
             return;
         };
         if let Some(budget) = self.budget(info) {
@@ -91,7 +90,7 @@ impl Stylize {
                 late,
             };
             let live = self.live.load(Ordering::Relaxed);
-            player.ladder.observe(sample, Deadline { budget, live });
+            player.ladder.observe(sample, TimeBudget { budget, live });
         }
     }
 
@@ -105,13 +104,13 @@ impl Stylize {
         Some(gst::ClockTime::from_nseconds((scaled as u64).min(most)))
     }
 
-    /// What a frame may take: so much that the next one does not wait, and no more than
-    /// `target-latency`. `None` if nothing is to be adapted, or if neither is known.
+    /// Time budget of a frame: its duration times the frames in flight, and at most `target-latency`.
+    /// `None` without adaptation, or if neither is known.
     fn budget(&self, info: &gst_video::VideoInfo) -> Option<Duration> {
         let frame = self.frame_time(info);
         let settings = self.settings.lock();
         let streams = match settings.stable {
-            // Each needs the one before.
+            // Temporal blending makes frames sequential.
             true => 1,
             false => self.frames_in_flight() as u64,
         };
@@ -120,33 +119,33 @@ impl Stylize {
         (settings.adapt == Adapt::Resolution).then(|| budget.into())
     }
 
-    /// Goes to another size if that is called for and it has been compiled; the session to paint
-    /// with. It is `session` until the other one is there.
-    pub(crate) fn step(&self, stream: &mut Stream, layout: &Frame, session: Lease) -> Lease {
+    /// Switches to another picture size if the ladder asks for it and its session has been compiled.
+    /// Returns the session to use: `session` until the other one is ready.
+    pub(crate) fn adapt_size(&self, stream: &mut Stream, layout: &Frame, session: Lease) -> Lease {
         let adapt = self.settings.lock().adapt;
-        let Some(player) = &mut stream.player else {
+        let Some(player) = &mut stream.active else {
             return session;
         };
         if adapt == Adapt::Off {
             player.ladder.leave();
-        } else if !player.told_of_size && player.has_one_size() {
-            player.told_of_size = true;
+        } else if !player.warned_of_fixed_size && player.has_one_size() {
+            player.warned_of_fixed_size = true;
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{}", Error::OneSize));
         }
         let step = player.ladder.step();
-        // One thing at a time.
+        // Not while another generator is being loaded.
         let Some(step) = step.filter(|_| stream.loading.is_none()) else {
             return session;
         };
         match player.prepare(layout, step.height) {
             Ok(Lookup::Compiling) => session,
             Ok(Lookup::Ready(session)) => {
-                self.arrive(stream, step);
+                self.size_changed(stream, step);
                 session
             }
             Ok(Lookup::Compiled(session, time)) => {
                 self.stats.lock().count_compiled(time);
-                self.arrive(stream, step);
+                self.size_changed(stream, step);
                 session
             }
             Err(err) => {
@@ -157,18 +156,18 @@ impl Stylize {
         }
     }
 
-    /// Says on the bus and in the statistics that the size is another one from this frame on.
-    fn arrive(&self, stream: &mut Stream, step: Step) {
-        let Some(player) = &mut stream.player else {
+    /// Posts `stylize-adapt` and updates the statistics when the picture size has changed.
+    fn size_changed(&self, stream: &mut Stream, step: Step) {
+        let Some(player) = &mut stream.active else {
             return;
         };
         let from = player.ladder.height().unwrap_or_default();
-        player.ladder.arrive();
-        // Each size has a past of its own, and that of this one is not of the frame before.
+        player.ladder.step_done();
+        // State tensors belong to a session; those of this one are not of the previous frame.
         stream.painted = None;
         self.stats.lock().steps += 1;
         gst::info!(CAT, imp = self, "from {from} lines: {step:?}");
-        self.describe(stream);
+        self.update_info(stream);
         let lines = |height: usize| u32::try_from(height).unwrap_or(u32::MAX);
         let structure = gst::Structure::builder("stylize-adapt")
             .field("from", lines(from))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators that are loaded and graphs that are compiled while frames flow.
+//! Background loading: replaces the active generator between two frames, and looks up or compiles the
+//! session for a frame.
 
 use std::time::Duration;
 
@@ -9,16 +10,20 @@ use gst::subclass::prelude::*;
 use super::{CAT, Stream, Stylize};
 use crate::engine::{EngineError, Lease};
 use crate::graph::Frame;
-use crate::stylize::generator::job::{Lookup, Player};
+use crate::stylize::generator::active::{ActiveGenerator, Lookup};
 use crate::stylize::generator::loading::Loading;
 use crate::stylize::report::Error;
 use crate::stylize::settings::Settings;
 use crate::stylize::stats::nanoseconds;
 
 impl Stylize {
-    /// Puts in place what has been loaded, and begins to load what the settings ask for now. What is
-    /// in place goes on until its successor is there, or for good if that one fails.
-    pub(crate) fn attend(&self, stream: &mut Stream, layout: &Frame) -> Result<(), Error> {
+    /// Swaps in a generator that has finished loading, and starts loading when the settings ask for
+    /// another one. The active generator stays in use until then, or for good if the load fails.
+    pub(crate) fn update_generator(
+        &self,
+        stream: &mut Stream,
+        layout: &Frame,
+    ) -> Result<(), Error> {
         let wanted = self.settings.lock().revision();
         let mut overtaken = false;
         if let Some(loading) = &stream.loading {
@@ -28,23 +33,23 @@ impl Stylize {
             let (revision, time) = (loading.revision, loading.begin.elapsed());
             stream.loading = None;
             match loaded {
-                // For a moment it would show what is not wanted any more, perhaps for the second time.
-                Ok(_) if stream.player.is_some() && revision.0 != wanted.0 => overtaken = true,
+                // The settings changed while it was loaded: do not show an outdated generator.
+                Ok(_) if stream.active.is_some() && revision.0 != wanted.0 => overtaken = true,
                 Ok(player) => {
                     self.announce_loaded(Ok(()), time);
                     self.warn(&player);
-                    if let Some(old) = stream.player.replace(player) {
+                    if let Some(old) = stream.active.replace(player) {
                         self.threads.dispose(old);
                     }
                     stream.refused = None;
-                    self.describe(stream);
+                    self.update_info(stream);
                     self.resize_pool(stream)?;
                 }
-                // A generator and its style are two properties, and it began between the two.
+                // Generator and style are two properties; the load began after the first was set.
                 Err(_) if revision != wanted => overtaken = true,
                 Err(err) => {
                     self.announce_loaded(Err(&err), time);
-                    if stream.player.is_none() {
+                    if stream.active.is_none() {
                         return Err(err);
                     }
                     gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{err}"));
@@ -55,7 +60,7 @@ impl Stylize {
             let settings = self.settings.lock().started_with(&stream.start);
             stream.changes = settings.changes;
             self.announce_loading(&settings);
-            let player = stream.player.as_ref();
+            let player = stream.active.as_ref();
             let below = player.and_then(|player| player.ladder.below());
             let loading = Loading::start(&settings, Some(*layout), below, &self.threads)?;
             stream.loading = Some(loading);
@@ -63,8 +68,8 @@ impl Stylize {
         Ok(())
     }
 
-    /// The session for this layout. `None` while it is being compiled or loaded, and if it cannot be
-    /// compiled but the stream is to go on all the same.
+    /// The session for a frame, with the layout that it is compiled for. `None` while it is being loaded
+    /// or compiled, or if compiling failed and `on-error` lets the stream go on.
     pub(crate) fn lookup(
         &self,
         stream: &mut Stream,
@@ -73,7 +78,7 @@ impl Stylize {
     ) -> Result<Option<(Lease, Frame)>, Error> {
         let wait = stream.start.while_loading.substitute().is_none();
         let forgiving = stream.start.on_error.substitute().is_some();
-        let Some(player) = &mut stream.player else {
+        let Some(player) = &mut stream.active else {
             return Ok(None);
         };
         let layout = player.layout_for(frame, usual);
@@ -92,15 +97,15 @@ impl Stylize {
                 gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
                 self.stats.lock().count_compiled(time);
                 self.warn(player);
-                self.describe(stream);
+                self.update_info(stream);
                 self.announce("compiled", |structure| {
                     structure.set("time", nanoseconds(time))
                 });
                 Ok(Some((session, layout)))
             }
-            // Rows are copied until the graph for this layout is there.
+            // Until the zero-copy session is ready, rows are repacked for the default layout.
             Ok(Lookup::Compiling) => Ok(player.existing(usual).map(|session| (session, *usual))),
-            // A flush, and no fault of the graph.
+            // Interrupted by a flush; not an error of the graph.
             Err(err @ Error::Engine(EngineError::Cancelled)) => Err(err),
             Err(err) if forgiving => {
                 stream.refused = Some(layout);
@@ -111,18 +116,17 @@ impl Stylize {
         }
     }
 
-    /// Posts what went wrong without harm to the stream.
-    fn warn(&self, player: &Player) {
+    /// Posts warnings for errors that do not stop the stream.
+    fn warn(&self, player: &ActiveGenerator) {
         for error in player.warnings() {
             let message = gst::ResourceError::Write;
             gst::element_imp_warning!(self, message, ("{error}"));
         }
     }
 
-    /// Takes the facts about what plays into the statistics; says on the bus and in the log what is
-    /// new.
-    pub(crate) fn describe(&self, stream: &Stream) {
-        let (Some(player), Some(info)) = (&stream.player, &stream.info) else {
+    /// Updates what `stats` says about the active generator; logs changes and posts `stylize-provider`.
+    pub(crate) fn update_info(&self, stream: &Stream) {
+        let (Some(player), Some(info)) = (&stream.active, &stream.info) else {
             return;
         };
         let facts = player.facts(info.width(), info.height());
@@ -179,7 +183,7 @@ impl Stylize {
 
     pub(crate) fn post_element_message(&self, structure: gst::Structure) {
         let message = gst::message::Element::builder(structure).src(&*self.obj());
-        // Fails only without a bus, and then nobody asks.
+        // Fails only without a bus.
         let _ = self.obj().post_message(message.build());
     }
 }

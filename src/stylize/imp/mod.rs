@@ -30,7 +30,7 @@ use super::{caps, properties};
 use crate::engine::Canceller;
 use crate::graph::Frame;
 use crate::stylize::background::BackgroundThreads;
-use crate::stylize::generator::job::Player;
+use crate::stylize::generator::active::ActiveGenerator;
 use crate::stylize::generator::loading::Loading;
 use crate::stylize::generator::networks;
 use crate::stylize::mask::masks::Masks;
@@ -41,7 +41,7 @@ use crate::stylize::stream::frame::Timing;
 use crate::stylize::stream::queue::OutputQueue;
 use crate::stylize::stream::repeat::Repeats;
 use crate::stylize::stream::workers::WorkerPool;
-use crate::stylize::style::glide::Values;
+use crate::stylize::style::transition::Values;
 
 pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -53,29 +53,32 @@ pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// Name of the custom downstream event that changes the style at its place in the stream: fields
 /// `style` (string, as the property) and `transition` (guint64, ns; may be missing).
-pub(super) const STYLE_EVENT: &str = "stylize-style";
+const STYLE_EVENT: &str = "stylize-style";
 
 /// Properties that decide which styles there are.
 const NAMES_STYLES: [&str; 3] = ["model-file", "quality", "precision"];
+
+/// The value of the property `styles`, and the revision of settings and files that it was read from.
+type StylesCache = ((u64, Vec<networks::FileVersion>), Vec<String>);
 
 /// What exists between start and stop.
 #[derive(Default)]
 pub(crate) struct Stream {
     /// `None` until the first one is loaded.
-    pub player: Option<Player>,
-    /// The player that will take its place.
+    pub active: Option<ActiveGenerator>,
+    /// The generator that is being loaded.
     pub loading: Option<Loading>,
-    /// Of the settings that the player was loaded with.
+    /// Revision of the settings that the active generator was loaded with.
     pub changes: u64,
-    /// The layout for which nothing could be compiled, if the stream goes on all the same.
+    /// A layout for which compiling failed, where `on-error` lets the stream go on.
     pub refused: Option<Frame>,
     /// What holds since the start.
     pub start: StartSettings,
     pub info: Option<gst_video::VideoInfo>,
     pub masks: Masks,
     pub repeats: Repeats,
-    /// The styles of the last painting, in the mask and of the rest, if the next one may go on from
-    /// there.
+    /// Style values of the previous frame, inside the mask and outside, if the next frame may blend with
+    /// it.
     pub painted: Option<(Values, Option<Values>)>,
     /// There between start and stop.
     pub workers: Option<WorkerPool>,
@@ -84,8 +87,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// What comes next does not follow from what came before.
-    pub fn begin_anew(&mut self) {
+    /// Forgets the previous frame: after a gap, seek, flush or caps change nothing is blended with it.
+    pub fn reset_history(&mut self) {
         self.painted = None;
         self.repeats = Repeats::default();
     }
@@ -119,21 +122,21 @@ pub struct Stylize {
     pub(crate) stream: Mutex<Stream>,
     pub(crate) cancel: Mutex<Cancel>,
     pub(crate) stats: Mutex<Stats>,
-    /// An error was posted and nothing has worked since: the same one is not posted again when
-    /// upstream tries its sticky events once more.
+    /// An error was posted and nothing has succeeded since: it is not posted again when upstream resends
+    /// its sticky events.
     pub(crate) failed: AtomicBool,
     pub(crate) history: Mutex<History>,
     /// Frames in flight.
     pub(crate) queue: OutputQueue,
     pub(crate) threads: BackgroundThreads,
-    /// What `styles` was last time, and of which settings. A debugging tool reads all properties again
-    /// and again, and a model takes its time to be read.
-    styles: Mutex<Option<(u64, Vec<String>)>>,
+    /// Cache of the property `styles` with the settings' revision: pipeline dumps read all properties
+    /// each time, and parsing a model is slow.
+    styles: Mutex<Option<StylesCache>>,
     /// Frames computed at once, at least 1 after the start.
     pub(crate) streams: AtomicUsize,
     /// The delay that is reported, nanoseconds.
     pub(crate) latency: AtomicU64,
-    /// How much of it the element can hold in frames of its own, nanoseconds.
+    /// How much of it is buffered here, nanoseconds: what the maximum latency grows by.
     pub(crate) held: AtomicU64,
     /// Whether upstream is live.
     pub(crate) live: AtomicBool,
@@ -159,7 +162,7 @@ impl ObjectImpl for Stylize {
 
     fn constructed(&self) {
         self.parent_constructed();
-        // A late frame is dropped before inference rather than by the sink behind it.
+        // Drop late frames before inference, not in the sink after it.
         self.obj().set_property("qos", true);
     }
 
@@ -174,14 +177,6 @@ impl ObjectImpl for Stylize {
             self.obj().notify("styles");
         }
         gst::log!(CAT, imp = self, "{} = {value:?}", pspec.name());
-        if value.get::<f64>().is_ok_and(f64::is_nan) {
-            gst::warning!(
-                CAT,
-                imp = self,
-                "{} is not a number; it stays",
-                pspec.name()
-            );
-        }
         let live = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
         if !live && self.obj().current_state() > gst::State::Ready {
             let name = pspec.name();
@@ -215,14 +210,15 @@ impl Stylize {
     /// The styles that the settings' generator has; none if it cannot be read, which is tried again
     /// each time.
     fn styles_of(&self, settings: &Settings) -> Vec<String> {
-        if let Some((changes, styles)) = &*self.styles.lock()
-            && *changes == settings.changes
+        let key = (settings.changes, networks::file_versions(settings));
+        if let Some((known, styles)) = &*self.styles.lock()
+            && *known == key
         {
             return styles.clone();
         }
         let styles = networks::styles(settings);
         if !styles.is_empty() {
-            *self.styles.lock() = Some((settings.changes, styles.clone()));
+            *self.styles.lock() = Some((key, styles.clone()));
         }
         styles
     }

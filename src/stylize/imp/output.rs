@@ -25,7 +25,7 @@ impl Stylize {
         &self,
         inbuf: gst::Buffer,
     ) -> Result<Option<gst::Buffer>, gst::FlowError> {
-        // An error of an earlier frame ends here, before anything is done for this one.
+        // Returns the flow error of an earlier, asynchronous push.
         self.queue.wait_for_room(self.frames_in_flight())?;
         let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(&inbuf))?;
         let PrepareOutputBufferSuccess::Buffer(mut outbuf) = prepared else {
@@ -34,7 +34,7 @@ impl Stylize {
         let mut plan = self
             .with_stream(|this, stream| this.plan(stream, &inbuf, &outbuf))
             .map_err(|err| self.failed(&err))?;
-        // A frame that needs the one before goes alone.
+        // Frames with state tensors run one by one.
         let alone = plan.task.as_ref().is_some_and(Task::remembers);
         let repeated = self.repeats(&plan, &inbuf);
         if alone || repeated {
@@ -42,13 +42,13 @@ impl Stylize {
         }
         if repeated {
             let history = self.history.lock();
-            // Not an older one, if the painting that would do has failed: this frame is painted then.
+            // If that frame failed, `last` is an older one: run this frame instead.
             if let Some(last) = history.last.clone().filter(|_| !history.failing) {
                 plan.repeat(last);
             }
         }
         let by_task = self.frames_in_flight() > 1;
-        let promise = self.queue.append();
+        let promise = self.queue.append()?;
         self.with_stream(|_, stream| {
             if std::mem::take(&mut stream.discont) && by_task {
                 // As the base class does for the frames that it pushes itself.
@@ -78,7 +78,7 @@ impl Stylize {
         self.streams.load(Ordering::Relaxed).max(1)
     }
 
-    /// Buffers of downstream's pool that are held at the most beside the one that is being filled.
+    /// Buffers of the downstream pool that are in use at once beyond the first.
     pub(super) fn buffers_in_flight(&self) -> u32 {
         match self.frames_in_flight() {
             1 => 0,
@@ -87,7 +87,7 @@ impl Stylize {
         }
     }
 
-    /// Whether the last painting does for this frame, too.
+    /// Whether the last output can be pushed again for this frame (`interval`, `reuse`).
     fn repeats(&self, plan: &Plan, source: &gst::Buffer) -> bool {
         let mut stream = self.stream.lock();
         let (interval, reuse) = (stream.start.interval, stream.start.reuse);
@@ -193,9 +193,9 @@ impl Stylize {
         }
     }
 
-    /// Makes as many workers as the player computes frames at once, if it is another number now.
+    /// Resizes the worker pool to the concurrent runs of a newly loaded generator's provider.
     pub(super) fn resize_pool(&self, stream: &mut super::Stream) -> Result<(), Error> {
-        let (Some(player), 0) = (&stream.player, stream.start.frames_in_flight) else {
+        let (Some(player), 0) = (&stream.active, stream.start.frames_in_flight) else {
             return Ok(());
         };
         let wanted = player.streams();
@@ -206,7 +206,7 @@ impl Stylize {
         {
             return Ok(());
         }
-        self.drain().map_err(|_| EngineError::Cancelled)?;
+        self.queue.wait_until_idle()?;
         stream.workers = Some(WorkerPool::new(wanted)?);
         self.streams.store(wanted, Ordering::Relaxed);
         // The pool must have as many buffers.

@@ -11,7 +11,7 @@ use gst_base::subclass::prelude::*;
 
 use super::{CAT, Cancel, History, STYLE_EVENT, Stream, Stylize};
 use crate::stylize::caps;
-use crate::stylize::generator::job::Player;
+use crate::stylize::generator::active::ActiveGenerator;
 use crate::stylize::generator::loading::Loading;
 use crate::stylize::report::Error;
 use crate::stylize::stats::Stats;
@@ -32,7 +32,7 @@ impl BaseTransformImpl for Stylize {
         let (player, loading) = match settings.while_loading.substitute() {
             None => {
                 let begin = Instant::now();
-                let player = Player::load(&settings, None, None, self.threads.clone());
+                let player = ActiveGenerator::load(&settings, None, None, self.threads.clone());
                 self.announce_loaded(player.as_ref().map(drop), begin.elapsed());
                 (Some(player.map_err(|err| err.message())?), None)
             }
@@ -62,7 +62,7 @@ impl BaseTransformImpl for Stylize {
         self.queue.open();
         self.threads.resume();
         *self.stream.lock() = Stream {
-            player,
+            active: player,
             loading,
             changes: settings.changes,
             start,
@@ -132,7 +132,7 @@ impl BaseTransformImpl for Stylize {
             gst::EventView::FlushStop(_) => {
                 {
                     let mut stream = self.stream.lock();
-                    stream.begin_anew();
+                    stream.reset_history();
                     stream.discont = false;
                 }
                 // What comes now may fail anew.
@@ -145,10 +145,12 @@ impl BaseTransformImpl for Stylize {
                 if let Some(structure) = custom.structure().filter(|s| s.has_name(STYLE_EVENT)) {
                     // What came before is painted as it was.
                     let _ = self.drain();
-                    self.take_style(structure);
+                    self.apply_style_event(structure);
                 }
             }
-            gst::EventView::Segment(_) | gst::EventView::Gap(_) => self.stream.lock().begin_anew(),
+            gst::EventView::Segment(_) | gst::EventView::Gap(_) => {
+                self.stream.lock().reset_history()
+            }
             _ => (),
         }
         if event.is_serialized() && event.type_() != gst::EventType::FlushStop {
@@ -159,7 +161,7 @@ impl BaseTransformImpl for Stylize {
 
     fn src_event(&self, event: gst::Event) -> bool {
         if let gst::EventView::Qos(qos) = event.view() {
-            self.hear(qos);
+            self.note_qos(qos);
         }
         self.parent_src_event(event)
     }
@@ -274,7 +276,7 @@ impl BaseTransformImpl for Stylize {
             stream.discont = true;
             if discont {
                 // The gap is there although the frame that told of it is not.
-                stream.begin_anew();
+                stream.reset_history();
             }
         }
         Ok(flow)

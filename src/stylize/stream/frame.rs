@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! One frame's way: buffer → bytes → compiled graph → bytes → buffer.
+//! Runs the compiled graph on one frame: maps both buffers, repacks rows where their layout differs from
+//! the graph's, and runs the session in place.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::graph::{Frame, Memory};
 use crate::stylize::caps;
 use crate::stylize::mask::canvas::Mask;
 use crate::stylize::report::Error;
-use crate::stylize::style::glide::Values;
+use crate::stylize::style::transition::Values;
 
 /// What is done to a frame.
 pub(crate) struct Task {
@@ -244,7 +245,8 @@ fn mapped<T>(frame: &VideoFrameRef<T>) -> Mapped
 where
     VideoFrameRef<T>: VideoFrameExt,
 {
-    // SAFETY: the frame is mapped as long as it lives.
+    // SAFETY: `as_ptr` points into `frame`, which is borrowed for this function; only fields that
+    // gst_video_frame_map filled are read.
     let raw = unsafe { &*frame.as_ptr() };
     let data = raw.data[0].cast::<u8>();
     let end = raw.map[0].data as usize + raw.map[0].size;
@@ -271,7 +273,9 @@ fn readable<'a>(
         return Err(short(mapped.len, needed));
     }
     let rows = Rows::from(layout.shape(&layout.source));
-    // SAFETY: mapped for reading, and so many bytes long.
+    // SAFETY: `data` is the mapped address of the first plane, and `len` the bytes from there to the end of
+    // that mapping (`mapped`); the mapping lives as long as `frame`, which the result borrows, and is not
+    // written while it is mapped for reading.
     let bytes = unsafe { std::slice::from_raw_parts(mapped.data, mapped.len.min(len)) };
     if bytes.len() == len {
         return Ok((bytes, rows));
@@ -296,7 +300,8 @@ fn writable<'a>(
     if mapped.len < len {
         return Err(short(mapped.len, len));
     }
-    // SAFETY: mapped for writing, exclusively borrowed, and so many bytes long.
+    // SAFETY: as in `readable`; mapped for writing, `len` was checked against the mapping above, and the
+    // result borrows `frame` mutably, so that there is no other reference to these bytes.
     let bytes = unsafe { std::slice::from_raw_parts_mut(mapped.data, len) };
     Ok((bytes, Rows::from(layout.shape(&layout.target))))
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What comes out for a frame: a painting, or a substitute where there can be none.
+//! What is to be done for one frame, and what was done: inference, or a substitute frame where there is no
+//! session or inference failed.
 
 use super::frame::{Task, Timing, copy};
 use crate::engine::EngineError;
@@ -63,7 +64,7 @@ impl Plan {
                 });
             }
             Ok(None) => None,
-            // Nobody wants a frame any more.
+            // Flushed: no substitute is wanted.
             Err(err @ Error::Engine(EngineError::Cancelled)) => return Err(err),
             Err(err) => Some(err),
         };

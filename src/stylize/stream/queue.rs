@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The frames in flight, in the order in which they came in, and the results that are waited for.
+//! Output queue: reorders results of concurrent workers into the order of input.
 //!
 //! The streaming thread appends; worker threads write results; whoever pushes takes them from the front,
 //! so that frames leave in order whichever is done first.
@@ -21,7 +21,7 @@ pub(crate) type FrameResult = Result<(gst::Buffer, Outcome), Error>;
 #[derive(Default)]
 struct Slot {
     result: Option<FrameResult>,
-    /// A result has been there: what a worker writes later has no reader.
+    /// A result was written or given up: later ones are ignored.
     settled: bool,
 }
 
@@ -58,9 +58,9 @@ pub(crate) struct Promise {
 impl Promise {
     /// Writes the result, unless somebody did so before.
     pub fn settle(&self, result: FrameResult) {
-        // Dropped without the locks.
+        // A late result is dropped outside the locks: dropping a buffer may call into a pool.
         let _late = {
-            // Under the queue's lock, or one who has just looked would sleep on.
+            // Under the queue's lock, or a waiter between its check and its wait would miss the wake-up.
             let _state = self.queue.0.state.lock();
             let mut slot = self.slot.lock();
             match slot.settled {
@@ -92,19 +92,26 @@ impl Drop for Promise {
 
 impl OutputQueue {
     /// Appends a frame.
-    pub fn append(&self) -> Promise {
+    ///
+    /// # Errors
+    /// As of [`Self::wait_for_room`].
+    pub fn append(&self) -> Result<Promise, gst::FlowError> {
         let slot = Arc::<Mutex<Slot>>::default();
-        let mut state = self.0.state.lock();
-        slot.lock().settled = state.closed;
-        if !state.closed {
+        {
+            let mut state = self.0.state.lock();
+            if state.closed {
+                return Err(gst::FlowError::Flushing);
+            }
+            if let Some(error) = state.error.take() {
+                return Err(error);
+            }
             state.slots.push_back((Instant::now(), slot.clone()));
         }
-        drop(state);
         self.0.changed.notify_all();
-        Promise {
+        Ok(Promise {
             slot,
             queue: self.clone(),
-        }
+        })
     }
 
     /// Waits until fewer than `most` frames are being computed.
@@ -121,6 +128,21 @@ impl OutputQueue {
     /// As of [`Self::wait_for_room`].
     pub fn wait_until_empty(&self) -> Result<(), gst::FlowError> {
         self.wait(|state| state.slots.is_empty() && !state.pushing)
+    }
+
+    /// Waits until all frames have been pushed, and leaves what became of them for others to be told.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] when closed.
+    pub fn wait_until_idle(&self) -> Result<(), EngineError> {
+        let mut state = self.0.state.lock();
+        while !state.closed && (state.pushing || !state.slots.is_empty()) {
+            self.0.changed.wait(&mut state);
+        }
+        match state.closed {
+            true => Err(EngineError::Cancelled),
+            false => Ok(()),
+        }
     }
 
     fn wait(&self, done: impl Fn(&State) -> bool) -> Result<(), gst::FlowError> {

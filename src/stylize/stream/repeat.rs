@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames for which the last painting does once more: because only every n-th is to be painted, or
-//! because the source did not change (screens, stills, telecine).
+//! Skips inference where the last output can be pushed again: only every n-th frame is to be painted
+//! (`interval`), or the source's bytes did not change (`reuse`: screens, stills, telecine).
 
 use super::frame::Task;
 use crate::engine::Lease;
 use crate::stylize::mask::canvas::Mask;
-use crate::stylize::style::glide::Values;
+use crate::stylize::style::transition::Values;
 
 /// What the last painting was made of.
 struct Painted {

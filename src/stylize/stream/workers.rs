@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The threads on which frames are computed.
+//! Worker threads that run inference.
 //!
-//! A frame that one thread computes from start to end wastes nothing on waiting for other threads,
-//! so on a CPU two frames in flight of one thread each are done sooner than one after the other on
-//! two threads; each takes longer, though.
+//! On a CPU, frames in flight with one thread each give a higher throughput than one frame at a time on
+//! all threads, because no thread waits at the end of a layer for the slowest; the latency of each frame
+//! is higher.
 //!
 //! Frames are computed here even one at a time. ONNX Runtime ends a run between two operators at the
 //! soonest, and some providers are one operator: a flush does not wait for them, it leaves the frame

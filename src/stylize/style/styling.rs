@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use gst::ClockTime;
 
-use super::glide::{Glide, Values, blend};
 use super::playlist::Playlist;
+use super::transition::{StyleTransition, Values, blend};
 use crate::engine::Predictor;
 use crate::gallery::painting;
 use crate::model::{StyleInput, styles};
@@ -24,15 +24,13 @@ pub(crate) struct Styling {
     predictor: Option<Arc<Predictor>>,
     /// What was looked up last.
     seen: StyleSettings,
-    glide: Glide,
+    transition: StyleTransition,
     a: Option<Values>,
     b: Option<Values>,
     /// A vector that is being made.
     predicted: Option<Background<Values>>,
     /// Which style when, and the line that holds.
     playlist: Option<Playlist>,
-    /// A playlist that is being read.
-    listed: Option<Background<Playlist>>,
     line: Option<usize>,
 }
 
@@ -60,12 +58,11 @@ impl Styling {
             len: input.map_or(0, StyleInput::size),
             predictor: predictor.map(Arc::new),
             seen: settings.clone(),
-            glide: Glide::default(),
+            transition: StyleTransition::default(),
             a: None,
             b: None,
             predicted: None,
             playlist: None,
-            listed: None,
             line: None,
         };
         let named = styling.named(&settings.style)?;
@@ -77,9 +74,8 @@ impl Styling {
         };
         styling.a = styling.named(&settings.style_a)?;
         styling.b = styling.named(&settings.style_b)?;
-        styling.glide = Glide::from(first);
-        let playlist = styling.lister(&settings.playlist)?;
-        styling.playlist = playlist.map(|read| read()).transpose()?;
+        styling.transition = StyleTransition::from(first);
+        styling.playlist = styling.listed(&settings.playlist)?;
         Ok(styling)
     }
 
@@ -98,14 +94,7 @@ impl Styling {
         if let Some(outcome) = self.predicted.as_ref().and_then(Background::poll) {
             self.predicted = None;
             match outcome {
-                Ok(values) => self.glide.go(values),
-                Err(err) => refused.push(err),
-            }
-        }
-        if let Some(outcome) = self.listed.as_ref().and_then(Background::poll) {
-            self.listed = None;
-            match outcome {
-                Ok(playlist) => (self.playlist, self.line) = (Some(playlist), None),
+                Ok(values) => self.transition.go(values),
                 Err(err) => refused.push(err),
             }
         }
@@ -120,14 +109,14 @@ impl Styling {
             return;
         };
         if self.line.replace(line) != Some(line) {
-            self.glide.go(entry.values.clone());
-            self.glide.transition = entry.transition;
+            self.transition.go(entry.values.clone());
+            self.transition.duration = entry.transition;
         }
     }
 
     /// The values for a frame of this running time, whatever was changed.
     pub fn at(&mut self, settings: &StyleSettings, time: Option<ClockTime>) -> Values {
-        let base = self.glide.at(time, settings.transition);
+        let base = self.transition.at(time, settings.transition);
         if self.len == 0 {
             return Values::default();
         }
@@ -145,7 +134,7 @@ impl Styling {
         settings: &StyleSettings,
         time: Option<ClockTime>,
     ) -> (Values, Option<Values>) {
-        let base = self.glide.at(time, settings.transition);
+        let base = self.transition.at(time, settings.transition);
         if self.len == 0 {
             return (Values::default(), None);
         }
@@ -167,7 +156,7 @@ impl Styling {
         if settings.style != seen.style {
             match self.named(&settings.style) {
                 Ok(values) if self.names.is_empty() => drop(values),
-                Ok(values) => self.glide.go(values.unwrap_or_else(|| self.first())),
+                Ok(values) => self.transition.go(values.unwrap_or_else(|| self.first())),
                 Err(err) => refused.push(err),
             }
         }
@@ -185,14 +174,8 @@ impl Styling {
             }
         }
         if settings.playlist != seen.playlist {
-            // What was being read is not wanted any more.
-            self.listed = None;
-            match self.lister(&settings.playlist) {
-                Ok(Some(read)) => match threads.start("stylize-playlist", read) {
-                    Ok(listed) => self.listed = Some(listed),
-                    Err(err) => refused.push(err),
-                },
-                Ok(None) => (self.playlist, self.line) = (None, None),
+            match self.listed(&settings.playlist) {
+                Ok(playlist) => (self.playlist, self.line) = (playlist, None),
                 Err(err) => refused.push(err),
             }
         }
@@ -218,19 +201,14 @@ impl Styling {
         Ok(Some(styles::weights(&self.names, text)?.into()))
     }
 
-    /// What reads a playlist.
-    fn lister(
-        &self,
-        file: &Option<PathBuf>,
-    ) -> Result<Option<impl FnOnce() -> Result<Playlist, Error> + Send + 'static>, Error> {
-        let Some(file) = file.clone() else {
+    fn listed(&self, file: &Option<PathBuf>) -> Result<Option<Playlist>, Error> {
+        let Some(file) = file else {
             return Ok(None);
         };
         if self.names.is_empty() {
             return Err(Error::StyleIsVector);
         }
-        let names = self.names.clone();
-        Ok(Some(move || Playlist::read(&file, &names)))
+        Playlist::read(file, &self.names).map(Some)
     }
 
     /// What turns a painting into values.

@@ -2,11 +2,11 @@
 //! Which forms of the graph each provider runs fastest.
 
 use crate::engine::{Choice, Provider};
-use crate::graph::{Blend, Forms, Given, Kernels, Scaling};
+use crate::graph::{Blend, FrameInputs, Kernels, Lowering, Scaling};
 
 /// Measured for the CPU providers; see `docs/decisions.md`.
-pub(super) fn forms(choice: &Choice) -> Forms {
-    Forms {
+pub(super) fn lowering(choice: &Choice) -> Lowering {
+    Lowering {
         blend: match choice.provider {
             Provider::Cpu => Blend::Branch,
             _ => Blend::Always,
@@ -18,8 +18,8 @@ pub(super) fn forms(choice: &Choice) -> Forms {
         early_pad: choice.provider == Provider::OpenVino,
         half: choice.wants_half_graph(),
         frame: match choice.provider.is_behind_a_bus() {
-            true => Given::Once,
-            false => Given::Twice,
+            true => FrameInputs::One,
+            false => FrameInputs::Two,
         },
         kernels: match choice.provider {
             Provider::WebGpu => Kernels::WebGpu,

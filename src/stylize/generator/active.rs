@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! From settings and a frame's layout to a session that stylizes such frames.
+//! The generator in use: from settings and a frame's layout to a session, compiled at once or in the
+//! background, with a small cache of sessions.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::dump;
-use super::forms::forms;
-use super::networks::{Network, Networks, Read, predictor};
+use super::lowering::lowering;
+use super::networks::{Network, Networks, ReadNetworks, predictor};
 use crate::engine::session::{Blueprint, Names, Rows};
 use crate::engine::{Assignment, Candidates, Choice, EngineError, Lease, Runtime, StateTensor};
 use crate::graph::{self, Effects, Frame};
@@ -17,14 +18,14 @@ use crate::model::{Extent, StyleInput};
 use crate::stylize::adapt::ladder::Ladder;
 use crate::stylize::adapt::rungs::rungs;
 use crate::stylize::background::{Background, BackgroundThreads};
-use crate::stylize::mask::masks::{self, Levels};
+use crate::stylize::mask::masks;
 use crate::stylize::report::Error;
 use crate::stylize::settings::Settings;
-use crate::stylize::stats::Facts;
+use crate::stylize::stats::SessionInfo;
 use crate::stylize::style::styling::Styling;
 
-/// Sessions kept that were used lately: a stream changes between few layouts, and from one size of the
-/// generator's picture to the next. More would be memory for sizes that may not come again.
+/// Size of the least-recently-used cache of sessions: a stream alternates between few layouts, and steps
+/// from one size of the generator's picture to the next. Each session holds memory.
 const KEPT: usize = 3;
 
 /// Memory layouts that graphs are compiled for beside the usual one of the caps. Frames in more of
@@ -33,79 +34,75 @@ const OTHER_LAYOUTS: usize = KEPT - 1;
 
 /// What a session is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Job {
+struct GraphKey {
     layout: Frame,
     /// Of the picture shown to the generator, as in [`Effects`].
     inference_height: usize,
 }
 
-/// A generator that is loaded and understood, and the place where it runs.
-struct Generator {
+/// A parsed generator and the execution provider that runs it: compiles sessions. Shared with the
+/// threads that compile in the background.
+struct GraphCompiler {
     runtime: Arc<Runtime>,
-    place: Mutex<Place>,
-    /// Locked while one of them is tried, which takes its time: never together with `place`.
+    place: Mutex<Placement>,
+    /// Other providers to fall back to. Held while a provider is tried, which loads a session; `place` is
+    /// locked for moments only, so that the streaming thread never waits for a trial.
     candidates: Mutex<Candidates>,
     networks: Networks,
     effects: Effects,
     /// Where compiled graphs are written.
     dump: Option<PathBuf>,
-    /// What went wrong without harm, and has not been told yet.
+    /// Errors that do not stop the stream, not posted yet.
     warnings: Mutex<Vec<Error>>,
 }
 
-/// Where a generator runs.
-struct Place {
+/// The provider in use.
+struct Placement {
     choice: Choice,
-    /// Of the graph that was compiled last.
+    /// Nodes per provider of the last compiled graph.
     assignment: Assignment,
 }
 
-/// A generator with its styles and the sessions compiled so far. Made when the element starts,
-/// dropped when it stops or another one takes its place.
-pub(crate) struct Player {
-    generator: Arc<Generator>,
+/// The generator in use, with its styles and its cached sessions. Created at start or by a background
+/// load, dropped at stop or when another one replaces it.
+pub(crate) struct ActiveGenerator {
+    compiler: Arc<GraphCompiler>,
     pub styling: Styling,
-    /// The mask's file, for the first frame.
-    pub mask: Option<Levels>,
     /// Sizes of the picture shown to the generator, and the one in use.
     pub ladder: Ladder,
     /// Width and height of the frames that the ladder is for.
     fitted: Option<(usize, usize)>,
-    /// The user knows that its size cannot be adapted.
-    pub told_of_size: bool,
+    /// The warning that a generator of fixed size cannot be adapted has been posted.
+    pub warned_of_fixed_size: bool,
     /// Most recently used last.
-    jobs: Vec<(Job, Lease)>,
-    /// What is being compiled, since when.
-    compiling: Option<(Job, Instant, Background<Lease>)>,
+    jobs: Vec<(GraphKey, Lease)>,
+    /// The compile in progress, and when it began.
+    compiling: Option<(GraphKey, Instant, Background<Lease>)>,
     threads: BackgroundThreads,
-    /// The layout that the caps stand for, and other ones that graphs are compiled for.
+    /// The default memory layout of the negotiated caps, and other layouts that have graphs of their own.
     usual: Option<Frame>,
     others: Vec<Frame>,
 }
 
-/// A session, if there is one.
+/// Result of looking for a session.
 pub(crate) enum Lookup {
     Ready(Lease),
-    /// The same, and the time that it took.
+    /// Compiled just now, in this time.
     Compiled(Lease, Duration),
     Compiling,
 }
 
-impl Player {
-    /// Loads ONNX Runtime and the generator and decides where it runs. Compiles for `frame` if it is
-    /// known already, and no higher than `below` for the generator.
+impl ActiveGenerator {
+    /// Loads ONNX Runtime and the generator and selects the provider. If `frame` is known, its session
+    /// is compiled, too, at a generator height of at most `below`.
     pub fn load(
         settings: &Settings,
         frame: Option<&Frame>,
         below: Option<usize>,
         threads: BackgroundThreads,
     ) -> Result<Self, Error> {
-        let networks = Read::new(settings)?;
-        // Without its mask a stream does not begin; one that plays goes on with the one it has.
-        let mask = match frame {
-            None => masks::load(&settings.mask)?,
-            Some(_) => None,
-        };
+        let networks = ReadNetworks::new(settings)?;
+        masks::check(&settings.mask)?;
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
         let options = settings.options().map_err(Error::ProviderOption)?;
         let (provider, precision) = (settings.provider, settings.precision);
@@ -120,9 +117,9 @@ impl Player {
             predictor,
             &settings.style,
         )?;
-        let generator = Generator {
+        let compiler = GraphCompiler {
             runtime,
-            place: Mutex::new(Place {
+            place: Mutex::new(Placement {
                 choice,
                 assignment: Assignment::default(),
             }),
@@ -134,30 +131,29 @@ impl Player {
         };
         let mut player = Self {
             jobs: Vec::new(),
-            generator: Arc::new(generator),
+            compiler: Arc::new(compiler),
             styling,
             ladder: Ladder::default(),
             fitted: None,
-            told_of_size: false,
+            warned_of_fixed_size: false,
             compiling: None,
             threads,
             usual: frame.copied(),
             others: Vec::new(),
-            mask,
         };
         if let Some(frame) = frame {
             player.fit(frame, below);
             let job = player.job(frame);
-            let session = player.generator.compile(&job, false)?;
+            let session = player.compiler.compile(&job, false)?;
             player.jobs.push((job, session));
         }
         Ok(player)
     }
 
-    /// The layout of the graph for frames that lie in memory like `frame`: their own, or the `usual`
-    /// one of their caps, to which their rows are copied then. That is a copy for each frame, where
-    /// another graph would cost minutes with some providers; and a source whose strides change all the
-    /// time would have graphs compiled for ever.
+    /// The memory layout to compile for when buffers arrive with the strides and offsets of `frame`: that
+    /// layout itself (zero copy), or the `usual` layout of the caps, into which rows are repacked. Repacking
+    /// costs a copy per frame; a second graph costs minutes with some providers, and a source that
+    /// alternates strides would trigger compiles for ever.
     pub fn layout_for(&mut self, frame: &Frame, usual: &Frame) -> Frame {
         if self.usual.replace(*usual) != Some(*usual) {
             self.others.clear();
@@ -165,7 +161,7 @@ impl Player {
         if frame == usual || self.others.contains(frame) {
             return *frame;
         }
-        let compiles_slowly = self.generator.place.lock().choice.on_gpu();
+        let compiles_slowly = self.compiler.place.lock().choice.on_gpu();
         let adapted = self.ladder.rung() > 0;
         let busy = self.compiling.is_some();
         if compiles_slowly || adapted || busy || self.others.len() >= OTHER_LAYOUTS {
@@ -184,7 +180,7 @@ impl Player {
         match (&found, &self.compiling) {
             (Lookup::Compiling, Some((_, begin, session))) if wait => {
                 let begin = *begin;
-                // Interrupted, it goes on, and will be asked for again.
+                // Interrupted by a flush: the compile goes on, and its result is fetched later.
                 let session = match session.wait() {
                     Err(err @ Error::Engine(EngineError::Cancelled)) => return Err(err),
                     result => result,
@@ -205,12 +201,12 @@ impl Player {
     /// The session for another height of the generator's picture, compiled in the background and run
     /// once, so that its first frame takes no longer than the others.
     pub fn prepare(&mut self, frame: &Frame, inference_height: usize) -> Result<Lookup, Error> {
-        let wanted = Job {
+        let wanted = GraphKey {
             layout: *frame,
             inference_height,
         };
         match self.compiling.as_ref().map(|(job, ..)| *job) {
-            // Buffers may come in two layouts in turn: one after the other.
+            // One compile at a time: finish the other layout's first.
             Some(other) if other != wanted => {
                 self.in_background(&other, true)?;
                 Ok(Lookup::Compiling)
@@ -219,7 +215,7 @@ impl Player {
         }
     }
 
-    fn in_background(&mut self, job: &Job, warm: bool) -> Result<Lookup, Error> {
+    fn in_background(&mut self, job: &GraphKey, warm: bool) -> Result<Lookup, Error> {
         if let Some(session) = self.ready(job) {
             return Ok(Lookup::Ready(session));
         }
@@ -232,8 +228,8 @@ impl Player {
                 }
             },
             _ => {
-                let (generator, job) = (self.generator.clone(), *job);
-                let compile = move || generator.compile(&job, warm);
+                let (compiler, job) = (self.compiler.clone(), *job);
+                let compile = move || compiler.compile(&job, warm);
                 let session = self.threads.start("stylize-compiler", compile)?;
                 self.compiling = Some((job, Instant::now(), session));
                 Ok(Lookup::Compiling)
@@ -241,7 +237,7 @@ impl Player {
         }
     }
 
-    fn ready(&mut self, job: &Job) -> Option<Lease> {
+    fn ready(&mut self, job: &GraphKey) -> Option<Lease> {
         let index = self.jobs.iter().position(|(known, _)| known == job)?;
         self.jobs[index..].rotate_left(1);
         self.jobs.last().map(|(_, session)| session.clone())
@@ -255,7 +251,7 @@ impl Player {
         ready.chain(compiling).any(|job| *job == wanted)
     }
 
-    fn keep(&mut self, job: Job, session: Lease, begin: Instant) -> Lookup {
+    fn keep(&mut self, job: GraphKey, session: Lease, begin: Instant) -> Lookup {
         if self.jobs.len() == KEPT {
             let (_, oldest) = self.jobs.remove(0);
             self.threads.dispose(oldest);
@@ -264,8 +260,8 @@ impl Player {
         Lookup::Compiled(session, begin.elapsed())
     }
 
-    fn job(&self, frame: &Frame) -> Job {
-        Job {
+    fn job(&self, frame: &Frame) -> GraphKey {
+        GraphKey {
             layout: *frame,
             inference_height: self.inference_height(),
         }
@@ -273,7 +269,7 @@ impl Player {
 
     /// Height of the picture shown to the generator now, as in [`Effects`].
     pub fn inference_height(&self) -> usize {
-        let asked = self.generator.effects.inference_height;
+        let asked = self.compiler.effects.inference_height;
         self.ladder.height().unwrap_or(asked)
     }
 
@@ -281,35 +277,35 @@ impl Player {
     fn fit(&mut self, frame: &Frame, below: Option<usize>) {
         let size = (frame.width, frame.height);
         if self.fitted.replace(size) != Some(size) {
-            self.ladder = self.generator.ladder(size, below);
+            self.ladder = self.compiler.ladder(size, below);
         }
     }
 
     /// Whether the generator takes pictures of one size only.
     pub fn has_one_size(&self) -> bool {
-        let place = self.generator.place.lock();
-        let network = self.generator.networks.at(&place.choice);
+        let place = self.compiler.place.lock();
+        let network = self.compiler.networks.at(&place.choice);
         matches!(network.signature.extent, Extent::Fixed { .. })
     }
 
-    /// What went wrong without harm since this was asked last.
+    /// Takes the errors that did not stop the stream since the last call.
     pub fn warnings(&self) -> Vec<Error> {
-        std::mem::take(&mut *self.generator.warnings.lock())
+        std::mem::take(&mut *self.compiler.warnings.lock())
     }
 
-    /// Frames that it computes at once, at least 1.
+    /// Concurrent runs of its provider, at least 1.
     pub fn streams(&self) -> usize {
-        self.generator.place.lock().choice.options.streams
+        self.compiler.place.lock().choice.options.streams
     }
 
-    /// What to tell the user about frames of this size.
-    pub fn facts(&self, width: u32, height: u32) -> Facts {
-        let effects = self.generator.effects_at(self.inference_height());
-        self.generator.facts(width, height, effects)
+    /// What `stats` and the log say about frames of this size.
+    pub fn facts(&self, width: u32, height: u32) -> SessionInfo {
+        let effects = self.compiler.effects_at(self.inference_height());
+        self.compiler.facts(width, height, effects)
     }
 }
 
-impl Generator {
+impl GraphCompiler {
     fn effects_at(&self, inference_height: usize) -> Effects {
         Effects {
             inference_height,
@@ -334,9 +330,9 @@ impl Generator {
         Ladder::new(rungs(top, floor, pixels), below)
     }
 
-    /// Compiles for frames of this layout; with `warm` the graph is run once, too. Where the user left
-    /// the choice of the provider, one that cannot run the graph is passed over for good.
-    fn compile(&self, job: &Job, warm: bool) -> Result<Lease, Error> {
+    /// Compiles a session; with `warm` it is run once, too. With execution-provider=auto, a provider that
+    /// cannot run the graph is replaced by the next candidate for good.
+    fn compile(&self, job: &GraphKey, warm: bool) -> Result<Lease, Error> {
         loop {
             let choice = self.place.lock().choice.clone();
             let more = self.candidates.lock().more();
@@ -350,7 +346,7 @@ impl Generator {
                 Err(err) => return Err(err),
             };
             let mut candidates = self.candidates.lock();
-            // Another thread may have gone on already.
+            // Another compile may have advanced to the next provider already.
             if self.place.lock().choice == choice {
                 candidates.pass_over(choice.provider, error);
                 let next = candidates.advance()?;
@@ -360,14 +356,14 @@ impl Generator {
     }
 
     /// On this provider; with `verify` the graph is run once, too.
-    fn compile_on(&self, choice: &Choice, job: &Job, verify: bool) -> Result<Lease, Error> {
+    fn compile_on(&self, choice: &Choice, job: &GraphKey, verify: bool) -> Result<Lease, Error> {
         let network = self.networks.at(choice);
         let Network {
             model, signature, ..
         } = network;
         let effects = self.effects_at(job.inference_height);
         let frame = &job.layout;
-        let graph = graph::compile(model, signature, frame, effects, forms(choice))
+        let graph = graph::compile(model, signature, frame, effects, lowering(choice))
             .map_err(Error::of_graph(&network.name))?;
         if let Some(Err(err)) = self.dump.as_ref().map(|file| dump::write(file, &graph)) {
             self.warnings.lock().push(err);
@@ -404,14 +400,14 @@ impl Generator {
         lease().map_err(|err| Error::of_engine(&network.name, err))
     }
 
-    fn facts(&self, width: u32, height: u32, effects: Effects) -> Facts {
+    fn facts(&self, width: u32, height: u32, effects: Effects) -> SessionInfo {
         let place = self.place.lock();
         let network = self.networks.at(&place.choice);
         let (wide, high) = (width as usize, height as usize);
         let sizes = effects.sizes(&network.signature, wide, high);
         let options = &place.choice.options;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Facts {
+        SessionInfo {
             provider: place.choice.provider.nick(),
             precision: place.choice.precision.nick(),
             device: options.device.clone().unwrap_or_default(),

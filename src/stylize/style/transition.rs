@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! From one style to the next.
+//! Transitions: linear interpolation between two vectors of style values over running time.
 
 use std::sync::Arc;
 
@@ -8,21 +8,21 @@ use gst::ClockTime;
 /// Values of a style input: weights of styles, or a style vector.
 pub(crate) type Values = Arc<[f32]>;
 
-/// A straight way from one style to the next, in running time.
+/// A linear interpolation from one style to the next, in running time.
 #[derive(Default)]
-pub(crate) struct Glide {
+pub(crate) struct StyleTransition {
     from: Values,
     to: Values,
     now: Values,
-    /// `None` when the way is at its end.
+    /// `None` when it has ended.
     begin: Option<ClockTime>,
     /// Running time of the latest frame.
     last: Option<ClockTime>,
-    /// Of this way; `None`: as long as all others.
-    pub transition: Option<ClockTime>,
+    /// Duration of this transition; `None`: that of the property.
+    pub duration: Option<ClockTime>,
 }
 
-impl From<Values> for Glide {
+impl From<Values> for StyleTransition {
     fn from(values: Values) -> Self {
         Self {
             to: values.clone(),
@@ -32,14 +32,14 @@ impl From<Values> for Glide {
     }
 }
 
-impl Glide {
-    /// Sets out from where it is. The way begins at the frame before, so that the next one has moved;
-    /// without one it is at its end at once.
+impl StyleTransition {
+    /// Begins a transition from the present values. It begins at the time of the last frame, so that the
+    /// next one differs; before the first frame it has no duration.
     pub fn go(&mut self, to: Values) {
         if to == self.to {
             return;
         }
-        self.transition = None;
+        self.duration = None;
         self.from = std::mem::replace(&mut self.now, to.clone());
         self.to = to;
         self.begin = self.last;
@@ -48,10 +48,10 @@ impl Glide {
         }
     }
 
-    /// Where it is at this running time.
+    /// The values at this running time.
     pub fn at(&mut self, time: Option<ClockTime>, transition: ClockTime) -> Values {
         self.last = time;
-        let transition = self.transition.unwrap_or(transition);
+        let transition = self.duration.unwrap_or(transition);
         if let Some(begin) = self.begin {
             // Time without a stamp, or running backwards after a seek, ends the way.
             let gone = time.and_then(|time| time.checked_sub(begin));
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_glide_has_moved_at_the_first_frame_and_arrives() {
-        let mut glide = Glide::from(values([1.0, 0.0]));
+        let mut glide = StyleTransition::from(values([1.0, 0.0]));
         assert_eq!(*glide.at(ms(1000), TRANSITION), [1.0, 0.0]);
         glide.go(values([0.0, 1.0]));
         assert_eq!(*glide.at(ms(1100), TRANSITION), [0.75, 0.25]);
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn without_time_to_glide_in_it_is_there_at_once() {
-        let mut glide = Glide::from(values([1.0, 0.0]));
+        let mut glide = StyleTransition::from(values([1.0, 0.0]));
         glide.go(values([0.0, 1.0]));
         assert_eq!(
             *glide.at(ms(0), TRANSITION),
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_same_style_again_changes_nothing() {
-        let mut glide = Glide::from(values([1.0, 0.0]));
+        let mut glide = StyleTransition::from(values([1.0, 0.0]));
         glide.at(ms(0), TRANSITION);
         glide.go(values([0.0, 1.0]));
         assert_eq!(*glide.at(ms(200), TRANSITION), [0.5, 0.5]);

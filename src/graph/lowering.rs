@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Several forms of the same job, of which each provider has its fastest; the pictures are the same.
+//! Options of lowering the frame job to ONNX operators: which of several equivalent subgraphs is written.
+//! The pixels are the same; each provider runs one of them fastest.
 
 /// How the mix with the source frame is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +23,13 @@ pub enum Scaling {
 
 /// How many inputs have the frame's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
-    /// [`FRAME`] and [`SOURCE`]: what a compiler does not see to be one, it does not keep in between.
-    Twice,
-    /// [`FRAME`] alone, which crosses a bus once. With a mask they are two all the same, because
-    /// there may be two styles, and then the second is mixed with what the first made.
-    Once,
+pub enum FrameInputs {
+    /// [`FRAME`] and [`SOURCE`]: two inputs, so that the provider's compiler cannot share one conversion
+    /// from u8 to f32 and keep its result alive until the mix.
+    Two,
+    /// [`FRAME`] alone, so that the frame is copied to the device once. With a mask there are two all
+    /// the same: with two styles, the second run mixes with the output of the first.
+    One,
 }
 
 /// Which kernels a provider has.
@@ -41,9 +43,9 @@ pub enum Kernels {
     WebGpu,
 }
 
-/// Which of several forms of the same job a provider executes fastest; the pictures are the same.
+/// Which of several equivalent subgraphs is written for a provider; the pixels are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Forms {
+pub struct Lowering {
     pub blend: Blend,
     pub scaling: Scaling,
     /// Whether a padding that the generator begins with is done on the frame's bytes: saves a
@@ -53,7 +55,7 @@ pub struct Forms {
     /// the graph says.
     pub half: bool,
     /// How many times a frame is given.
-    pub frame: Given,
+    pub frame: FrameInputs,
     /// For which operators and types there are kernels.
     pub kernels: Kernels,
 }

@@ -7,11 +7,11 @@
 //! that edge chroma is half a pixel off, and less before.
 
 use crate::graph::effect::guided;
-use crate::graph::forms::Scaling;
 use crate::graph::frame::components::{from_blocks, from_rgb, to_rgb};
 use crate::graph::frame::format::{Components, Format, Frame, Planar};
 use crate::graph::frame::planes::Samples;
 use crate::graph::frame::sizes::Sizes;
+use crate::graph::lowering::Scaling;
 use crate::graph::ops::mix::mix;
 use crate::graph::ops::scale::{enlarge, reduce};
 use crate::graph::rewrite::late_shuffle::LateShuffle;
@@ -22,7 +22,7 @@ use crate::model::{ChannelOrder, Extent, Signature};
 type Size = (usize, usize);
 
 /// A frame, and the small one that is shown of it, which has all of its components for every pixel.
-pub(crate) struct Small {
+pub(crate) struct ComponentScaling {
     size: Size,
     shown: Size,
     /// Size of the frame's chroma.
@@ -33,7 +33,7 @@ pub(crate) struct Small {
     scaling: Scaling,
 }
 
-impl Small {
+impl ComponentScaling {
     /// `None` for frames that are not shown small, or that are scaled as red, green and blue.
     pub(crate) fn of(
         frame: &Frame,
