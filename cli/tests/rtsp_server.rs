@@ -90,3 +90,179 @@ fn a_style_that_is_not_there_is_refused_and_the_server_goes_on() {
     let served = outcome(&client(&format!("{}/udnie", server.base), 5));
     assert!(served.is_ok(), "{served:?}");
 }
+
+/// The status of the answer to one request, sent as it is.
+fn status(server: &Server, request: &str) -> u32 {
+    use std::io::{BufRead, BufReader, Write};
+    let address = server.base.trim_start_matches("rtsp://");
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).expect("a line");
+    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+    status.unwrap_or_else(|| panic!("{line:?}"))
+}
+
+fn describe(server: &Server, path: &str) -> u32 {
+    let request = format!(
+        "DESCRIBE {}/{path} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n",
+        server.base
+    );
+    status(server, &request)
+}
+
+#[test]
+fn an_address_is_never_launch_syntax() {
+    stylize_cli::init().expect("GStreamer");
+    let server = Server::new(&["--height", "96"]);
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("x");
+    let written = file.display();
+    // Whatever closes the quotes of a launch description, or begins another element in it.
+    for style in [
+        format!(
+            "great-wave:1\" ! fakesink videotestsrc num-buffers=3 ! filesink location={written} videotestsrc ! identity name=\"x"
+        ),
+        format!(
+            "great-wave ! fakesink videotestsrc num-buffers=3 ! filesink location={written} videotestsrc ! identity"
+        ),
+        format!(
+            "great-wave:1\\\" ! fakesink videotestsrc num-buffers=3 ! filesink location={written} videotestsrc ! identity name=\\\"x"
+        ),
+        "great-wave:1) ( videotestsrc".into(),
+        "great-wave:1 model-file=/etc/passwd".into(),
+        "great-wave:1\0".into(),
+        "great-wave:NaN".into(),
+        format!("great-wave{}", ",great-wave".repeat(1000)),
+    ] {
+        let style: String = url::form_urlencoded::byte_serialize(style.as_bytes()).collect();
+        let style = style.replace('+', "%20");
+        let refused = describe(&server, &format!("live?style={style}"));
+        assert!(refused >= 400, "{style}: {refused}");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(!file.exists(), "an element of the address has run");
+    assert_eq!(describe(&server, "live?style=great-wave:1,scream:1"), 200);
+}
+
+#[test]
+fn pipelines_are_shared_and_bounded() {
+    stylize_cli::init().expect("GStreamer");
+    let server = Server::new(&["--height", "96", "--max-streams", "2"]);
+    // Three addresses, two pictures.
+    let paths = [
+        "live?style=great-wave:0.5,scream:0.5",
+        "live?style=scream:2,Great_Wave:2",
+        "udnie",
+    ];
+    let clients = paths.map(|path| client(&format!("{}/{path}", server.base), 1000));
+    let playing = |client: &gst::Pipeline| {
+        let sink = client.by_name("sink").expect("a sink");
+        sink.property::<Option<gst::Sample>>("last-sample")
+            .is_some()
+    };
+    let begin = std::time::Instant::now();
+    while !clients.iter().all(playing) {
+        assert!(begin.elapsed().as_secs() < 60, "all three play");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let refused = outcome(&client(&format!("{}/scream", server.base), 5));
+    assert!(refused.is_err(), "{refused:?}");
+    for client in clients {
+        client.set_state(gst::State::Null).expect("stopped");
+    }
+    // When they are gone there is room again.
+    let begin = std::time::Instant::now();
+    while let Err(err) = outcome(&client(&format!("{}/scream", server.base), 5)) {
+        assert!(begin.elapsed().as_secs() < 60, "{err}");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+}
+
+/// Whether the server has closed it.
+fn closed(mut stream: std::net::TcpStream) -> bool {
+    use std::io::Read;
+    let patience = Some(std::time::Duration::from_secs(40));
+    stream.set_read_timeout(patience).expect("a limit");
+    match stream.read(&mut [0; 64]) {
+        Ok(read) => read == 0,
+        Err(err) => err.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn connections_are_counted_and_come_to_something() {
+    use std::io::Write;
+    stylize_cli::init().expect("GStreamer");
+    let server = Server::new(&["--height", "96", "--max-clients", "4"]);
+    let address = server.base.trim_start_matches("rtsp://");
+    let connect = || std::net::TcpStream::connect(address).expect("a connection");
+    let mut half = [connect(), connect(), connect()];
+    for stream in &mut half {
+        stream.write_all(b"OPTIONS rtsp://x").expect("sent");
+    }
+    // One more may play, and goes on when the others have been given up.
+    let player = client(&format!("{}/scream", server.base), 700);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let begin = std::time::Instant::now();
+    for _ in 0..20 {
+        assert!(closed(connect()), "beyond the limit");
+    }
+    let time = begin.elapsed();
+    assert!(
+        time.as_secs() < 10,
+        "closed at once, not for being idle: {time:?}"
+    );
+    assert!(half.into_iter().all(closed), "half a request");
+    let again = outcome(&client(&format!("{}/scream", server.base), 5));
+    assert!(again.is_ok(), "{again:?}");
+    let played = outcome(&player);
+    assert!(played.is_ok(), "{played:?}");
+}
+
+#[test]
+fn who_does_not_read_holds_up_nobody() {
+    use std::io::Write;
+    stylize_cli::init().expect("GStreamer");
+    let server = Server::new(&["--height", "96"]);
+    let address = server.base.trim_start_matches("rtsp://");
+    let mut sleeper = std::net::TcpStream::connect(address).expect("a connection");
+    let url = format!("{}/scream", server.base);
+    // Set up by hand, so that nothing reads.
+    let mut ask = |request: String| {
+        use std::io::Read;
+        sleeper.write_all(request.as_bytes()).expect("sent");
+        let mut answer = vec![0; 8192];
+        let read = sleeper.read(&mut answer).expect("an answer");
+        String::from_utf8_lossy(&answer[..read]).into_owned()
+    };
+    let sdp = ask(format!("DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\n\r\n"));
+    assert!(sdp.starts_with("RTSP/1.0 200"), "{sdp}");
+    let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1";
+    let setup = ask(format!(
+        "SETUP {url}/stream=0 RTSP/1.0\r\nCSeq: 2\r\n{transport}\r\n\r\n"
+    ));
+    let session = setup
+        .lines()
+        .find_map(|line| line.strip_prefix("Session: "));
+    let session = session.and_then(|id| id.split(';').next());
+    let session = session.unwrap_or_else(|| panic!("{setup}")).to_owned();
+    let play = format!("PLAY {url} RTSP/1.0\r\nCSeq: 3\r\nSession: {session}\r\n\r\n");
+    sleeper.write_all(play.as_bytes()).expect("sent");
+    let others = [0, 1].map(|_| client(&url, 250));
+    for other in others {
+        let played = outcome(&other);
+        assert!(played.is_ok(), "{played:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn service_managers_end_it_in_order() {
+    stylize_cli::init().expect("GStreamer");
+    let mut server = Server::new(&["--height", "96"]);
+    let watching = client(&format!("{}/scream", server.base), 100_000);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(server.terminated(), Some(0));
+    watching.set_state(gst::State::Null).expect("stopped");
+}

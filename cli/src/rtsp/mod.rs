@@ -11,14 +11,24 @@
 //! pipelines share one session of the generator.
 
 use std::io::Write;
-use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
 use gst::glib;
 use gst::prelude::*;
 use gst_rtsp_server::prelude::*;
 
-use crate::shared::live;
+mod channel;
+mod factory;
+
+use channel::Channel;
+use factory::Factory;
+
+/// Bytes behind a request's header: what clients send there is some lines.
+const LARGEST_BODY: u32 = 16 * 1024;
+/// A connection without a session has so many seconds to get one.
+const IDLE: u32 = 15;
 
 /// Serve stylized video over RTSP.
 #[derive(clap::Args)]
@@ -36,244 +46,42 @@ pub struct Args {
     #[arg(long, default_value_t = 360, value_parser = clap::value_parser!(u32).range(16..=4320))]
     height: u32,
     /// Bitrate of each stream, kbit/s
-    #[arg(long, default_value_t = 2500)]
+    #[arg(long, default_value_t = 2500, value_parser = clap::value_parser!(u32).range(50..=100_000))]
     bitrate: u32,
     /// Which built-in generator: auto, lite, full
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", value_parser = ["auto", "lite", "full"])]
     quality: String,
+    /// Most styles and mixes painted at once; clients of the same one share its pipeline
+    #[arg(long, default_value_t = 8)]
+    max_streams: usize,
+    /// Most clients at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max_clients: u32,
     /// Allow addresses that others can reach
     #[arg(long)]
     open: bool,
 }
 
-/// What the pipelines are made of.
-#[derive(Default, Clone)]
-struct Channel {
-    /// A launch description that ends in raw video, and one that ends in raw sound, if there is any.
-    video: String,
-    sound: Option<String>,
-    /// Pictures come from afar, and are as new as they can be when they are here.
-    live: bool,
-    quality: String,
-    bitrate: u32,
-    styles: Vec<String>,
-}
-
-impl Channel {
-    fn new(args: &Args, styles: Vec<String>) -> Result<Self> {
-        let height = args.height;
-        let scale = format!(
-            "videoconvert ! videoscale ! video/x-raw,height={height},pixel-aspect-ratio=1/1"
-        );
-        let (video, sound, live) = match args.source.as_str() {
-            "test" => (
-                format!(
-                    "videotestsrc is-live=true pattern=ball ! \
-                     video/x-raw,width={},height={height},framerate=25/1",
-                    height * 16 / 9 / 2 * 2
-                ),
-                Some("audiotestsrc is-live=true wave=ticks".into()),
-                false,
-            ),
-            source => {
-                let uri = uri(source)?;
-                let discoverer = gst_pbutils::Discoverer::new(gst::ClockTime::from_seconds(20))?;
-                let info = discoverer
-                    .discover_uri(&uri)
-                    .with_context(|| format!("{source} cannot be played"))?;
-                if info.video_streams().is_empty() {
-                    bail!("{source} has no video");
-                }
-                let sound = !info.audio_streams().is_empty();
-                let live = live::is_live(&uri);
-                let source = format!("uridecodebin uri=\"{uri}\" name=d");
-                // A newer picture takes the place of one that waits, as nothing can hold the source back.
-                let queue = match live {
-                    true => "queue max-size-buffers=1 leaky=downstream",
-                    false => "queue",
-                };
-                (
-                    format!("{source} d. ! {queue} ! {scale}"),
-                    sound.then(|| "d. ! queue ! audioconvert ! audioresample".into()),
-                    live,
-                )
-            }
+/// Ends the connection if it comes to nothing: a client that plays has a session, which the server ends by
+/// itself when nothing is heard of it.
+fn close_idle(client: &gst_rtsp_server::RTSPClient) {
+    let weak = client.downgrade();
+    glib::timeout_add_seconds(IDLE, move || {
+        let Some(client) = weak.upgrade() else {
+            return glib::ControlFlow::Break;
         };
-        Ok(Self {
-            video,
-            sound,
-            live,
-            quality: args.quality.clone(),
-            bitrate: args.bitrate,
-            styles,
-        })
-    }
-
-    /// The description of a pipeline that paints in this style.
-    fn line(&self, style: &str) -> String {
-        let Self {
-            video,
-            quality,
-            bitrate,
-            ..
-        } = self;
-        let sound = self.sound.as_ref().map(|sound| {
-            format!(" {sound} ! audioconvert ! avenc_aac ! aacparse ! rtpmp4apay name=pay1 pt=97")
-        });
-        format!(
-            "( {video} ! videoconvert ! stylize adapt=resolution quality={quality} style=\"{style}\" \
-             ! videoconvert ! video/x-raw,format=I420 ! queue max-size-buffers=2 \
-             ! x264enc tune=zerolatency speed-preset=veryfast bitrate={bitrate} key-int-max=50 \
-             ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1{} )",
-            sound.unwrap_or_default()
-        )
-    }
-
-    /// The style that an address asks for; `None` if there is no such style.
-    fn style(&self, address: &str) -> Option<String> {
-        let address = url::Url::parse(address).ok()?;
-        let asked = address.query_pairs().find(|(name, _)| name == "style");
-        let style = match asked {
-            Some((_, style)) => style.to_string(),
-            None => address.path_segments()?.next_back()?.to_string(),
-        };
-        let style = match style.as_str() {
-            "" | "live" => self.styles.first()?.clone(),
-            _ => style,
-        };
-        // As the element reads a mix: a part is a style, maybe with a weight behind a colon.
-        let known = |part: &str| {
-            let name = part.rsplit_once(':').map_or(part, |(name, _)| name);
-            self.styles.iter().any(|style| style == name.trim())
-        };
-        style.split(',').all(known).then_some(style)
-    }
-}
-
-mod imp {
-    use std::io::Write;
-    use std::sync::{Mutex, OnceLock};
-
-    use gst::glib;
-    use gst::prelude::*;
-    use gst_rtsp_server::prelude::*;
-    use gst_rtsp_server::subclass::prelude::*;
-
-    use super::{Channel, at_once, live};
-
-    /// Makes a pipeline for the style in a client's address.
-    #[derive(Default)]
-    pub struct Factory {
-        pub(super) channel: OnceLock<Channel>,
-        pub(super) medias: Mutex<Vec<glib::WeakRef<gst_rtsp_server::RTSPMedia>>>,
-    }
-
-    #[glib::object_subclass]
-    impl ObjectSubclass for Factory {
-        const NAME: &'static str = "StylizeRtspFactory";
-        type Type = super::Factory;
-        type ParentType = gst_rtsp_server::RTSPMediaFactory;
-    }
-
-    impl ObjectImpl for Factory {}
-
-    impl RTSPMediaFactoryImpl for Factory {
-        fn construct(&self, url: &gst_rtsp::RTSPUrl) -> Option<gst_rtsp_server::RTSPMedia> {
-            let uri = url.request_uri();
-            let known = self.channel.get()?.style(&uri).is_some();
-            if !known {
-                // The client is refused; who runs the server sees why.
-                let _ = writeln!(std::io::stderr(), "{uri}: there is no such style");
-                return None;
-            }
-            self.parent_construct(url)
+        if client.session_filter(None).is_empty() {
+            client.close();
+            return glib::ControlFlow::Break;
         }
-
-        fn create_element(&self, url: &gst_rtsp::RTSPUrl) -> Option<gst::Element> {
-            let channel = self.channel.get()?;
-            let uri = url.request_uri();
-            let style = channel.style(&uri)?;
-            let element = gst::parse::launch(&channel.line(&style))
-                .inspect_err(|err| drop(writeln!(std::io::stderr(), "{uri}: {err}")))
-                .ok()?;
-            if let Some(bin) = element.downcast_ref().filter(|_| channel.live) {
-                live::hasten(bin);
-            }
-            Some(element)
-        }
-
-        fn configure(&self, media: &gst_rtsp_server::RTSPMedia) {
-            self.parent_configure(media);
-            if let Ok(mut medias) = self.medias.lock() {
-                medias.retain(|media| media.upgrade().is_some());
-                medias.push(media.downgrade());
-            }
-            let live = self.channel.get().is_some_and(|channel| channel.live);
-            let pipeline = media.element().parent().and_downcast::<gst::Bin>();
-            if let Some(pipeline) = pipeline.filter(|_| live) {
-                pipeline.connect_deep_element_added(|_, _, element| {
-                    if element.is::<gst_base::BaseSink>() {
-                        at_once(element);
-                        // The server sets it with each PLAY.
-                        element.connect_notify(Some("sync"), |element, _| at_once(element));
-                    }
-                });
-            }
-        }
-    }
-}
-
-/// Makes a sink send what it has. Else all would be as late as the first picture was, which had to wait for
-/// its client.
-fn at_once(sink: &gst::Element) {
-    if sink.property("sync") {
-        sink.set_property("sync", false);
-    }
-}
-
-glib::wrapper! {
-    /// A media factory for all styles.
-    pub struct Factory(ObjectSubclass<imp::Factory>)
-        @extends gst_rtsp_server::RTSPMediaFactory;
-}
-
-impl Factory {
-    fn new(channel: Channel) -> Self {
-        let factory: Self = glib::Object::new();
-        // Fails only if it was set before.
-        let _ = imp::Factory::from_obj(&factory).channel.set(channel);
-        factory.set_shared(true);
-        factory
-    }
-
-    /// Asks for one now: who comes to a pipeline that plays already has seen nothing of it.
-    fn key_frame(&self) {
-        let medias = imp::Factory::from_obj(self).medias.lock();
-        let medias = medias.map_or(Vec::new(), |medias| medias.clone());
-        for media in medias.iter().filter_map(glib::WeakRef::upgrade) {
-            if let Some(pad) = media.stream(0).and_then(|stream| stream.srcpad()) {
-                let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
-                // False where nothing is encoded yet.
-                pad.send_event(event.build());
-            }
-        }
-    }
-}
-
-use gst::subclass::prelude::ObjectSubclassExt;
-
-/// A file or a URI as a URI.
-fn uri(source: &str) -> Result<String> {
-    if source.contains("://") {
-        return Ok(source.into());
-    }
-    let path = Path::new(source)
-        .canonicalize()
-        .with_context(|| format!("{source} cannot be opened"))?;
-    Ok(glib::filename_to_uri(path, None)?.into())
+        glib::ControlFlow::Continue
+    });
 }
 
 /// Runs the command; see the module.
+///
+/// # Errors
+/// In words for the user.
 pub fn run(args: &Args) -> Result<()> {
     if !args.address.is_loopback() && !args.open {
         bail!(
@@ -290,12 +98,30 @@ pub fn run(args: &Args) -> Result<()> {
     server.set_address(&args.address.to_string());
     server.set_service(&args.port.to_string());
     let mounts = server.mount_points().context("no mount points")?;
-    let factory = Factory::new(channel);
+    let factory = Factory::new(channel, args.max_streams);
     mounts.add_factory("/live", factory.clone());
     for style in &styles {
         mounts.add_factory(&format!("/{style}"), factory.clone());
     }
+    server.set_content_length_limit(LARGEST_BODY);
+    if let Some(pool) = server.session_pool() {
+        pool.set_max_sessions(args.max_clients);
+    }
+    let most = args.max_clients;
+    let clients = Arc::new(AtomicU32::new(0));
     server.connect_client_connected(move |_, client| {
+        let there = clients.fetch_add(1, Ordering::SeqCst);
+        let gone = clients.clone();
+        client.connect_closed(move |_| {
+            gone.fetch_sub(1, Ordering::SeqCst);
+        });
+        if there >= most {
+            // It is watched only after this.
+            let client = client.clone();
+            glib::idle_add_once(move || client.close());
+            return;
+        }
+        close_idle(client);
         let factory = factory.clone();
         client.connect_play_request(move |_, _| factory.key_frame());
     });

@@ -32,6 +32,22 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Sends it SIGTERM; its exit code, if it ends within ten seconds.
+    pub fn terminated(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", "TERM", &id]).status();
+        assert!(sent.expect("kill").success());
+        for _ in 0..500 {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.code();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        None
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Fails only if it has ended already.

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What the pipelines are made of. The style comes from a client's address, so elements are built and their
+//! properties set: no text from outside becomes part of a launch description.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use gst::glib;
+use gst::prelude::*;
+use gststylize::model::styles;
+
+use super::Args;
+use crate::shared::live;
+
+/// Parts of a weight that two mixes may differ in; what is closer is the same mix.
+const WEIGHT_STEPS: f32 = 100.0;
+/// A longer request is no style.
+const LONGEST_REQUEST: usize = 1024;
+
+/// Source, generator and encoder of every pipeline.
+#[derive(Clone)]
+pub struct Channel {
+    source: Source,
+    height: u32,
+    quality: String,
+    /// kbit/s
+    bitrate: u32,
+    styles: Vec<String>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Test,
+    Uri {
+        uri: String,
+        sound: bool,
+        /// Its pictures are as new as they can be when they come.
+        live: bool,
+    },
+}
+
+impl Channel {
+    /// Asks the source what streams it has.
+    pub fn new(args: &Args, styles: Vec<String>) -> Result<Self> {
+        let source = match args.source.as_str() {
+            "test" => Source::Test,
+            source => {
+                let uri = uri(source)?;
+                let discoverer = gst_pbutils::Discoverer::new(gst::ClockTime::from_seconds(20))?;
+                let info = discoverer
+                    .discover_uri(&uri)
+                    .with_context(|| format!("{source} cannot be played"))?;
+                if info.video_streams().is_empty() {
+                    bail!("{source} has no video");
+                }
+                Source::Uri {
+                    sound: !info.audio_streams().is_empty(),
+                    live: live::is_live(&uri),
+                    uri,
+                }
+            }
+        };
+        Ok(Self {
+            source,
+            height: args.height,
+            quality: args.quality.clone(),
+            bitrate: args.bitrate,
+            styles,
+        })
+    }
+
+    /// Whether frames come at the source's own pace and are to be sent on at once.
+    pub fn is_live(&self) -> bool {
+        matches!(self.source, Source::Uri { live: true, .. })
+    }
+
+    /// The style that an address asks for, in the one way in which it is written: two addresses of the
+    /// same mix share a pipeline. `None` if there is no such style.
+    pub fn style(&self, address: &str) -> Option<String> {
+        if address.len() > LONGEST_REQUEST {
+            return None;
+        }
+        let address = url::Url::parse(address).ok()?;
+        let asked = address.query_pairs().find(|(name, _)| name == "style");
+        let style = match asked {
+            Some((_, style)) => style.to_string(),
+            None => address.path_segments()?.next_back()?.to_string(),
+        };
+        let style = match style.as_str() {
+            "" | "live" => self.styles.first()?.clone(),
+            _ => style,
+        };
+        let weights = styles::weights(&self.styles, &style).ok()?;
+        let parts = self.styles.iter().zip(weights);
+        let parts = parts.filter_map(|(name, weight)| {
+            let steps = (weight * WEIGHT_STEPS).round();
+            (steps > 0.0).then(|| format!("{name}:{steps}"))
+        });
+        let parts = parts.collect::<Vec<_>>();
+        // So many styles that none has a hundredth.
+        (!parts.is_empty()).then(|| parts.join(","))
+    }
+
+    /// What a media is made of, for a style from [`Self::style`]: payloaders `pay0` and, with sound, `pay1`.
+    pub fn bin(&self, style: &str) -> Result<gst::Bin> {
+        let bin = gst::Bin::new();
+        let (video, sound) = self.source(&bin)?;
+        let stylize = gst::ElementFactory::make("stylize")
+            .property_from_str("adapt", "resolution")
+            .property("style", style)
+            .build()?;
+        // From the command line, where it was checked.
+        stylize.set_property_from_str("quality", &self.quality);
+        let painted = [
+            make("videoconvert")?,
+            stylize,
+            make("videoconvert")?,
+            caps_filter("video/x-raw", &[("format", "I420".to_send_value())])?,
+            gst::ElementFactory::make("queue")
+                .property("max-size-buffers", 2_u32)
+                .build()?,
+            gst::ElementFactory::make("x264enc")
+                .property_from_str("tune", "zerolatency")
+                .property_from_str("speed-preset", "veryfast")
+                .property("bitrate", self.bitrate)
+                .property("key-int-max", 50_u32)
+                .build()?,
+            make("h264parse")?,
+            gst::ElementFactory::make("rtph264pay")
+                .name("pay0")
+                .property("pt", 96_u32)
+                .property("config-interval", -1_i32)
+                .build()?,
+        ];
+        chain(&bin, &video, &painted)?;
+        if let Some(sound) = sound {
+            let heard = [
+                make("audioconvert")?,
+                make("audioresample")?,
+                make("avenc_aac")?,
+                make("aacparse")?,
+                gst::ElementFactory::make("rtpmp4apay")
+                    .name("pay1")
+                    .property("pt", 97_u32)
+                    .build()?,
+            ];
+            chain(&bin, &sound, &heard)?;
+        }
+        Ok(bin)
+    }
+
+    /// Puts the source into the bin; the elements out of which raw video and sound come.
+    fn source(&self, bin: &gst::Bin) -> Result<(gst::Element, Option<gst::Element>)> {
+        match &self.source {
+            Source::Test => {
+                let width = self.height * 16 / 9 / 2 * 2;
+                let video = gst::ElementFactory::make("videotestsrc")
+                    .property("is-live", true)
+                    .property_from_str("pattern", "ball")
+                    .build()?;
+                let size = [
+                    ("width", side(width).to_send_value()),
+                    ("height", side(self.height).to_send_value()),
+                    ("framerate", gst::Fraction::new(25, 1).to_send_value()),
+                ];
+                let size = caps_filter("video/x-raw", &size)?;
+                let sound = gst::ElementFactory::make("audiotestsrc")
+                    .property("is-live", true)
+                    .property_from_str("wave", "ticks")
+                    .build()?;
+                bin.add_many([&video, &sound])?;
+                chain(bin, &video, std::slice::from_ref(&size))?;
+                Ok((size, Some(sound)))
+            }
+            Source::Uri { uri, sound, live } => {
+                let source = gst::ElementFactory::make("uridecodebin")
+                    .property("uri", uri)
+                    .build()?;
+                let queue = make("queue")?;
+                if *live {
+                    // A newer picture takes the place of one that waits, as nothing can hold the source back.
+                    queue.set_property("max-size-buffers", 1_u32);
+                    queue.set_property_from_str("leaky", "downstream");
+                }
+                let size = [
+                    ("height", side(self.height).to_send_value()),
+                    (
+                        "pixel-aspect-ratio",
+                        gst::Fraction::new(1, 1).to_send_value(),
+                    ),
+                ];
+                let shown = [
+                    make("videoconvert")?,
+                    // Progressive frames pass it as they are.
+                    gst::ElementFactory::make("deinterlace")
+                        .property_from_str("fields", "top")
+                        .build()?,
+                    make("videoscale")?,
+                    caps_filter("video/x-raw", &size)?,
+                ];
+                bin.add_many([&source, &queue])?;
+                chain(bin, &queue, &shown)?;
+                let mut heads = BTreeMap::from([("video/", queue)]);
+                let [.., video] = shown;
+                let sound = if *sound {
+                    let queue = make("queue")?;
+                    bin.add(&queue)?;
+                    heads.insert("audio/", queue.clone());
+                    Some(queue)
+                } else {
+                    None
+                };
+                link_by_kind(&source, heads);
+                if *live {
+                    live::hasten(bin);
+                }
+                Ok((video, sound))
+            }
+        }
+    }
+}
+
+fn make(factory: &str) -> Result<gst::Element> {
+    Ok(gst::ElementFactory::make(factory).build()?)
+}
+
+/// Caps count in `gint`; sides are checked to be 4320 at most.
+fn side(pixels: u32) -> i32 {
+    i32::try_from(pixels).unwrap_or(i32::MAX)
+}
+
+fn caps_filter(name: &str, fields: &[(&str, glib::SendValue)]) -> Result<gst::Element> {
+    let mut structure = gst::Structure::new_empty(name);
+    for (field, value) in fields {
+        structure.set_value(*field, value.clone());
+    }
+    let caps = gst::Caps::builder_full().structure(structure).build();
+    Ok(gst::ElementFactory::make("capsfilter")
+        .property("caps", caps)
+        .build()?)
+}
+
+/// Adds elements to the bin and links them behind one that is in it.
+fn chain(bin: &gst::Bin, head: &gst::Element, elements: &[gst::Element]) -> Result<()> {
+    bin.add_many(elements)?;
+    let heads = std::iter::once(head).chain(elements);
+    for (before, after) in heads.zip(elements) {
+        before.link(after)?;
+    }
+    Ok(())
+}
+
+/// Links the first pad of each kind to the element that is meant for it, when it appears.
+fn link_by_kind(source: &gst::Element, heads: BTreeMap<&'static str, gst::Element>) {
+    source.connect_pad_added(move |_, pad| {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let kind = caps.structure(0).map_or("", |s| s.name().as_str());
+        let head = heads.iter().find(|(prefix, _)| kind.starts_with(**prefix));
+        let entry = head.and_then(|(_, head)| head.static_pad("sink"));
+        if let Some(entry) = entry.filter(|entry| !entry.is_linked()) {
+            // If the format does not fit, the source says on the bus that nothing takes it.
+            let _ = pad.link(&entry);
+        }
+    });
+}
+
+/// A file or a URI as a URI.
+fn uri(source: &str) -> Result<String> {
+    if source.contains("://") {
+        return Ok(source.into());
+    }
+    let path = Path::new(source)
+        .canonicalize()
+        .with_context(|| format!("{source} cannot be opened"))?;
+    Ok(glib::filename_to_uri(path, None)?.into())
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MPL-2.0
+//! One media factory for all styles: clients of the same style share a pipeline, and there are only so many
+//! pipelines at once.
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::ObjectSubclassExt;
+use gst_rtsp_server::prelude::*;
+
+use super::channel::Channel;
+
+mod imp {
+    use std::io::Write;
+    use std::sync::{Mutex, OnceLock, PoisonError};
+
+    use gst::glib;
+    use gst::prelude::*;
+    use gst_rtsp_server::prelude::*;
+    use gst_rtsp_server::subclass::prelude::*;
+
+    use super::{Channel, at_once};
+
+    /// What a factory makes, and how often.
+    pub struct Setup {
+        pub channel: Channel,
+        /// Most pipelines at once.
+        pub max_streams: usize,
+    }
+
+    /// Makes a pipeline for the style in a client's address.
+    #[derive(Default)]
+    pub struct Factory {
+        pub(super) setup: OnceLock<Setup>,
+        medias: Mutex<Vec<glib::WeakRef<gst_rtsp_server::RTSPMedia>>>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Factory {
+        const NAME: &'static str = "StylizeRtspFactory";
+        type Type = super::Factory;
+        type ParentType = gst_rtsp_server::RTSPMediaFactory;
+    }
+
+    impl ObjectImpl for Factory {}
+
+    impl Factory {
+        /// Those that are there.
+        pub fn medias(&self) -> Vec<gst_rtsp_server::RTSPMedia> {
+            let medias = self.medias.lock();
+            let medias = medias.unwrap_or_else(PoisonError::into_inner);
+            medias.iter().filter_map(glib::WeakRef::upgrade).collect()
+        }
+    }
+
+    /// The client is refused; who runs the server sees why. What clients send is shown escaped.
+    fn refuse(uri: &str, why: &str) {
+        let shown: String = uri.chars().take(200).collect();
+        let _ = writeln!(std::io::stderr(), "{shown:?}: {why}");
+    }
+
+    impl RTSPMediaFactoryImpl for Factory {
+        fn gen_key(&self, url: &gst_rtsp::RTSPUrl) -> Option<glib::GString> {
+            let style = self.setup.get()?.channel.style(&url.request_uri())?;
+            Some(style.into())
+        }
+
+        fn construct(&self, url: &gst_rtsp::RTSPUrl) -> Option<gst_rtsp_server::RTSPMedia> {
+            let setup = self.setup.get()?;
+            let uri = url.request_uri();
+            if setup.channel.style(&uri).is_none() {
+                refuse(&uri, "there is no such style");
+                return None;
+            }
+            // One at a time: the factory holds its lock around this.
+            let there = self.medias().len();
+            if there >= setup.max_streams {
+                let why = format!(
+                    "{there} styles are being painted already; start the server with a larger --max-streams"
+                );
+                refuse(&uri, &why);
+                return None;
+            }
+            self.parent_construct(url)
+        }
+
+        fn create_element(&self, url: &gst_rtsp::RTSPUrl) -> Option<gst::Element> {
+            let channel = &self.setup.get()?.channel;
+            let uri = url.request_uri();
+            let bin = channel.bin(&channel.style(&uri)?);
+            let bin = bin.inspect_err(|err| refuse(&uri, &format!("{err:#}")));
+            Some(bin.ok()?.upcast())
+        }
+
+        fn configure(&self, media: &gst_rtsp_server::RTSPMedia) {
+            self.parent_configure(media);
+            {
+                let medias = self.medias.lock();
+                let mut medias = medias.unwrap_or_else(PoisonError::into_inner);
+                medias.retain(|media| media.upgrade().is_some());
+                medias.push(media.downgrade());
+            }
+            let live = self
+                .setup
+                .get()
+                .is_some_and(|setup| setup.channel.is_live());
+            let pipeline = media.element().parent().and_downcast::<gst::Bin>();
+            if let Some(pipeline) = pipeline.filter(|_| live) {
+                pipeline.connect_deep_element_added(|_, _, element| {
+                    if element.is::<gst_base::BaseSink>() {
+                        at_once(element);
+                        // The server sets it with each PLAY.
+                        element.connect_notify(Some("sync"), |element, _| at_once(element));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Makes a sink send what it has. Else all would be as late as the first picture was, which had to wait for
+/// its client.
+fn at_once(sink: &gst::Element) {
+    if sink.property("sync") {
+        sink.set_property("sync", false);
+    }
+}
+
+glib::wrapper! {
+    /// A media factory for all styles.
+    pub struct Factory(ObjectSubclass<imp::Factory>)
+        @extends gst_rtsp_server::RTSPMediaFactory;
+}
+
+impl Factory {
+    /// Makes pipelines of this channel, `max_streams` at once.
+    pub fn new(channel: Channel, max_streams: usize) -> Self {
+        let factory: Self = glib::Object::new();
+        let setup = imp::Setup {
+            channel,
+            max_streams,
+        };
+        // Fails only if it was set before.
+        let _ = imp::Factory::from_obj(&factory).setup.set(setup);
+        factory.set_shared(true);
+        factory
+    }
+
+    /// Asks for one now: who comes to a pipeline that plays already has seen nothing of it.
+    pub fn key_frame(&self) {
+        for media in imp::Factory::from_obj(self).medias() {
+            if let Some(pad) = media.stream(0).and_then(|stream| stream.srcpad()) {
+                let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
+                // False where nothing is encoded yet.
+                pad.send_event(event.build());
+            }
+        }
+    }
+}
