@@ -25,7 +25,7 @@ DOCTOR_ARGS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery pictures docs test lint bench doctor gpu-check gpu-bundle install uninstall test-training train campaign clean
+.PHONY: help setup build demo gallery pictures docs test test-older soak lint bench doctor gpu-check gpu-bundle install uninstall test-training train campaign clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,15 @@ test: setup ## Run every test of plugin and program
 	@scripts/setup.sh tests $(TEST_PROVIDERS)
 	@scripts/fetch-clip.sh >/dev/null
 	cargo test --workspace
+
+# What runs on OpenVINO, which computes in bfloat16 where the processor can; oneDNN heeds the variable.
+OLDER_TESTS := $(addprefix --test ,blocks copies effects effects_planar formats gallery in_flight mask noise padding planar providers sharing stability style)
+
+test-older: setup ## Run the tests of OpenVINO as on a processor with AVX2 and no more (x86-64)
+	ONEDNN_MAX_CPU_ISA=AVX2 cargo test $(OLDER_TESTS)
+
+soak: setup ## A million frames with all that happens to a stream: memory, order, nothing lost (hours); FRAMES=n
+	STYLIZE_SOAK=$(or $(FRAMES),1000000) cargo test --release --test soak --test soak_changes -- --nocapture
 
 lint: setup ## Check formatting and lints
 	cargo fmt --all --check

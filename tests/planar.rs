@@ -453,10 +453,10 @@ fn hdr_is_refused_in_words() {
     let errors = common::errors(&bus);
     assert_eq!(errors.len(), 1, "{errors:?}");
     let text = errors[0].error.message();
-    assert!(
-        text.contains("HDR") && text.contains("tone-mapping"),
-        "{text}"
-    );
+    let told = ["HDR", "tone-mapping"]
+        .iter()
+        .all(|word| text.contains(word));
+    assert!(told, "{text}");
 }
 
 #[test]
@@ -478,7 +478,8 @@ fn ten_bits_stay_ten_bits() {
         }
         let (_dir, element) = common::element_on(provider, &generators::negative(17).bytes());
         element.set_property_from_str("precision", precision);
-        for strength in [0.0, 1.0] {
+        let lacks = precision == "bf16" && common::lacks_bf16(&element);
+        for strength in [0.0, 1.0].into_iter().filter(|_| !lacks) {
             element.set_property("strength", strength);
             let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
             harness.set_src_caps(info.to_caps().expect("caps"));

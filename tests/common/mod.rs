@@ -38,6 +38,25 @@ pub const PROVIDERS: &[&str] = if cfg!(target_arch = "x86_64") {
     &["cpu"]
 };
 
+/// Whether this machine has no bfloat16 for OpenVINO, in which the element is to compute: then it must refuse
+/// to. Asked of the processor and of the variable by which `make test-older` plays an older one, not of the
+/// software that is tested.
+#[track_caller]
+pub fn lacks_bf16(element: &gst::Element) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has = false;
+    if has && std::env::var_os("ONEDNN_MAX_CPU_ISA").is_none() {
+        return false;
+    }
+    eprintln!("skipped: OpenVINO in bf16, which this processor does not have");
+    let text = refused(element).error.message().to_string();
+    assert!(text.contains("bf16") && text.contains("fp32"), "{text}");
+    element.set_bus(None);
+    true
+}
+
 /// A `stylize` element on the CPU provider with this model.
 pub fn element(bytes: &[u8]) -> (tempfile::TempDir, gst::Element) {
     element_on("cpu", bytes)

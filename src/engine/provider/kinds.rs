@@ -220,12 +220,37 @@ impl Precision {
     }
 }
 
-/// Whether the CPU multiplies bfloat16 in hardware; elsewhere it would only be slower.
+/// Whether OpenVINO multiplies bfloat16 in hardware on this CPU; elsewhere it would only be slower. oneDNN,
+/// which does it, can be told to use no more than an older processor has.
 pub(crate) fn has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512bf16");
+    return std::arch::is_x86_feature_detected!("avx512bf16") && onednn_may_use_bf16();
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// What the variables say that limit oneDNN: `ONEDNN_MAX_CPU_ISA`, and its older name.
+#[cfg(target_arch = "x86_64")]
+fn onednn_may_use_bf16() -> bool {
+    let limit = ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    limit.is_none_or(|limit| allows_bf16(&limit))
+}
+
+/// Whether a limit of oneDNN has bfloat16. What oneDNN does not know, it ignores.
+#[cfg(target_arch = "x86_64")]
+fn allows_bf16(limit: &str) -> bool {
+    const WITHOUT: [&str; 7] = [
+        "SSE41",
+        "AVX",
+        "AVX2",
+        "AVX2_VNNI",
+        "AVX2_VNNI_2",
+        "AVX512_CORE",
+        "AVX512_CORE_VNNI",
+    ];
+    !WITHOUT.contains(&limit.to_ascii_uppercase().as_str())
 }
 
 #[cfg(test)]
@@ -233,6 +258,21 @@ mod tests {
     use gst::glib::prelude::*;
 
     use super::*;
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn older_processors_have_no_bfloat16() {
+        for (limit, wanted) in [
+            ("AVX2", false),
+            ("avx512_core_vnni", false),
+            ("AVX512_CORE_BF16", true),
+            ("AVX512_CORE_AMX", true),
+            ("DEFAULT", true),
+            ("nonsense", true),
+        ] {
+            assert_eq!(allows_bf16(limit), wanted, "{limit}");
+        }
+    }
 
     #[test]
     fn nicks_are_those_of_the_properties() {
