@@ -11,6 +11,7 @@
 use gst::glib;
 
 pub mod engine;
+mod files;
 pub mod gallery;
 pub mod graph;
 pub mod model;

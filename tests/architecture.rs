@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Which rooms of `src/` may name which others.
-const MAY_IMPORT: [(&str, &[&str]); 6] = [
-    ("stylize", &["gallery", "engine", "graph", "model"]),
-    ("engine", &["model", "onnx"]),
+const MAY_IMPORT: [(&str, &[&str]); 7] = [
+    ("stylize", &["gallery", "engine", "graph", "model", "files"]),
+    ("engine", &["model", "onnx", "files"]),
     ("graph", &["model", "onnx"]),
-    ("gallery", &["model"]),
-    ("model", &["onnx"]),
+    ("gallery", &["model", "files"]),
+    ("model", &["onnx", "files"]),
     ("onnx", &[]),
+    ("files", &[]),
 ];
 
 /// The rooms inside a room, from the top floor to the ground: each may name those below it, and all

@@ -255,6 +255,72 @@ fn a_picture_is_a_mask_and_changes_while_playing() {
     assert!(common::errors(&stream.bus).is_empty());
 }
 
+/// Sets a property, and plays until its outcome is there; every frame must be as they were before.
+#[track_caller]
+fn refused(stream: &mut Stream, name: &str, value: &str, words: &[&str]) {
+    let before = stream.play(SOURCE, RGB, &[]);
+    stream.element.set_property_from_str(name, value);
+    let begin = std::time::Instant::now();
+    let warning = loop {
+        assert!(stream.play(SOURCE, RGB, &[]) == before, "{name}={value}");
+        if let Some(message) = stream.bus.pop_filtered(&[gst::MessageType::Warning]) {
+            break message;
+        }
+        assert!(begin.elapsed().as_secs() < 60, "no warning: {name}={value}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    let gst::MessageView::Warning(warning) = warning.view() else {
+        unreachable!("filtered");
+    };
+    let text = warning.error().message().to_string();
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    for _ in 0..3 {
+        assert!(stream.play(SOURCE, RGB, &[]) == before, "{name}={value}");
+    }
+    let more = stream.bus.pop_filtered(&[gst::MessageType::Warning]);
+    assert!(more.is_none(), "{name}={value}: one warning: {more:?}");
+    assert!(common::errors(&stream.bus).is_empty());
+}
+
+/// Whatever was set before: a mask that cannot be shown changes nothing, and a right one is taken then.
+#[test]
+fn a_mask_that_cannot_be_shown_is_a_warning_while_playing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let left = picture(dir.path(), "left.png", |x| x < 40);
+    let text = dir.path().join("text.png");
+    std::fs::write(&text, "no picture").expect("a file");
+    let at = |frame: &[u8], x: usize| frame[(12 * WIDTH + x) * 3];
+    for before in ["none", "roi"] {
+        let mut stream = Stream::new("cpu", &negative(13), "RGB", &[("mask", before)]);
+        refused(&mut stream, "mask", "image", &["mask-file"]);
+        for file in ["/nowhere.png", text.to_str().expect("UTF-8"), "/dev/zero"] {
+            refused(&mut stream, "mask-file", file, &[file]);
+        }
+        stream.element.set_property("mask-file", &left);
+        let begin = std::time::Instant::now();
+        let wanted = (PAINTED, SOURCE);
+        loop {
+            let frame = stream.play(SOURCE, RGB, &[]);
+            if (at(&frame, 5), at(&frame, 35)) == wanted {
+                break;
+            }
+            assert!(begin.elapsed().as_secs() < 60, "never taken");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        // The file may go: it has been read, also for frames of another size.
+        refused(&mut stream, "mask-file", "/nowhere.png", &["/nowhere.png"]);
+        let caps = format!(
+            "video/x-raw,format=RGB,width={},height={HEIGHT},framerate=25/1",
+            WIDTH / 2
+        );
+        stream.harness.set_src_caps_str(&caps);
+        let frame = stream.play(SOURCE, RGB / 2, &[]);
+        let line = 12 * WIDTH / 2 * 3;
+        assert_eq!((frame[line + 3], frame[line + 51]), wanted);
+        assert!(common::errors(&stream.bus).is_empty());
+    }
+}
+
 #[test]
 fn a_mask_that_is_not_there_is_one_error() {
     let (_dir, element) = common::element(&negative(13).bytes());

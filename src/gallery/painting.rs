@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Paintings from picture files.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use image::imageops::FilterType;
+
+use crate::files;
+
+/// Bytes of a picture file, pixels of a side, and bytes that decoding it may take: a small file can hold
+/// the promise of a picture that fits into no memory.
+const LARGEST_FILE: u64 = 64 << 20;
+const LARGEST_SIDE: u32 = 16_384;
+const LARGEST_PICTURE: u64 = 512 << 20;
 
 /// Why a file is not a painting. The text is for the user.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,8 +42,14 @@ pub fn read(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Paintin
 
 /// A picture file as it is; its content decides its format, not its name. `Err` says why not.
 pub fn decode(path: &Path) -> Result<image::DynamicImage, String> {
-    let reader = image::ImageReader::open(path).and_then(|reader| reader.with_guessed_format());
-    let reader = reader.map_err(|err| err.to_string())?;
+    let bytes = files::read(path, LARGEST_FILE).map_err(|err| err.to_string())?;
+    let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let mut reader = reader.map_err(|err| err.to_string())?;
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(LARGEST_SIDE);
+    limits.max_image_height = Some(LARGEST_SIDE);
+    limits.max_alloc = Some(LARGEST_PICTURE);
+    reader.limits(limits);
     reader.decode().map_err(|err| err.to_string())
 }
 

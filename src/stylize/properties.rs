@@ -51,6 +51,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecUInt64::builder("target-latency")
             .nick("Target latency")
+            .maximum(LONGEST.nseconds())
             .blurb("Time that a frame may take here, nanoseconds; reported as the element's latency, and kept to by adapt (0 = automatic: with adapt, the duration of as many frames as are in flight)")
             .mutable_playing()
             .build(),
@@ -165,6 +166,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecUInt64::builder("transition")
             .nick("Transition")
             .blurb("Time that a change of style or style-image takes while playing, nanoseconds of running time")
+            .maximum(LONGEST.nseconds())
             .default_value(settings.style.transition.nseconds())
             .mutable_playing()
             .build(),
@@ -284,13 +286,33 @@ const RELOADS: [&str; 19] = [
     "dump-graph",
 ];
 
-/// An empty string means "not set", as `gst-launch-1.0` has no other way to say it.
+/// The largest time that a property takes. `GST_CLOCK_TIME_NONE` is no time, and sums of times have to fit
+/// into 64 bits.
+pub(super) const LONGEST: gst::ClockTime = gst::ClockTime::from_seconds(24 * 60 * 60);
+
+/// A file name as GLib has it: any bytes. An empty string means "not set", as `gst-launch-1.0` has no other
+/// way to say it.
+fn path(value: &glib::Value) -> Option<PathBuf> {
+    // Asking for a `String` panics where the bytes are not UTF-8.
+    let path = value.get::<Option<PathBuf>>().ok().flatten();
+    path.filter(|path| !path.as_os_str().is_empty())
+}
+
+/// A text. What is not UTF-8 is shown as U+FFFD in the message that refuses it.
 fn text(value: &glib::Value) -> Option<String> {
-    value
-        .get::<Option<String>>()
-        .ok()
-        .flatten()
-        .filter(|text| !text.is_empty())
+    path(value).map(|text| text.to_string_lossy().into_owned())
+}
+
+/// A number of a range that GObject has checked, which NaN passes: then it is what it was.
+fn number(value: &glib::Value, now: f64) -> f64 {
+    let number = value.get::<f64>().ok().filter(|number| !number.is_nan());
+    number.unwrap_or(now)
+}
+
+/// A time that GObject has checked to be no longer than [`LONGEST`].
+fn time(value: &glib::Value) -> Option<gst::ClockTime> {
+    let time = value.get::<u64>().ok()?;
+    Some(gst::ClockTime::from_nseconds(time.min(LONGEST.nseconds())))
 }
 
 impl Settings {
@@ -312,32 +334,31 @@ impl Settings {
     fn store(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
         let style = &mut self.style;
         match pspec.name() {
-            "model-file" => self.model_file = text(value).map(PathBuf::from),
+            "model-file" => self.model_file = path(value),
             "quality" => self.quality = value.get::<Quality>().unwrap_or(self.quality),
-            "strength" => self.strength = value.get().unwrap_or(self.strength),
+            "strength" => self.strength = number(value, self.strength),
             "stability" => {
-                self.stability = value.get().unwrap_or(self.stability);
+                self.stability = number(value, self.stability);
                 if self.stability > 0.0 && !self.stable {
                     self.stable = true;
                     self.changes += 1;
                 }
             }
             "mask" => self.mask.kind = value.get::<MaskKind>().unwrap_or(self.mask.kind),
-            "mask-file" => self.mask.file = text(value).map(PathBuf::from),
+            "mask-file" => self.mask.file = path(value),
             "mask-invert" => self.mask.invert = value.get().unwrap_or(self.mask.invert),
             "mask-feather" => self.mask.feather = value.get().unwrap_or(self.mask.feather),
-            "split" => self.split = value.get().unwrap_or(self.split),
+            "split" => self.split = number(value, self.split),
             "inference-height" => {
                 self.inference_height = value.get().unwrap_or(self.inference_height);
             }
             "upscale" => self.upscale = value.get().unwrap_or(self.upscale),
             "adapt" => self.adapt = value.get().unwrap_or(self.adapt),
             "target-latency" => {
-                let time = value.get().ok().filter(|time| *time > 0);
-                self.target_latency = time.map(gst::ClockTime::from_nseconds);
+                self.target_latency = time(value).filter(|time| !time.is_zero());
             }
             "color" => self.colour = value.get().unwrap_or(self.colour),
-            "dump-graph" => self.dump_graph = text(value).map(PathBuf::from),
+            "dump-graph" => self.dump_graph = path(value),
             "execution-provider" => {
                 self.provider = value.get::<Provider>().unwrap_or(self.provider);
             }
@@ -345,8 +366,8 @@ impl Settings {
             "threads" => self.threads = value.get().unwrap_or(self.threads),
             "device" => self.device = text(value),
             "provider-options" => self.provider_options = value.get().unwrap_or_default(),
-            "provider-library" => self.provider_library = text(value).map(PathBuf::from),
-            "model-cache-dir" => self.model_cache_dir = text(value).map(PathBuf::from),
+            "provider-library" => self.provider_library = path(value),
+            "model-cache-dir" => self.model_cache_dir = path(value),
             "optimization-level" => {
                 self.optimization = value.get().unwrap_or(self.optimization);
             }
@@ -354,18 +375,15 @@ impl Settings {
                 self.frames_in_flight = value.get().unwrap_or(self.frames_in_flight);
             }
             "style" => style.style = text(value),
-            "playlist" => style.playlist = text(value).map(PathBuf::from),
+            "playlist" => style.playlist = path(value),
             "style-a" => style.style_a = text(value),
             "style-b" => style.style_b = text(value),
-            "style-mix" => style.mix = value.get().unwrap_or(style.mix),
-            "style-image" => style.image = text(value).map(PathBuf::from),
-            "style-predictor" => style.predictor = text(value).map(PathBuf::from),
-            "transition" => {
-                let time = value.get().map(gst::ClockTime::from_nseconds);
-                style.transition = time.unwrap_or(style.transition);
-            }
+            "style-mix" => style.mix = number(value, style.mix),
+            "style-image" => style.image = path(value),
+            "style-predictor" => style.predictor = path(value),
+            "transition" => style.transition = time(value).unwrap_or(style.transition),
             "seed" => self.seed = value.get().unwrap_or(self.seed),
-            "runtime-library" => self.runtime_library = text(value).map(PathBuf::from),
+            "runtime-library" => self.runtime_library = path(value),
             "input-range" => self.input_range = text(value),
             "output-range" => self.output_range = text(value),
             "channel-order" => self.order = value.get::<Order>().unwrap_or(self.order),
@@ -379,11 +397,7 @@ impl Settings {
 
     /// A writable property's value.
     pub(super) fn get(&self, pspec: &glib::ParamSpec) -> glib::Value {
-        let path = |path: &Option<PathBuf>| {
-            path.as_ref()
-                .map(|path| path.to_string_lossy().into_owned())
-                .to_value()
-        };
+        let path = |path: &Option<PathBuf>| path.to_value();
         match pspec.name() {
             "model-file" => path(&self.model_file),
             "quality" => self.quality.to_value(),

@@ -82,7 +82,7 @@ pub enum MaskKind {
 }
 
 /// Where the painting is shown, as the user says it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MaskSettings {
     /// Where it comes from.
     pub kind: MaskKind,

@@ -18,7 +18,7 @@ use crate::model::{Extent, StyleInput};
 use crate::stylize::adapt::ladder::Ladder;
 use crate::stylize::adapt::rungs::rungs;
 use crate::stylize::background::{Background, BackgroundThreads};
-use crate::stylize::mask::masks;
+use crate::stylize::mask::masks::{self, Levels};
 use crate::stylize::report::Error;
 use crate::stylize::settings::Settings;
 use crate::stylize::stats::SessionInfo;
@@ -68,6 +68,8 @@ struct Placement {
 pub(crate) struct ActiveGenerator {
     compiler: Arc<GraphCompiler>,
     pub styling: Styling,
+    /// The mask's file, for the first frame.
+    pub mask: Option<Levels>,
     /// Sizes of the picture shown to the generator, and the one in use.
     pub ladder: Ladder,
     /// Width and height of the frames that the ladder is for.
@@ -102,7 +104,11 @@ impl ActiveGenerator {
         threads: BackgroundThreads,
     ) -> Result<Self, Error> {
         let networks = ReadNetworks::new(settings)?;
-        masks::check(&settings.mask)?;
+        // Without its mask a stream does not begin; one that plays goes on with the one it has.
+        let mask = match frame {
+            None => masks::load(&settings.mask)?,
+            Some(_) => None,
+        };
         let runtime = Runtime::get(settings.runtime_library.as_deref())?;
         let options = settings.options().map_err(Error::ProviderOption)?;
         let (provider, precision) = (settings.provider, settings.precision);
@@ -140,6 +146,7 @@ impl ActiveGenerator {
             threads,
             usual: frame.copied(),
             others: Vec::new(),
+            mask,
         };
         if let Some(frame) = frame {
             player.fit(frame, below);

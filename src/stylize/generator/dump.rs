@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::files;
 use crate::stylize::report::Error;
 
 /// Writes a graph atomically: to a temporary file that is renamed.
@@ -16,6 +17,7 @@ pub(crate) fn write(file: &Path, graph: &[u8]) -> Result<(), Error> {
     let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let part = Path::new(&name);
+    files::may_replace(file).map_err(failed)?;
     let written = std::fs::write(part, graph).and_then(|()| std::fs::rename(part, file));
     written.map_err(|err| {
         // There may be nothing to remove.

@@ -8,14 +8,14 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::{Stream, Stylize};
+use super::{STYLE_EVENT, Stream, Stylize};
 use crate::engine::{EngineError, Lease};
 use crate::graph::Frame;
 use crate::stylize::report::Error;
-use crate::stylize::settings;
 use crate::stylize::stream::delays::Delays;
 use crate::stylize::stream::frame::{self, Task};
 use crate::stylize::stream::plan::{Plan, Substitute};
+use crate::stylize::{properties, settings};
 
 /// Deadlines on a shared session are at most this far ahead, so that a stream that runs far ahead of the
 /// clock is not starved by more urgent ones.
@@ -25,8 +25,24 @@ impl Stylize {
     /// Takes style and transition from a custom event, as if the properties had been set.
     pub(crate) fn apply_style_event(&self, structure: &gst::StructureRef) {
         let obj = self.obj();
-        if let Ok(transition) = structure.get::<u64>("transition") {
-            obj.set_property("transition", transition);
+        match structure.get_optional::<u64>("transition") {
+            Ok(Some(transition)) if transition > properties::LONGEST.nseconds() => {
+                gst::element_imp_warning!(
+                    self,
+                    gst::LibraryError::Settings,
+                    (
+                        "The event {STYLE_EVENT} has transition={transition}, and the longest is {} nanoseconds. The transition stays.",
+                        properties::LONGEST.nseconds()
+                    )
+                );
+            }
+            Ok(Some(transition)) => obj.set_property("transition", transition),
+            Ok(None) => (),
+            Err(err) => gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("The transition of the event {structure} is not understood: {err}. Give it as guint64, in nanoseconds.")
+            ),
         }
         match structure.get::<Option<String>>("style") {
             Ok(style) => obj.set_property("style", style),
@@ -127,23 +143,20 @@ impl Stylize {
         let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
         let deadline = self.deadline(time);
         let mut refused = Vec::new();
-        let mask = {
-            // Drawn without the lock.
-            let settings = self.settings.lock().mask.clone();
-            let size = (layout.width, layout.height);
-            match session.masks() {
-                true => Some((stream.masks).next(
-                    &settings,
-                    size,
-                    inbuf,
-                    &self.threads,
-                    &mut refused,
-                )?),
-                false => None,
+        // A copy: nothing is drawn, read or waited for under the lock.
+        let settings = self.settings.lock().clone();
+        if let Some(levels) = player.mask.take() {
+            stream.masks.begin(levels);
+        }
+        let mask = match session.masks() {
+            true => {
+                let (masks, size) = (&mut stream.masks, (layout.width, layout.height));
+                let threads = &self.threads;
+                Some(masks.next(&settings.mask, size, inbuf, threads, &mut refused)?)
             }
+            false => None,
         };
         let task = {
-            let settings = self.settings.lock();
             let style = match stream.loading {
                 // A new style may be one of the generator's that is being loaded.
                 Some(_) => player.styling.at(&settings.style, time),
@@ -177,7 +190,7 @@ impl Stylize {
         };
         stream.painted = Some((task.style.clone(), task.rest.clone()));
         for error in refused {
-            // Not fatal: the previous style stays in use.
+            // Not fatal: the previous style and mask stay in use.
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}"));
         }
         Ok(task)
@@ -188,7 +201,7 @@ impl Stylize {
     fn deadline(&self, time: Option<gst::ClockTime>) -> Instant {
         let element = self.obj();
         let left = || {
-            let due = element.base_time()? + time?;
+            let due = element.base_time()?.saturating_add(time?);
             Some(due.saturating_sub(element.clock()?.time()))
         };
         let left = left().map_or(AHEAD, |left| Duration::from(left).min(AHEAD));

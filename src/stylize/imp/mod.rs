@@ -53,7 +53,7 @@ pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// Name of the custom downstream event that changes the style at its place in the stream: fields
 /// `style` (string, as the property) and `transition` (guint64, ns; may be missing).
-const STYLE_EVENT: &str = "stylize-style";
+pub(super) const STYLE_EVENT: &str = "stylize-style";
 
 /// Properties that decide which styles there are.
 const NAMES_STYLES: [&str; 3] = ["model-file", "quality", "precision"];
@@ -177,6 +177,14 @@ impl ObjectImpl for Stylize {
             self.obj().notify("styles");
         }
         gst::log!(CAT, imp = self, "{} = {value:?}", pspec.name());
+        if value.get::<f64>().is_ok_and(f64::is_nan) {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "{} is not a number; it stays",
+                pspec.name()
+            );
+        }
         let live = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
         if !live && self.obj().current_state() > gst::State::Ready {
             let name = pspec.name();

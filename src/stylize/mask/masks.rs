@@ -2,8 +2,10 @@
 //! Where the painting is shown.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gst_video::VideoRegionOfInterestMeta;
+use image::GrayImage;
 use image::imageops::FilterType;
 
 use super::analytics;
@@ -13,7 +15,14 @@ use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{MaskKind, MaskSettings};
 
-/// What a mask from a file was made of.
+/// A picture file as a mask in the picture's own size: 255 for all of the painting.
+#[derive(Clone)]
+pub(crate) struct Levels {
+    file: PathBuf,
+    levels: Arc<GrayImage>,
+}
+
+/// What a mask from a file was drawn for.
 #[derive(Clone, PartialEq)]
 struct MaskSource {
     file: PathBuf,
@@ -25,19 +34,28 @@ struct MaskSource {
 /// The masks of one stream.
 #[derive(Default)]
 pub(crate) struct Masks {
+    /// The settings that are shown: those of the property, as soon as they can be.
+    shown: MaskSettings,
+    /// Those that cannot be shown, and were refused.
+    refused: Option<MaskSettings>,
+    /// What was read last, and what was drawn of it.
+    levels: Option<Levels>,
     picture: Option<(MaskSource, Mask)>,
-    /// What is being read.
-    reading: Option<(MaskSource, Background<Mask>)>,
-    /// What could not be read.
-    refused: Option<MaskSource>,
+    /// What is being read and drawn.
+    reading: Option<(MaskSource, Background<(Levels, Mask)>)>,
 }
 
 impl Masks {
-    /// The mask for a frame of this size. What cannot be read is pushed to `refused`, and the mask
-    /// stays as it was then.
+    /// Takes what was read when the element started.
+    pub fn begin(&mut self, levels: Levels) {
+        self.levels = Some(levels);
+    }
+
+    /// The mask for a frame of this size. Settings that cannot be shown are pushed to `refused` once, and
+    /// what was shown before goes on; so it does while a file is being read.
     ///
     /// # Errors
-    /// If there was none before.
+    /// What a frame carries and cannot be used.
     pub fn next(
         &mut self,
         settings: &MaskSettings,
@@ -46,94 +64,162 @@ impl Masks {
         threads: &BackgroundThreads,
         refused: &mut Vec<Error>,
     ) -> Result<Mask, Error> {
-        match settings.kind {
+        if self.refused.as_ref() != Some(settings) {
+            match self.prepare(settings, size, threads) {
+                Ok(true) => {
+                    self.refused = None;
+                    self.shown = settings.clone();
+                }
+                // Being read.
+                Ok(false) => (),
+                Err(err) => {
+                    self.refused = Some(settings.clone());
+                    refused.push(err);
+                }
+            }
+        }
+        let everything = || vec![255; size.0 * size.1].into();
+        match self.shown.kind {
             // Until a graph without a mask is there.
-            MaskKind::None => Ok(vec![255; size.0 * size.1].into()),
-            MaskKind::Roi => Ok(of_regions(settings, size, frame)),
-            MaskKind::Analytics => analytics::of_findings(settings, size, frame),
-            MaskKind::Image => self.of_picture(settings, size, threads, refused),
+            MaskKind::None => Ok(everything()),
+            MaskKind::Roi => Ok(of_regions(&self.shown, size, frame)),
+            MaskKind::Analytics => analytics::of_findings(&self.shown, size, frame),
+            MaskKind::Image => Ok(self.drawn(size).unwrap_or_else(everything)),
         }
     }
 
-    fn of_picture(
+    /// Whether these settings can be shown now; false while their file is being read.
+    fn prepare(
         &mut self,
         settings: &MaskSettings,
         size: (usize, usize),
         threads: &BackgroundThreads,
-        refused: &mut Vec<Error>,
-    ) -> Result<Mask, Error> {
-        let wanted = MaskSource {
-            file: settings.file.clone().ok_or(Error::NoMaskFile)?,
-            size,
-            feather: settings.feather,
-            invert: settings.invert,
-        };
-        if let Some((picture, reading)) = &self.reading
-            && let Some(outcome) = reading.poll()
+    ) -> Result<bool, Error> {
+        match settings.kind {
+            MaskKind::None | MaskKind::Roi => Ok(true),
+            MaskKind::Analytics => analytics::check().map(|()| true),
+            MaskKind::Image => {
+                let wanted = MaskSource {
+                    file: settings.file.clone().ok_or(Error::NoMaskFile)?,
+                    size,
+                    feather: settings.feather,
+                    invert: settings.invert,
+                };
+                self.prepare_picture(&wanted, threads)
+            }
+        }
+    }
+
+    fn prepare_picture(
+        &mut self,
+        wanted: &MaskSource,
+        threads: &BackgroundThreads,
+    ) -> Result<bool, Error> {
+        if let Some((picture, reading)) = &self.reading {
+            let picture = picture.clone();
+            match reading.poll() {
+                None => return Ok(false),
+                Some(outcome) => {
+                    self.reading = None;
+                    match outcome {
+                        Ok((levels, mask)) => {
+                            self.levels = Some(levels);
+                            self.picture = Some((picture, mask));
+                        }
+                        Err(err) if picture.file == wanted.file => return Err(err),
+                        // Of a file that nobody wants any more.
+                        Err(_) => (),
+                    }
+                }
+            }
+        }
+        if self.picture.as_ref().is_some_and(|(of, _)| of == wanted) {
+            return Ok(true);
+        }
+        let levels = self.levels.as_ref().filter(|read| read.file == wanted.file);
+        let same_size = |(of, _): &(MaskSource, Mask)| of.size == wanted.size;
+        match levels {
+            // Nothing of this size could be shown meanwhile.
+            Some(levels) if !self.picture.as_ref().is_some_and(same_size) => {
+                self.picture = Some((wanted.clone(), wanted.draw(&levels.levels)));
+                Ok(true)
+            }
+            _ => {
+                let (work, levels) = (wanted.clone(), levels.cloned());
+                let reading = threads.start("stylize-mask", move || {
+                    let levels = levels.map_or_else(|| read(&work.file), Ok)?;
+                    let mask = work.draw(&levels.levels);
+                    Ok((levels, mask))
+                })?;
+                self.reading = Some((wanted.clone(), reading));
+                Ok(false)
+            }
+        }
+    }
+
+    /// What is shown of a file, in this size.
+    fn drawn(&mut self, size: (usize, usize)) -> Option<Mask> {
+        if let Some((picture, mask)) = &self.picture
+            && picture.size == size
         {
-            match outcome {
-                Ok(mask) => self.picture = Some((picture.clone(), mask)),
-                Err(err) => {
-                    self.refused = Some(picture.clone());
-                    refused.push(err);
-                }
-            }
-            self.reading = None;
+            return Some(mask.clone());
         }
-        match &self.picture {
-            Some((picture, mask)) if *picture == wanted => return Ok(mask.clone()),
-            // Of this size: shown until the new one is there.
-            Some((picture, mask)) if picture.size == size => {
-                let mask = mask.clone();
-                if self.reading.is_none() && self.refused.as_ref() != Some(&wanted) {
-                    let work = wanted.clone();
-                    let reading = threads.start("stylize-mask", move || work.read())?;
-                    self.reading = Some((wanted, reading));
-                }
-                return Ok(mask);
-            }
-            _ => (),
-        }
-        let mask = wanted.read()?;
-        self.picture = Some((wanted, mask.clone()));
-        Ok(mask)
+        let levels = self.levels.as_ref()?;
+        let picture = MaskSource {
+            file: levels.file.clone(),
+            size,
+            feather: self.shown.feather,
+            invert: self.shown.invert,
+        };
+        let mask = picture.draw(&levels.levels);
+        self.picture = Some((picture, mask.clone()));
+        Some(mask)
     }
 }
 
-/// Whether there is such a mask at all.
-pub(crate) fn check(settings: &MaskSettings) -> Result<(), Error> {
+/// What these settings need before the first frame.
+///
+/// # Errors
+/// If there is no such mask at all.
+pub(crate) fn load(settings: &MaskSettings) -> Result<Option<Levels>, Error> {
     match (settings.kind, &settings.file) {
         (MaskKind::Image, None) => Err(Error::NoMaskFile),
-        (MaskKind::Image, Some(file)) => open(file).map(drop),
-        (MaskKind::Analytics, _) => analytics::check(),
-        _ => Ok(()),
+        (MaskKind::Image, Some(file)) => read(file).map(Some),
+        (MaskKind::Analytics, _) => analytics::check().map(|()| None),
+        _ => Ok(None),
     }
+}
+
+fn read(file: &Path) -> Result<Levels, Error> {
+    let picture = painting::decode(file).map_err(|reason| Error::Mask {
+        file: file.display().to_string(),
+        reason,
+    })?;
+    // Where a picture has holes, these are what is meant.
+    let holes = picture.color().has_alpha();
+    let alpha = holes.then(|| picture.to_rgba8());
+    let levels = match alpha.filter(|colours| colours.pixels().any(|p| p[3] < 255)) {
+        Some(colours) => {
+            let (width, height) = colours.dimensions();
+            GrayImage::from_fn(width, height, |x, y| {
+                image::Luma([colours.get_pixel(x, y)[3]])
+            })
+        }
+        None => picture.into_luma8(),
+    };
+    Ok(Levels {
+        file: file.into(),
+        levels: Arc::new(levels),
+    })
 }
 
 impl MaskSource {
-    fn read(&self) -> Result<Mask, Error> {
-        let (width, height) = self.size;
-        let picture = open(&self.file)?;
+    fn draw(&self, levels: &GrayImage) -> Mask {
         let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-        let scaled = picture.resize_exact(side(width), side(height), FilterType::Triangle);
-        // Where a picture has holes, these are what is meant.
-        let holes = scaled.color().has_alpha() && scaled.to_rgba8().pixels().any(|p| p[3] < 255);
-        let grey = match holes {
-            true => image::GrayImage::from_fn(side(width), side(height), {
-                let colours = scaled.to_rgba8();
-                move |x, y| image::Luma([colours.get_pixel(x, y)[3]])
-            }),
-            false => scaled.into_luma8(),
-        };
-        Ok(finished(soft(grey, self.feather).into_raw(), self.invert))
+        let (width, height) = (side(self.size.0), side(self.size.1));
+        let scaled = image::imageops::resize(levels, width, height, FilterType::Triangle);
+        finished(soft(scaled, self.feather).into_raw(), self.invert)
     }
-}
-
-fn open(file: &Path) -> Result<image::DynamicImage, Error> {
-    painting::decode(file).map_err(|reason| Error::Mask {
-        file: file.display().to_string(),
-        reason,
-    })
 }
 
 /// All of the painting inside the regions of interest that the frame carries, none outside.
@@ -162,19 +248,20 @@ mod tests {
         let alpha = |x: u32| if x < 2 { 0 } else { 255 };
         let picture = image::RgbaImage::from_fn(4, 2, |x, _| image::Rgba([9, 9, 9, alpha(x)]));
         picture.save(&holes).expect("a file");
-        let read = |file: &Path, feather, invert| {
+        let drawn = |file: &Path, feather, invert| {
             let picture = MaskSource {
                 file: file.into(),
                 size: (4, 2),
                 feather,
                 invert,
             };
-            picture.read().expect("a mask").to_vec()
+            let levels = super::read(file).expect("a mask");
+            picture.draw(&levels.levels).to_vec()
         };
-        assert_eq!(read(&grey, 0, false)[..4], [255, 255, 0, 0]);
-        assert_eq!(read(&grey, 0, true)[..4], [0, 0, 255, 255]);
-        assert_eq!(read(&holes, 0, false)[..4], [0, 0, 255, 255]);
-        let soft = read(&grey, 4, false);
+        assert_eq!(drawn(&grey, 0, false)[..4], [255, 255, 0, 0]);
+        assert_eq!(drawn(&grey, 0, true)[..4], [0, 0, 255, 255]);
+        assert_eq!(drawn(&holes, 0, false)[..4], [0, 0, 255, 255]);
+        let soft = drawn(&grey, 4, false);
         assert!(
             soft[1] > soft[2] && soft[2] > 0 && soft[1] < 255,
             "{soft:?}"

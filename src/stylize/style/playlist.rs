@@ -17,8 +17,12 @@ use std::path::Path;
 use gst::ClockTime;
 
 use super::transition::Values;
+use crate::files;
 use crate::model::styles;
 use crate::stylize::report::Error;
+
+/// Bytes of a file. A line for each second of a day has fewer.
+const LARGEST: u64 = 4 << 20;
 
 /// One line.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ impl Playlist {
             file: file.display().to_string(),
             reason,
         };
-        let text = std::fs::read_to_string(file).map_err(|err| error(err.to_string()))?;
+        let text = files::read_text(file, LARGEST).map_err(|err| error(err.to_string()))?;
         Self::parse(&text, names).map_err(error)
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Styling {
     predicted: Option<Background<Values>>,
     /// Which style when, and the line that holds.
     playlist: Option<Playlist>,
+    /// A playlist that is being read.
+    listed: Option<Background<Playlist>>,
     line: Option<usize>,
 }
 
@@ -63,6 +65,7 @@ impl Styling {
             b: None,
             predicted: None,
             playlist: None,
+            listed: None,
             line: None,
         };
         let named = styling.named(&settings.style)?;
@@ -75,7 +78,8 @@ impl Styling {
         styling.a = styling.named(&settings.style_a)?;
         styling.b = styling.named(&settings.style_b)?;
         styling.transition = StyleTransition::from(first);
-        styling.playlist = styling.listed(&settings.playlist)?;
+        let playlist = styling.lister(&settings.playlist)?;
+        styling.playlist = playlist.map(|read| read()).transpose()?;
         Ok(styling)
     }
 
@@ -95,6 +99,13 @@ impl Styling {
             self.predicted = None;
             match outcome {
                 Ok(values) => self.transition.go(values),
+                Err(err) => refused.push(err),
+            }
+        }
+        if let Some(outcome) = self.listed.as_ref().and_then(Background::poll) {
+            self.listed = None;
+            match outcome {
+                Ok(playlist) => (self.playlist, self.line) = (Some(playlist), None),
                 Err(err) => refused.push(err),
             }
         }
@@ -174,8 +185,14 @@ impl Styling {
             }
         }
         if settings.playlist != seen.playlist {
-            match self.listed(&settings.playlist) {
-                Ok(playlist) => (self.playlist, self.line) = (playlist, None),
+            // What was being read is not wanted any more.
+            self.listed = None;
+            match self.lister(&settings.playlist) {
+                Ok(Some(read)) => match threads.start("stylize-playlist", read) {
+                    Ok(listed) => self.listed = Some(listed),
+                    Err(err) => refused.push(err),
+                },
+                Ok(None) => (self.playlist, self.line) = (None, None),
                 Err(err) => refused.push(err),
             }
         }
@@ -201,14 +218,19 @@ impl Styling {
         Ok(Some(styles::weights(&self.names, text)?.into()))
     }
 
-    fn listed(&self, file: &Option<PathBuf>) -> Result<Option<Playlist>, Error> {
-        let Some(file) = file else {
+    /// What reads a playlist.
+    fn lister(
+        &self,
+        file: &Option<PathBuf>,
+    ) -> Result<Option<impl FnOnce() -> Result<Playlist, Error> + Send + 'static>, Error> {
+        let Some(file) = file.clone() else {
             return Ok(None);
         };
         if self.names.is_empty() {
             return Err(Error::StyleIsVector);
         }
-        Playlist::read(file, &self.names).map(Some)
+        let names = self.names.clone();
+        Ok(Some(move || Playlist::read(&file, &names)))
     }
 
     /// What turns a painting into values.
