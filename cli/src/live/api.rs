@@ -7,19 +7,21 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, http};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::controls::{self, Change, StyleChange, Values};
 use super::error::ApiError;
 use super::events::events;
-use super::guard::guard;
+use super::guard::{guard, isolate};
 use super::hls_api;
+use super::serve::limit;
 
 /// Offers of browsers have some kilobytes.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -58,6 +60,8 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn(limit))
+        .layer(map_response(isolate))
         .with_state(app)
 }
 
@@ -172,8 +176,9 @@ async fn whep(State(app): Server, headers: HeaderMap, body: Body) -> Answer<Resp
     }
     let offer = body.map_err(too_large)?;
     let offer = str::from_utf8(&offer).map_err(|_| ApiError::value("the offer is not UTF-8"))?;
-    room(&app)?;
-    let (id, answer) = app.viewers.add(&app.output, offer).await?;
+    // Before the work that an offer makes.
+    let seat = seat(&app)?;
+    let (id, answer) = app.viewers.add(&app.output, offer, seat).await?;
     app.changed.send_replace(());
     let headers = [
         (header::CONTENT_TYPE, "application/sdp".to_owned()),
@@ -182,16 +187,28 @@ async fn whep(State(app): Server, headers: HeaderMap, body: Body) -> Answer<Resp
     Ok((StatusCode::CREATED, headers, answer).into_response())
 }
 
-/// Whether one more may watch.
+/// A place among those who watch, for as long as it is kept.
+pub fn seat(app: &App) -> Answer<OwnedSemaphorePermit> {
+    let seat = app.seats.clone().try_acquire_owned();
+    seat.map_err(|_| full(app))
+}
+
+/// Refuses those for whom there is no place.
 pub fn room(app: &App) -> Answer<()> {
-    let most = app.max_viewers;
-    if app.viewers.count() + app.mjpeg.viewers() + app.hls.viewers() < most {
-        return Ok(());
+    match app.seats.available_permits() {
+        0 => Err(full(app)),
+        _ => Ok(()),
     }
-    Err(ApiError::new(
+}
+
+fn full(app: &App) -> ApiError {
+    ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        format!("{most} are watching already; start the server with a larger --max-viewers"),
-    ))
+        format!(
+            "{} are watching already; start the server with a larger --max-viewers",
+            app.max_viewers
+        ),
+    )
 }
 
 async fn session(
@@ -213,6 +230,5 @@ async fn session(
 }
 
 async fn mjpeg(State(app): Server) -> Answer<Response> {
-    room(&app)?;
-    Ok(app.mjpeg.stream())
+    Ok(app.mjpeg.stream(seat(&app)?))
 }

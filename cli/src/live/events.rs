@@ -11,12 +11,15 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use gst::prelude::*;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::error::ApiError;
 use super::meter::milliseconds;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// Bytes that may wait for a listener: some events.
+const LARGEST: usize = 1 << 20;
 /// Changes that follow each other faster than this are told as one.
 const REST: Duration = Duration::from_millis(20);
 
@@ -61,13 +64,19 @@ pub async fn events(
         let text = format!("{err}; open /api/events as a WebSocket");
         ApiError::new(StatusCode::BAD_REQUEST, text)
     })?;
+    // An upgraded connection is none of those that the server counts.
+    let place = app.listeners.clone().try_acquire_owned().map_err(|_| {
+        let text = "too many listen to events already; ask /api/stats instead";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
+    })?;
     // Nothing is expected from the other side.
     Ok(upgrade
         .max_message_size(1024)
-        .on_upgrade(move |socket| tell(app, socket)))
+        .max_write_buffer_size(LARGEST)
+        .on_upgrade(move |socket| tell(app, socket, place)))
 }
 
-async fn tell(app: Arc<App>, mut socket: WebSocket) {
+async fn tell(app: Arc<App>, mut socket: WebSocket, _place: OwnedSemaphorePermit) {
     let mut changed = app.changed.subscribe();
     let mut tick = tokio::time::interval(EVERY);
     loop {

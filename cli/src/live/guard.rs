@@ -4,7 +4,9 @@
 //! With a token, whoever has it. Without one, which only a loopback address allows, the programs and
 //! browsers of this machine; but a browser also shows pages from elsewhere, which must not reach the
 //! API under a name of their own (DNS rebinding) or from their own page (cross-site requests). So the
-//! names in `Host` and `Origin` are looked at.
+//! names in `Host` and `Origin` are looked at, and `Sec-Fetch-Site`: browsers send no `Origin` with the
+//! GET for a picture that another site's page shows. What a browser lets through all the same it is told to
+//! keep from such pages (`Cross-Origin-Resource-Policy`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -102,6 +104,11 @@ fn local(headers: &HeaderMap) -> Result<(), ApiError> {
     if !is_local(host) {
         return refuse("Host", host);
     }
+    // "none": somebody opened the address. Another port of this machine is another program's.
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => (),
+        Some(site) => return refuse("Sec-Fetch-Site", &String::from_utf8_lossy(site)),
+    }
     match headers.get(header::ORIGIN) {
         None => Ok(()),
         Some(origin) => match origin.to_str().unwrap_or_default().split_once("://") {
@@ -128,4 +135,18 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
         Ok(()) => next.run(request).await,
         Err(err) => err.into_response(),
     }
+}
+
+/// For every answer: pages of other sites do not get it, and its type is what it says.
+pub async fn isolate(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
 }

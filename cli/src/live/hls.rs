@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 use gst::prelude::*;
 use gst_utils::ConsumptionLink;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::error::ApiError;
 use super::hls_mux::Muxer;
@@ -28,8 +28,8 @@ pub struct Hls {
 #[derive(Default)]
 struct State {
     stream: Option<Stream>,
-    /// When each viewer was last heard of.
-    viewers: HashMap<String, Instant>,
+    /// When each viewer was last heard of, and its place.
+    viewers: HashMap<String, (Instant, OwnedSemaphorePermit)>,
     /// How many streams there have been, and the lowest number for the first segment of the next.
     streams: u64,
     next: u64,
@@ -46,6 +46,7 @@ struct Stream {
     pipeline: gst::Pipeline,
     output: Arc<Output>,
     window: watch::Receiver<Window>,
+    sender: watch::Sender<Window>,
     /// Held by all who look.
     here: Arc<()>,
     used: Instant,
@@ -79,19 +80,17 @@ impl Hls {
         self.lock().viewers.len()
     }
 
-    /// Notes that this viewer is there, if it is known or there is `room` for it.
+    /// Notes that this viewer is there, if it is known or gets a `seat`.
     pub fn seen(
         &self,
         viewer: &str,
-        room: impl FnOnce() -> Result<(), ApiError>,
+        seat: impl FnOnce() -> Result<OwnedSemaphorePermit, ApiError>,
     ) -> Result<(), ApiError> {
-        if let Some(seen) = self.lock().viewers.get_mut(viewer) {
-            *seen = Instant::now();
-            return Ok(());
-        }
-        room()?;
         let viewers = &mut self.lock().viewers;
-        viewers.insert(viewer.to_owned(), Instant::now());
+        match viewers.get_mut(viewer) {
+            Some((seen, _)) => *seen = Instant::now(),
+            None => drop(viewers.insert(viewer.to_owned(), (Instant::now(), seat()?))),
+        }
         Ok(())
     }
 
@@ -123,11 +122,22 @@ impl Hls {
     /// Forgets viewers that are gone, and ends the pipeline after the last one.
     pub fn sweep(&self) {
         let mut state = self.lock();
-        state.viewers.retain(|_, seen| seen.elapsed() < SILENCE);
+        state
+            .viewers
+            .retain(|_, (seen, _)| seen.elapsed() < SILENCE);
         let used = |stream: &Stream| stream.runs() && stream.used();
         if state.viewers.is_empty() && !state.stream.as_ref().is_some_and(used) {
             state.end();
         }
+    }
+
+    /// Says in the playlist that nothing more comes. Whether anybody is there to read it.
+    pub fn finish(&self) -> bool {
+        let state = self.lock();
+        if let Some(stream) = &state.stream {
+            stream.sender.send_modify(Window::end);
+        }
+        state.stream.is_some() && !state.viewers.is_empty()
     }
 
     pub fn clear(&self) {
@@ -170,7 +180,7 @@ impl Stream {
         let muxer = Muxer::new()?;
         let pipeline = muxer.pipeline.clone();
         let (sender, window) = watch::channel(window);
-        muxer.fill(sender, lengths, wall_clock(output)?)?;
+        muxer.fill(sender.clone(), lengths, wall_clock(output)?)?;
         let failed = Arc::new(AtomicBool::new(false));
         let on_bus = failed.clone();
         let bus = pipeline.bus().context("a pipeline without a bus")?;
@@ -189,6 +199,7 @@ impl Stream {
         let stream = Self {
             output: output.clone(),
             window,
+            sender,
             here: Arc::default(),
             used: Instant::now(),
             failed,

@@ -11,7 +11,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::api::room;
+use super::api::{room, seat};
 use super::error::ApiError;
 use super::guard::random;
 use super::hls::Look;
@@ -156,7 +156,7 @@ async fn media(app: &App, query: Query) -> Result<Response, ApiError> {
             .ok_or_else(|| ended(number))?,
         None => app.hls.watch(&app.output).map_err(ApiError::internal)?,
     };
-    app.hls.seen(&query.viewer, || room(app))?;
+    app.hls.seen(&query.viewer, || seat(app))?;
     let window = &mut look.window;
     let first = window.wait_for(|window| window.playlist("").is_some());
     if !matches!(tokio::time::timeout(START, first).await, Ok(Ok(_))) {

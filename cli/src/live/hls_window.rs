@@ -83,6 +83,7 @@ pub struct Window {
     segments: VecDeque<Segment>,
     lengths: Lengths,
     init: Option<(Bytes, String)>,
+    ended: bool,
 }
 
 impl Window {
@@ -94,6 +95,7 @@ impl Window {
             segments: VecDeque::new(),
             lengths,
             init: None,
+            ended: false,
         }
     }
 
@@ -116,7 +118,15 @@ impl Window {
         self.init.as_ref().map(|(_, codec)| codec.as_str())
     }
 
+    /// Nothing more comes.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
     pub fn push(&mut self, part: Part) {
+        if self.ended {
+            return;
+        }
         let long = match self.segments.back() {
             Some(open) => open.duration() >= self.lengths.segment.mul_f64(EARLIEST),
             None => true,
@@ -167,6 +177,9 @@ impl Window {
 
     /// Whether the playlist is as new as `_HLS_msn` and `_HLS_part` ask.
     pub fn reload(&self, segment: u64, part: Option<u64>) -> Answer<()> {
+        if self.ended {
+            return Answer::Ready(());
+        }
         let open = self.open();
         let limit = self.parts(open).len() as u64 + self.ahead();
         if segment > open + 1 || (segment >= open && part.is_some_and(|part| part > limit)) {
@@ -199,7 +212,7 @@ impl Window {
             return Answer::Ready(part.data.clone());
         }
         let next = segment == self.open() && part == self.parts(segment).len();
-        if next || (segment, part) == self.hint() {
+        if !self.ended && (next || (segment, part) == self.hint()) {
             return Answer::Wait;
         }
         Answer::Refused(format!(
@@ -210,7 +223,8 @@ impl Window {
     /// A complete segment.
     pub fn segment(&self, segment: u64) -> Answer<Bytes> {
         let parts = self.parts(segment);
-        if parts.is_empty() || segment >= self.open() {
+        let growing = segment >= self.open() && !self.ended;
+        if parts.is_empty() || growing {
             return Answer::Refused(format!(
                 "segment {segment} is not here; load the playlist anew"
             ));
@@ -248,10 +262,13 @@ impl Window {
             self.write(&mut text, number, query);
         }
         let (segment, part) = self.hint();
-        line(
-            &mut text,
-            format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{segment}.{part}.m4s{query}\""),
-        );
+        match self.ended {
+            true => line(&mut text, format_args!("#EXT-X-ENDLIST")),
+            false => line(
+                &mut text,
+                format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{segment}.{part}.m4s{query}\""),
+            ),
+        }
         Some(text)
     }
 
@@ -275,7 +292,7 @@ impl Window {
                 ),
             );
         }
-        if number < self.open() {
+        if number < self.open() || self.ended {
             let time: Duration = parts.iter().map(|part| part.duration).sum();
             line(text, format_args!("#EXTINF:{:.5},", time.as_secs_f64()));
             line(text, format_args!("{number}.m4s{query}"));

@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use gst::prelude::*;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 const BOUNDARY: &str = "frame";
 
@@ -74,9 +74,9 @@ impl Mjpeg {
         self.gate.viewers.load(Ordering::SeqCst)
     }
 
-    /// The answer that never ends.
-    pub fn stream(&self) -> Response {
-        let seat = Seat::take(&self.gate);
+    /// The answer that never ends; `permit` is kept until it does.
+    pub fn stream(&self, permit: OwnedSemaphorePermit) -> Response {
+        let seat = (Seat::take(&self.gate), permit);
         let frames = self.frame.subscribe();
         let body = futures_util::stream::unfold((seat, frames), |(seat, mut frames)| async move {
             frames.changed().await.ok()?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 mod api;
 mod controls;
@@ -32,6 +32,7 @@ mod meter;
 mod mjpeg;
 mod offer;
 mod output;
+mod serve;
 mod sound;
 mod source;
 mod tiles;
@@ -71,8 +72,8 @@ pub struct Args {
     #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
     bitrate: u32,
     /// Most viewers at once; those by MJPEG and HLS count too
-    #[arg(long, default_value_t = 32)]
-    max_viewers: usize,
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16))]
+    max_viewers: u16,
     /// Helps browsers behind a router to find this server: stun://host:port
     #[arg(long)]
     stun_server: Option<String>,
@@ -89,13 +90,20 @@ pub struct Args {
     #[arg(long, default_value = "auto")]
     precision: String,
     /// Threads of a CPU provider (0 = all)
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
     threads: u32,
 }
 
+/// Players ask for the playlist about once a second.
+const LAST_PLAYLIST: Duration = Duration::from_secs(2);
+
 /// What every request may need.
 struct App {
-    max_viewers: usize,
+    max_viewers: u16,
+    /// One for each who watches, in whatever way.
+    seats: Arc<Semaphore>,
+    /// One for each who listens to events.
+    listeners: Arc<Semaphore>,
     /// Pixels, frames a second, kbit/s.
     size: [u32; 2],
     framerate: u32,
@@ -138,12 +146,16 @@ async fn serve(args: Args) -> Result<()> {
         })?;
     let address = listener.local_addr()?;
 
+    // A browser has up to six, and most of them are idle.
+    let connections = 64 + 4 * usize::from(args.max_viewers);
     let (changed, _) = watch::channel(());
     let (output, mjpeg, failed) = output::start(&args)?;
     let source = source::start(kind, &args, output.clone(), changed.clone())?;
     let tiles = tiles::start(&args, output.clone(), changed.clone())?;
     let app = Arc::new(App {
         max_viewers: args.max_viewers,
+        seats: Arc::new(Semaphore::new(args.max_viewers.into())),
+        listeners: Arc::new(Semaphore::new(connections)),
         size: [args.width, args.height],
         framerate: args.framerate,
         bitrate: args.bitrate,
@@ -171,14 +183,48 @@ async fn serve(args: Args) -> Result<()> {
             sweeper.hls.sweep();
         }
     });
+    let (end, mut ends) = watch::channel(false);
+    let ended = async move {
+        // An error would mean that nobody can end it any more, and so the same.
+        let _ = ends.wait_for(|end| *end).await;
+    };
+    let router = api::router(app.clone());
+    let server = tokio::spawn(serve::serve(listener, router, connections, ended));
     let result = tokio::select! {
-        result = axum::serve(listener, api::router(app.clone())) => result.map_err(Into::into),
         Ok(reason) = failed => Err(anyhow::anyhow!(reason)),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = interrupted() => Ok(()),
     };
     app.source.stop();
+    if app.hls.finish() {
+        // For players that ask for the playlist once more.
+        tokio::select! {
+            () = tokio::time::sleep(LAST_PLAYLIST) => (),
+            () = interrupted() => (),
+        }
+    }
     app.viewers.clear();
+    end.send_replace(true);
+    // It ends by itself, soon.
+    let _ = server.await;
     app.hls.clear();
     app.output.stop();
     result
+}
+
+/// Ctrl-C, or what service managers send.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = tokio::signal::ctrl_c() => (),
+        }
+        return;
+    }
+    // An error means that no signal can be waited for: the process ends without order, as ever.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

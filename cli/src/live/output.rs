@@ -32,13 +32,31 @@ pub struct Output {
     notice: Option<gst::Element>,
 }
 
-/// The generator's settings, in the words of a launch description.
-pub fn generator(args: &Args) -> String {
-    format!(
-        "quality={} execution-provider={} precision={} threads={}",
-        args.quality, args.execution_provider, args.precision, args.threads
-    )
+/// Sets what the command line says of the generator. Texts from there are values of properties, never part of
+/// a launch description.
+pub fn configure(stylize: &gst::Element, args: &Args) -> Result<()> {
+    for (name, value) in [
+        ("quality", &args.quality),
+        ("execution-provider", &args.execution_provider),
+        ("precision", &args.precision),
+    ] {
+        let spec = stylize.find_property(name);
+        let spec = spec.with_context(|| format!("stylize has no property {name}"))?;
+        let parsed = gst::glib::Value::deserialize_with_pspec(value, &spec);
+        let parsed = parsed.map_err(|_| {
+            let class = gst::glib::EnumClass::with_type(spec.value_type());
+            let nicks = class.iter().flat_map(|class| class.values());
+            let nicks = nicks.map(|value| value.nick()).collect::<Vec<_>>();
+            anyhow!("--{name} {value:?}: give one of {}", nicks.join(", "))
+        })?;
+        stylize.set_property_from_value(name, &parsed);
+    }
+    stylize.set_property("threads", args.threads);
+    Ok(())
 }
+
+/// What a JPEG is without further words: BT.601, all 256 values.
+pub const JPEG: &str = "video/x-raw,format=I420,colorimetry=1:4:7:1";
 
 /// The pictures between source and output: as most decoders give them and the encoder takes them.
 pub fn picture(args: &Args) -> String {
@@ -65,17 +83,16 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     // A key frame every ten seconds, for whoever does not ask; browsers ask when they need one.
     let line = format!(
         "appsrc name=in is-live=true format=time leaky-type=downstream max-buffers=1 max-bytes=0 caps={} \
-         ! stylize name=stylize on-error=hold reuse=true qos=false adapt=resolution {} ! {notice} tee name=raw \
+         ! stylize name=stylize on-error=hold reuse=true qos=false adapt=resolution ! {notice} tee name=raw \
          raw. ! {queue} ! videoconvert ! video/x-raw,format=I420 \
          ! x264enc name=encoder tune=zerolatency speed-preset=ultrafast bitrate={} key-int-max={} \
          ! video/x-h264,profile=constrained-baseline,stream-format=byte-stream \
          ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au \
          ! appsink name=encoded async=false \
-         raw. ! valve name=valve drop=true ! {queue} ! videoconvert ! jpegenc quality=75 \
+         raw. ! valve name=valve drop=true ! {queue} ! videoconvert ! {JPEG} ! jpegenc quality=75 \
          ! appsink name=jpeg sync=false async=false max-buffers=1 drop=true \
          {}",
         caps(args),
-        generator(args),
         args.bitrate,
         10 * args.framerate,
         sound::branch(),
@@ -88,6 +105,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     let input = cast::<gst_app::AppSrc>(part("in")?)?;
     let encoded = cast::<gst_app::AppSink>(part("encoded")?)?;
     let stylize = part("stylize")?;
+    configure(&stylize, args)?;
     if let Some(style) = &args.style {
         stylize.set_property("style", style);
     }
@@ -101,7 +119,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     let blank = gst::Buffer::from_slice(blank(args)?);
     let frame_time = Duration::from_secs(1) / args.framerate;
     let output = Arc::new(Output {
-        feed: Feed::new(input, blank, frame_time),
+        feed: Feed::new(input, blank, caps(args).parse()?, frame_time),
         encoded: StreamProducer::with(&encoded, ProducerSettings { sync: false }),
         sound: Sound::of(&pipeline)?,
         stylize,

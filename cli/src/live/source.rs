@@ -107,6 +107,8 @@ struct Shared {
     stop: AtomicBool,
     /// When the last picture came, if one has since the source was built.
     last: Mutex<Option<Instant>>,
+    /// Why its pictures cannot be painted.
+    refused: Mutex<Option<String>>,
     changed: watch::Sender<()>,
 }
 
@@ -129,6 +131,7 @@ pub fn start(
         }),
         stop: AtomicBool::new(false),
         last: Mutex::new(None),
+        refused: Mutex::new(None),
         changed,
     });
     let worker = shared.clone();
@@ -211,9 +214,9 @@ impl Shared {
             Kind::Uri { .. } => "uridecodebin name=from".into(),
         };
         // No `videorate`: it keeps each picture until the next one has come. The feed leaves out what is
-        // too much. What is live has waited long enough when it is here; a file waits for its time.
+        // too much. Progressive frames pass `deinterlace` as they are. What is live has waited long enough when it is here; a file waits for its time.
         format!(
-            "{from} ! videoconvert ! videoscale ! {} ! appsink name=out max-buffers=2 drop=true sync={}",
+            "{from} ! videoconvert ! deinterlace fields=top ! videoscale ! {} ! appsink name=out max-buffers=2 drop=true sync={}",
             self.picture,
             !self.kind.is_live()
         )
@@ -252,11 +255,16 @@ impl Shared {
         let shared = Arc::downgrade(self);
         let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |out| {
             let sample = out.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            if let (Some(shared), Some(picture)) = (shared.upgrade(), sample.buffer_owned()) {
+            let picture = sample.buffer_owned().zip(sample.caps());
+            if let (Some(shared), Some((picture, caps))) = (shared.upgrade(), picture) {
+                if let Some(why) = refused(caps) {
+                    *lock(&shared.refused) = Some(why);
+                    return Err(gst::FlowError::Error);
+                }
                 if let Some(time) = running_time(&sample) {
                     shared.output.sound.picture(time);
                 }
-                shared.output.feed.push(picture);
+                shared.output.feed.push(picture, caps);
                 if shared.last().replace(Instant::now()).is_none() {
                     shared.tell(Condition::Playing, None);
                 }
@@ -330,6 +338,10 @@ impl Shared {
         let mut missing = None;
         while !self.stopped() {
             let message = bus.timed_pop(gst::ClockTime::from_mseconds(200));
+            // What the pipeline says then is only its echo.
+            if let Some(why) = lock(&self.refused).take() {
+                bail!(why);
+            }
             match message.as_ref().map(|message| message.view()) {
                 Some(MessageView::Element(element)) => {
                     let plugin = element.structure().filter(|s| s.name() == "missing-plugin");
@@ -367,6 +379,22 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why such pictures cannot be painted. Generators have learned from sRGB pictures.
+fn refused(caps: &gst::CapsRef) -> Option<String> {
+    let info = gst_video::VideoInfo::from_caps(caps).ok()?;
+    let transfer = info.colorimetry().transfer();
+    let hdr = [
+        gst_video::VideoTransferFunction::Smpte2084,
+        gst_video::VideoTransferFunction::AribStdB67,
+    ];
+    hdr.contains(&transfer)
+        .then(|| format!("HDR video ({transfer:?}) cannot be painted; map it to SDR before"))
 }
 
 /// When this is shown, or sounds, by the source's clock.

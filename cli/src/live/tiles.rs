@@ -11,7 +11,7 @@ use gst::prelude::*;
 use tokio::sync::watch;
 
 use super::Args;
-use super::output::{Output, caps, generator};
+use super::output::{JPEG, Output, configure};
 
 /// Width of what is painted, and of the tile, pixels. Strokes have one size, so that a tile painted at
 /// its own size would be all strokes.
@@ -64,42 +64,42 @@ fn paint(args: &Args, output: &Output, mut done: impl FnMut(&str, Bytes)) -> Res
         std::thread::sleep(Duration::from_millis(100));
     }
     std::thread::sleep(FIRST);
-    let picture = output.feed.picture().context("a picture")?;
+    let (picture, caps) = output.feed.picture().context("a picture")?;
     let size = |width: u32| {
         let height = (width * args.height / args.width).max(16);
         format!("video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1")
     };
     let line = format!(
-        "appsrc name=in format=time caps={} ! videoscale ! {} \
-         ! stylize name=stylize transition=0 qos=false {} ! videoscale ! {} \
-         ! videoconvert ! jpegenc quality=80 ! appsink name=out sync=false",
-        caps(args),
+        "appsrc name=in format=time ! videoscale ! {} \
+         ! stylize name=stylize transition=0 qos=false ! videoscale ! {} \
+         ! videoconvert ! {JPEG} ! jpegenc quality=80 ! appsink name=out sync=false",
         size(PAINTED.min(args.width)),
-        generator(args),
         size(TILE.min(args.width)),
     );
     let pipeline = gst::parse::launch(&line)?
         .downcast::<gst::Pipeline>()
         .map_err(|_| anyhow!("not a pipeline: {line}"))?;
-    let result = paint_with(&pipeline, &picture, &mut done);
+    let stylize = pipeline.by_name("stylize").context("stylize")?;
+    configure(&stylize, args)?;
+    let input = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>();
+    let input = input.context("an appsrc")?;
+    input.set_caps(Some(&caps));
+    let result = paint_with(&pipeline, &input, &stylize, &picture, &mut done);
     pipeline.set_state(gst::State::Null)?;
     result
 }
 
 fn paint_with(
     pipeline: &gst::Pipeline,
+    input: &gst_app::AppSrc,
+    stylize: &gst::Element,
     picture: &gst::Buffer,
     done: &mut impl FnMut(&str, Bytes),
 ) -> Result<()> {
-    let input = pipeline
-        .by_name("in")
-        .and_downcast::<gst_app::AppSrc>()
-        .context("an appsrc")?;
     let out = pipeline
         .by_name("out")
         .and_downcast::<gst_app::AppSink>()
         .context("an appsink")?;
-    let stylize = pipeline.by_name("stylize").context("stylize")?;
     // An error is on the bus, and comes out below as a frame that never does.
     let _ = pipeline.set_state(gst::State::Playing);
     for (number, style) in (0..).zip(stylize.property::<Vec<String>>("styles")) {

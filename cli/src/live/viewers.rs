@@ -17,6 +17,8 @@ use gst_webrtc::{
     WebRTCSessionDescription,
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::error::ApiError;
 use super::guard::random;
 use super::offer;
@@ -40,6 +42,8 @@ struct Viewer {
     signs: Arc<Signs>,
     /// Frames and sound come as long as these are there.
     links: Vec<ConsumptionLink>,
+    /// Free again when it is gone.
+    _seat: OwnedSemaphorePermit,
 }
 
 /// Signs of life.
@@ -107,7 +111,12 @@ impl Viewers {
     }
 
     /// A new viewer's name, which is a secret of its own, and the answer to its offer.
-    pub async fn add(&self, output: &Output, offer: &str) -> Result<(String, String), ApiError> {
+    pub async fn add(
+        &self,
+        output: &Output,
+        offer: &str,
+        seat: OwnedSemaphorePermit,
+    ) -> Result<(String, String), ApiError> {
         let sdp = gst_sdp::SDPMessage::parse_buffer(offer.as_bytes())
             .map_err(|_| ApiError::value("the body is not SDP; send a browser's offer"))?;
         let video = Track::video(output, offer::video(&sdp)?);
@@ -118,7 +127,7 @@ impl Viewers {
             .map_err(ApiError::internal)?;
         let id = random().map_err(ApiError::internal)?;
         let (viewer, answer) = self
-            .connect(output, sdp, &tracks)
+            .connect(output, sdp, &tracks, seat)
             .await
             .map_err(|err| ApiError::internal(format!("no answer to this offer: {err:#}")))?;
         self.lock().insert(id.clone(), viewer);
@@ -130,6 +139,7 @@ impl Viewers {
         output: &Output,
         sdp: gst_sdp::SDPMessage,
         tracks: &[Track<'_>],
+        seat: OwnedSemaphorePermit,
     ) -> Result<(Viewer, String)> {
         let (pipeline, webrtc) = self.build(output)?;
         let signs = watch_signs(&pipeline, &webrtc)?;
@@ -139,6 +149,7 @@ impl Viewers {
             links: links.collect::<Result<_>>()?,
             pipeline,
             signs,
+            _seat: seat,
         };
         viewer.pipeline.set_state(gst::State::Playing)?;
 

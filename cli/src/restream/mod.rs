@@ -35,6 +35,8 @@ const HEALTHY: Duration = Duration::from_secs(10);
 /// Without a picture for so long, it is taken for dead. Before the first it may take its time: a
 /// server may wait for its publisher.
 const SILENCE: Duration = Duration::from_secs(5);
+/// What does not come to its end in this time after an interruption is not waited for.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Paint a stream and send it on.
 #[derive(clap::Args)]
@@ -82,7 +84,7 @@ pub fn run(args: &Args) -> Result<()> {
         let pipeline = gst::Pipeline::new();
         *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(pipeline.clone());
         let streams = Streams::new(args, &input, &output, &stylize, &pipeline);
-        let result = play(&input, &streams, &pipeline);
+        let result = play(&input, &streams, &pipeline, &interrupts);
         // An element that does not stop is no reason to keep its successor waiting.
         let _ = pipeline.set_state(gst::State::Null);
         let ends = args.once || !input.live;
@@ -96,20 +98,37 @@ pub fn run(args: &Args) -> Result<()> {
         if begin.elapsed() > HEALTHY {
             pause = PAUSES.0;
         }
-        std::thread::sleep(pause);
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            if interrupts.load(Ordering::SeqCst) > 0 {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         pause = (pause * 2).min(PAUSES.1);
     }
 }
 
 /// Plays until the stream ends or something is wrong.
-fn play(input: &Input, streams: &Arc<Streams>, pipeline: &gst::Pipeline) -> Result<()> {
+fn play(
+    input: &Input,
+    streams: &Arc<Streams>,
+    pipeline: &gst::Pipeline,
+    interrupts: &AtomicU32,
+) -> Result<()> {
     use gst::MessageView;
     streams.connect(&input.uri)?;
     let bus = pipeline.bus().context("a pipeline without a bus")?;
     // If this fails, the message on the bus says more.
     let started = pipeline.set_state(gst::State::Playing);
+    let mut interrupted = None;
     loop {
         let message = bus.timed_pop(gst::ClockTime::from_mseconds(200));
+        if interrupts.load(Ordering::SeqCst) > 0
+            && interrupted.get_or_insert_with(Instant::now).elapsed() > GOODBYE
+        {
+            return Ok(());
+        }
         if let Some(err) = streams.error() {
             return Err(err);
         }

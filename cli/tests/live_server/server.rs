@@ -124,6 +124,27 @@ impl Server {
         }
     }
 
+    /// Sends it a signal by name, as `kill` does.
+    #[allow(dead_code)] // Not all tests end it this way.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.expect("kill").success());
+    }
+
+    /// Its exit code, if it ends in time.
+    #[allow(dead_code)] // Not all tests end it this way.
+    pub fn ended(&mut self, limit: Duration) -> Option<i32> {
+        let begin = Instant::now();
+        while begin.elapsed() < limit {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
     pub fn alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }

@@ -227,3 +227,18 @@ fn parts_and_segments_are_whole_frames() {
         assert_eq!(Window::new(0, 0, Lengths::at(framerate)).target(), 1);
     }
 }
+
+#[test]
+fn a_stream_that_has_ended_says_so() {
+    let mut window = window(4);
+    part(&mut window, 4, 0);
+    window.end();
+    part(&mut window, 4, 1);
+    let text = window.playlist("").expect("a playlist");
+    assert!(text.ends_with("104.m4s\n#EXT-X-ENDLIST\n"), "{text}");
+    assert!(!text.contains("PRELOAD-HINT"), "{text}");
+    // Nobody waits for what does not come.
+    assert_eq!(window.reload(200, Some(3)), Answer::Ready(()));
+    assert_eq!(window.segment(104), Answer::Ready("[4000]".into()));
+    assert!(matches!(window.part(104, 1), Answer::Refused(_)));
+}
