@@ -29,7 +29,13 @@ if [ "${1:-}" != --bundle ]; then
 fi
 
 target=${2:?give a folder}
-rm -rf "$target"
+# Names of the files that are made, for the next time: nothing else in the folder is touched.
+made=$target/made-by-gpu-check
+if [ -f "$made" ]; then
+    (cd "$target" && grep -vE '^/|(^|/)\.\.(/|$)' made-by-gpu-check | xargs -r -d '\n' rm -f --)
+elif [ -e "$target" ] && [ -n "$(ls -A "$target")" ]; then
+    die "$target is no bundle's folder and not empty: give another one."
+fi
 mkdir -p "$target/lib" "$target/plugins" "$target/models"
 cp "$program" "$target/"
 strip "$target/stylize"
@@ -61,4 +67,6 @@ done
 ((${#packed[@]})) || die "no GPU's libraries in .deps: make setup PROVIDERS=\"webgpu cuda\" first."
 tar -C "$root" --transform 's,^\.deps,runtimes,' -cf - "${packed[@]/#runtimes/.deps}" |
     xz -T0 -1 | split -b 60M - "$target/runtimes.tar.xz."
+(cd "$target" && find stylize run.sh made-by-gpu-check lib plugins models runtimes.tar.xz.* -type f 2>/dev/null) >"$made.new" || true
+mv "$made.new" "$made"
 du -sh "$target"
