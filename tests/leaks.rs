@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! 200 state cycles, watched by GStreamer's own `leaks` tracer in a process of its own.
+//! State cycles, watched by GStreamer's own `leaks` tracer in a process of its own.
+//!
+//! `STYLIZE_CYCLES=1000 cargo test --test leaks` does so many; without it there are 200.
 
 mod common;
 
@@ -9,7 +11,10 @@ use common::generators;
 use gst::prelude::*;
 
 const CHILD: &str = "STYLIZE_LEAKS_CHILD";
-const CYCLES: usize = 200;
+
+fn cycles() -> usize {
+    std::env::var("STYLIZE_CYCLES").map_or(200, |n| n.parse().expect("a number"))
+}
 
 /// Plays and stops a pipeline many times; the tracer writes what is still alive at the end.
 fn child() {
@@ -23,7 +28,7 @@ fn child() {
         );
         let pipeline = gst::parse::launch(&line).expect("a pipeline");
         let bus = pipeline.bus().expect("a bus");
-        for cycle in 0..CYCLES {
+        for cycle in 0..cycles() {
             pipeline.set_state(gst::State::Playing).expect("playing");
             // Some cycles stop at once, some at the end of the stream.
             if cycle % 4 != 0 {
