@@ -253,3 +253,50 @@ fn frames_come_sooner_at_a_higher_rate() {
         );
     }
 }
+
+#[test]
+fn a_sink_that_waits_adds_nothing_to_the_latency() {
+    for frames in [1, 3] {
+        let (_dir, element) = element(frames);
+        let downstream = gst::Pad::builder(gst::PadDirection::Sink)
+            .chain_function(|_, _, _| {
+                // As until the frame's time.
+                std::thread::sleep(Duration::from_millis(60));
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .event_function(|_, _, _| true)
+            .build();
+        let upstream = gst::Pad::builder(gst::PadDirection::Src)
+            .query_function(|pad, parent, query| match query.view_mut() {
+                gst::QueryViewMut::Latency(latency) => {
+                    latency.set(true, gst::ClockTime::ZERO, gst::ClockTime::NONE);
+                    true
+                }
+                _ => gst::Pad::query_default(pad, parent, query),
+            })
+            .build();
+        let pad = |name| element.static_pad(name).expect("a pad");
+        upstream.link(&pad("sink")).expect("linked");
+        pad("src").link(&downstream).expect("linked");
+        for pad in [&upstream, &downstream] {
+            pad.set_active(true).expect("active");
+        }
+        element.set_state(gst::State::Playing).expect("playing");
+        upstream.push_event(gst::event::StreamStart::new("test"));
+        let caps = caps("0/1").parse::<gst::Caps>().expect("caps");
+        upstream.push_event(gst::event::Caps::new(&caps));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        upstream.push_event(gst::event::Segment::new(&segment));
+        for number in 0..40 {
+            upstream.push(frame(number)).expect("taken");
+        }
+        let mut query = gst::query::Latency::new();
+        assert!(pad("src").query(&mut query));
+        let min = query.result().1;
+        assert!(
+            min < 60 * gst::ClockTime::MSECOND,
+            "{frames} in flight: {min}"
+        );
+        element.set_state(gst::State::Null).expect("stopped");
+    }
+}

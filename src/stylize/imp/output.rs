@@ -207,7 +207,9 @@ impl Stylize {
             return Ok(());
         }
         self.queue.wait_until_idle()?;
-        stream.workers = Some(WorkerPool::new(wanted)?);
+        let old = stream.workers.replace(WorkerPool::new(wanted)?);
+        // One may still be at a frame that a flush gave up.
+        self.threads.dispose(old);
         self.streams.store(wanted, Ordering::Relaxed);
         // The pool must have as many buffers.
         self.obj().reconfigure_src();

@@ -20,7 +20,8 @@ pub(crate) type FrameResult = Result<(gst::Buffer, Outcome), Error>;
 /// The result of one frame, once it is there.
 #[derive(Default)]
 struct Slot {
-    result: Option<FrameResult>,
+    /// And when it was written.
+    result: Option<(FrameResult, Instant)>,
     /// A result was written or given up: later ones are ignored.
     settled: bool,
 }
@@ -67,7 +68,7 @@ impl Promise {
                 true => Some(result),
                 false => {
                     slot.settled = true;
-                    slot.result = Some(result);
+                    slot.result = Some((result, Instant::now()));
                     None
                 }
             }
@@ -163,7 +164,9 @@ impl OutputQueue {
 
     /// Waits for a frame and for its result, and takes it: it counts as being pushed until
     /// [`Self::pushed`]. With `idle` it waits for a frame to come, too; without, `None` says that there
-    /// is none. `None` in any case when closed. Gives the time since the frame came, too.
+    /// is none. `None` in any case when closed. Gives the time from the frame's coming to its result, too:
+    /// how long it then waits while an earlier one is pushed is up to downstream, and no latency of this
+    /// element (a sink that waits for the clock would make it grow without end).
     pub fn take(&self, idle: bool) -> Option<(FrameResult, Duration)> {
         let mut state = self.0.state.lock();
         loop {
@@ -173,11 +176,11 @@ impl OutputQueue {
             let front = state.slots.front();
             let result = front.map(|(begin, slot)| Some((slot.lock().result.take()?, *begin)));
             match result {
-                Some(Some((result, begin))) => {
+                Some(Some(((result, ready), begin))) => {
                     state.slots.pop_front();
                     state.pushing = true;
                     self.0.changed.notify_all();
-                    return Some((result, begin.elapsed()));
+                    return Some((result, ready.saturating_duration_since(begin)));
                 }
                 None if !idle => return None,
                 _ => self.0.changed.wait(&mut state),
@@ -224,7 +227,7 @@ impl OutputQueue {
 }
 
 /// Takes all frames out; their buffers are dropped without the lock.
-fn give_up(state: &mut State) -> Vec<Option<FrameResult>> {
+fn give_up(state: &mut State) -> Vec<Option<(FrameResult, Instant)>> {
     let slots = state.slots.drain(..);
     slots
         .map(|(_, slot)| {
