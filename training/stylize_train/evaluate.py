@@ -16,7 +16,7 @@ from . import loss_options
 from .data import list_photos, read_pictures
 from .errors import UserError
 from .judge import ContentJudge, Judge
-from .losses import PerceptualLoss, total_variation
+from .losses import PerceptualLoss, lattice, total_variation
 from .painted import measure_painted
 from .render import Model, add_mix_argument
 from .temporal import temporal_error
@@ -55,8 +55,8 @@ def measure(
     ``*_photo`` is what the photo itself scores: its style term is the distance there was
     to go. ``noise_gain`` is how much stronger grain (sigma 1 %) is in the output than in
     the input, as a ratio of root mean squares: a cheap sign of flicker. ``lattice_levels`` is
-    the strength of a fixed pattern in grey levels. ``judge_*`` are the judge's errors, and
-    ``content_distilled`` is what ``content`` says.
+    the strength of a fixed pattern of 4 pixels in grey levels, ``lattice8_levels`` of one of 8.
+    ``judge_*`` are the judge's errors, and ``content_distilled`` is what ``content`` says.
 
     With ``painting``, [1, 3, H, W] in 0..1 at its training size, there are besides, all of luma
     (definitions and sources in ``painted.py``): ``painted_share``, the share of the output's
@@ -84,6 +84,7 @@ def measure(
             "content": after["content"].item(),
             "total": after["total"].item(),
             "tv": after["tv"].item(),
+            "lattice8_levels": 255 * lattice(output, 8).sqrt().item(),
             "lattice_levels": 255 * after["lattice"].sqrt().item(),
             "lattice_photo": 255 * before["lattice"].sqrt().item(),
             "tv_photo": total_variation(photo).item(),

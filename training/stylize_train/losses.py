@@ -100,19 +100,19 @@ def total_variation(image: Tensor) -> Tensor:
     return dx + dy
 
 
-def lattice(image: Tensor, period: int = 4, window: int = 32) -> Tensor:
+def lattice(image: Tensor, period: int = 4) -> Tensor:
     """Energy of patterns that repeat every ``period`` pixels, in 0..1 squared.
 
     A network that enlarges can print a fixed pattern on flat areas, and the Gram losses of
     shallow layers even reward it as texture. Strokes average out over the positions of one
     phase, a pattern does not: this is the mean square of the ``period**2`` phase means in
-    each window of the image less its local mean. [N, 3, H, W] to a scalar.
+    each window of 8 periods of the image less its local mean. [N, 3, H, W] to a scalar.
     """
     before, after = period // 2, (period - 1) // 2
     padded = F.pad(image, (before, after, before, after), mode="reflect")
     fine = image - F.avg_pool2d(padded, period, stride=1)
     n, c, h, w = image.shape
-    side = min(window, h, w) // period * period
+    side = min(8 * period, h, w) // period * period
     rows, columns, cells = h // side, w // side, side // period
     fine = fine[..., : rows * side, : columns * side]
     cut = fine.reshape(n, c, rows, cells, period, columns, cells, period)
@@ -218,6 +218,8 @@ class Weights:
     tv: float = 0.02
     lattice: float = 1000.0
     scales: Sequence[float] = SCALES
+    periods: Sequence[int] = (4,)
+    """Of the lattices: a network whose body works at an eighth of the size can print one of 8."""
 
 
 class PerceptualLoss:
@@ -357,6 +359,7 @@ class PerceptualLoss:
             ]
             style = style + weight * torch.stack(errors).mean(0)
         tv = total_variation(output)
-        terms = {"style": style.mean(), "content": content, "tv": tv, "lattice": lattice(output)}
+        fixed = sum((lattice(output, period) for period in self.weights.periods), tv.new_zeros(()))
+        terms = {"style": style.mean(), "content": content, "tv": tv, "lattice": fixed}
         total = sum(getattr(self.weights, name) * value for name, value in terms.items())
         return {**terms, "total": total, "each_style": style}

@@ -95,6 +95,7 @@ class Trainer:
         )
         torch.manual_seed(config.seed)
         self.generator = config.new_generator().to(self.device)
+        self.loss.weights.periods = self.generator.lattice_periods
         if config.crop % self.generator.size_multiple or config.crop < self.generator.minimum_size:
             raise UserError(
                 f"--crop is {config.crop} and must be a multiple of "

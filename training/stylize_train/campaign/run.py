@@ -126,7 +126,9 @@ class Campaign:
             read_style(find_painting(paintings, style.file), style.size).to(self.device)
             for style in self.plan.styles.values()
         ]
-        return perceptual_loss(named, network, pictures, self.autocast)
+        loss = perceptual_loss(named, network, pictures, self.autocast)
+        loss.weights.periods = self.generator.lattice_periods
+        return loss
 
     @property
     def done(self) -> bool:

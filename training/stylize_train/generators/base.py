@@ -78,6 +78,11 @@ class Generator(nn.Module, ABC):
         """Channels that the first convolution sees: image and noise."""
         return self.noise_channels + (3 if self.task == "stylize" else 0)
 
+    @property
+    def lattice_periods(self) -> tuple[int, ...]:
+        """Periods in pixels of the fixed patterns that this network could print."""
+        return (4, 8) if self.size_multiple == 8 else (4,)
+
     def options(self) -> dict[str, object]:
         """Constructor keywords that rebuild this network (without its weights)."""
         options = {
