@@ -103,7 +103,7 @@ def test_lattice_sees_patterns_not_structure() -> None:
     assert lattice(ramp + checks).sqrt().item() == pytest.approx(0.05, rel=0.05)
     noise = 0.1 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert lattice(noise).sqrt().item() < 0.02
-    # A wave of 8 pixels: its root mean square is 0.1 / sqrt(2), and the period of 4 does not see it.
+    # A wave of 8 pixels, of root mean square 0.1 / sqrt(2), which the period of 4 does not see.
     wave = 0.1 * torch.cos(torch.arange(64) * torch.pi / 4).expand(1, 3, 64, 64)
     assert lattice(ramp + wave, 8).sqrt().item() == pytest.approx(0.0707, rel=0.02)
     assert lattice(ramp + wave).sqrt().item() < 0.005
