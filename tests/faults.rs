@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What goes wrong around the element: ONNX Runtime's file is replaced while it runs, one of many elements fails.
-//! docs/reliability.md has what came out.
+//! What goes wrong around the element: the process ends while a generator is loaded, ONNX Runtime's file is
+//! replaced while it runs, one of many elements fails. Each in a process of its own; docs/reliability.md has
+//! what came out.
+//!
+//! `STYLIZE_FAULTS=200 cargo test --test faults` tries each so often; without it a few times.
 
 mod common;
 
@@ -14,6 +17,10 @@ use gst::prelude::*;
 
 /// Says to a child process what to do.
 const CHILD: &str = "STYLIZE_FAULTS_CHILD";
+
+fn times() -> u32 {
+    std::env::var("STYLIZE_FAULTS").map_or(20, |n| n.parse().expect("a number"))
+}
 
 /// What this process is to do, if it is a child.
 fn role() -> Option<String> {
@@ -51,6 +58,35 @@ fn play(line: &str) -> gst::Pipeline {
     let pipeline = gst::parse::launch(line).expect("a pipeline");
     pipeline.set_state(gst::State::Playing).expect("plays");
     pipeline.downcast().expect("a pipeline")
+}
+
+/// Milliseconds after the start, at all stages of loading, compiling and playing, in every way of waiting.
+#[test]
+fn a_process_may_end_while_a_generator_is_loaded() {
+    if let Some(role) = role() {
+        let (time, way) = role.split_once(' ').expect("time and way");
+        common::init();
+        let (dir, file) = common::model_file(&generators::negative(17).bytes());
+        // ONNX Runtime is there: the process may not end while that is set up.
+        let first = play(&line(&file, "").replace("videotestsrc", "videotestsrc num-buffers=1"));
+        let bus = first.bus().expect("a bus");
+        let end = [gst::MessageType::Eos, gst::MessageType::Error];
+        bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &end)
+            .expect("an end");
+        first.set_state(gst::State::Null).expect("stopped");
+        let line = line(&file, &format!("while-loading={way}"));
+        // With `block` the start itself waits, so it is made elsewhere.
+        std::thread::spawn(move || play(&line));
+        std::thread::sleep(Duration::from_millis(time.parse().expect("a number")));
+        drop(dir);
+        std::process::exit(0);
+    }
+    for turn in 0..times() {
+        let way = ["block", "passthrough", "hold"][turn as usize % 3];
+        let role = format!("{} {way}", turn * 7 % 300);
+        let output = child("a_process_may_end_while_a_generator_is_loaded", &role);
+        ended_well(&output, &role);
+    }
 }
 
 /// An update puts another file in the place of the library that this process has mapped.

@@ -6,6 +6,7 @@
 //! does not say, and a [`Predictor`] makes style vectors.
 
 mod error;
+mod exit;
 mod log;
 pub mod provider;
 mod run;

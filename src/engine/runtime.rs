@@ -13,6 +13,7 @@ use ort::logging::LogLevel;
 use parking_lot::Mutex;
 
 use super::error::EngineError;
+use super::exit;
 use super::log::CAT;
 
 /// Lines of ONNX Runtime itself; the category that GStreamer's own onnx plugin uses.
@@ -83,6 +84,7 @@ impl Runtime {
             };
         }
         let runtime = Arc::new(Self::load(wanted)?);
+        exit::watch(exit::RUNTIME);
         gst::info!(
             CAT,
             "ONNX Runtime {} from {}",

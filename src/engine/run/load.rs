@@ -9,6 +9,7 @@ use ort::session::builder::{LoadCanceler, SessionBuilder};
 use parking_lot::Mutex;
 
 use crate::engine::error::EngineError;
+use crate::engine::exit;
 
 #[derive(Default)]
 struct State {
@@ -46,6 +47,7 @@ impl LoadCanceller {
                 CANCELLER.set(self.0.take());
             }
         }
+        let _inside = exit::inside();
         let _restore = Restore(CANCELLER.replace(Some(self.clone())));
         work()
     }
@@ -53,6 +55,7 @@ impl LoadCanceller {
 
 /// Loads a graph, with all options set.
 pub(crate) fn commit(mut builder: SessionBuilder, graph: &[u8]) -> Result<Session, EngineError> {
+    let _inside = exit::inside();
     let Some(canceller) = CANCELLER.with_borrow(Clone::clone) else {
         return builder
             .commit_from_memory(graph)

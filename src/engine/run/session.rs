@@ -17,6 +17,7 @@ use super::memory::{StateMemory, StatePort, StateTensor};
 use super::noise::normal;
 use super::threads::Threads;
 use crate::engine::error::EngineError;
+use crate::engine::exit;
 use crate::engine::provider::cache;
 use crate::engine::provider::choice::Choice;
 use crate::engine::provider::configure;
@@ -274,6 +275,7 @@ impl Session {
         memory: &mut StateMemory,
         (out, out_rows): (&mut [u8], Rows),
     ) -> Result<(), EngineError> {
+        let _inside = exit::inside();
         let stability = [if memory.valid {
             controls.stability
         } else {
@@ -380,6 +382,8 @@ pub fn load(
     choice: &Choice,
 ) -> Result<ort::session::Session, EngineError> {
     cache::with_folder(cache::place(runtime, choice, graph), |folder| {
-        commit(configure::builder(runtime, choice, folder)?, graph)
+        let session = commit(configure::builder(runtime, choice, folder)?, graph);
+        exit::watch(choice.provider as u32);
+        session
     })
 }

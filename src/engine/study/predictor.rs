@@ -73,6 +73,7 @@ impl Predictor {
     /// # Errors
     /// [`EngineError::Run`], also for a vector of another length.
     pub fn predict(&self, painting: Vec<u8>, len: usize) -> Result<Vec<f32>, EngineError> {
+        let _inside = crate::engine::exit::inside();
         let (width, height) = self.size();
         let picture = TestPicture {
             width,

@@ -47,6 +47,7 @@ struct Outcome {
 /// [`EngineError::Refused`] when the graph does not load or run at any size, and
 /// [`ModelError::SizeChanges`] when no size comes back unchanged.
 pub fn probe(runtime: &Runtime, model: &Model, facts: &Facts) -> Result<Facts, EngineError> {
+    let _inside = crate::engine::exit::inside();
     let found = probe_layout(runtime, model, facts);
     if found.is_ok() || facts.layout.is_some() || !model.layout_is_open() {
         return found;
