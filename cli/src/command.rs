@@ -43,7 +43,9 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode> {
         let done = |()| ExitCode::SUCCESS;
         match (self.command, self.paint) {
-            (Some(Command::Paint(args)), _) | (None, Some(args)) => paint::run(&args).map(done),
+            (Some(Command::Paint(args)), _) | (None, Some(args)) => {
+                paint::run(&args).map(|()| paint::code())
+            }
             (Some(Command::Live(args)), _) => live::run(&args).map(done),
             (Some(Command::Restream(args)), _) => restream::run(&args).map(done),
             (Some(Command::Rtsp(args)), _) => rtsp::run(&args).map(done),

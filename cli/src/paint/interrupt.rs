@@ -8,8 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 use gst::prelude::*;
 
+use super::{pieces, safe};
+
 /// What plays now, and the unfinished file it writes.
-static CURRENT: Mutex<Option<(gst::glib::SendWeakRef<gst::Pipeline>, PathBuf)>> = Mutex::new(None);
+static CURRENT: Mutex<Option<(gst::glib::WeakRef<gst::Pipeline>, PathBuf)>> = Mutex::new(None);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Once, at the start. `early`: the first signal ends the film, the second the program.
@@ -35,8 +37,35 @@ pub fn watch_signal(early: bool) -> Result<()> {
     Ok(())
 }
 
+/// Whether the film that plays was ended before its end.
+pub fn ended_early() -> bool {
+    COUNT.load(Ordering::SeqCst) > 0
+}
+
+/// Where a film goes that is meant for this name: one that was ended early takes no whole one's place.
+pub fn place(name: &Path) -> PathBuf {
+    match ended_early() {
+        true => safe::part_of(name),
+        false => name.into(),
+    }
+}
+
+/// Says how much of a film there is, if it was ended early.
+pub fn tell(name: &Path) {
+    if !ended_early() {
+        return;
+    }
+    let uri = std::path::absolute(name).ok();
+    let uri = uri.and_then(|path| gst::glib::filename_to_uri(path, None).ok());
+    let time = uri.and_then(|uri| pieces::duration(&uri).ok());
+    let time = time.map_or(String::new(), |time| {
+        format!("{:.1} s of ", time.nseconds() as f64 / 1e9)
+    });
+    eprintln!("interrupted: {} has {time}the film", name.display());
+}
+
 /// From now on this plays.
 pub fn playing(pipeline: &gst::Pipeline, part: &Path) {
     let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-    *current = Some((pipeline.downgrade().into(), part.to_owned()));
+    *current = Some((pipeline.downgrade(), part.to_owned()));
 }

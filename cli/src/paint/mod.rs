@@ -13,6 +13,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
@@ -22,6 +23,7 @@ mod pieces;
 mod plan;
 mod play;
 mod progress;
+mod safe;
 mod streams;
 
 /// File of the plugin.
@@ -82,6 +84,15 @@ pub struct Args {
     quiet: bool,
 }
 
+/// What the program ends with when the command has been carried out: an interrupted film is there, but not
+/// whole.
+pub fn code() -> ExitCode {
+    match interrupt::ended_early() {
+        true => ExitCode::from(130),
+        false => ExitCode::SUCCESS,
+    }
+}
+
 /// Runs the command; see the module.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;
@@ -115,6 +126,7 @@ fn film(args: &Args) -> Result<Option<String>> {
     }
     // Written under another name beside it, so that what has the name is always whole.
     let part = beside(&args.output, ".part");
+    safe::spare_source(&args.input, [&args.output, &part])?;
     if args.segments > 1 {
         return pieces::film(args, &plan, &uri, &part);
     }
@@ -148,7 +160,9 @@ fn claim(file: &Path) -> Result<Option<File>> {
 fn whole<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
     let finish = |value| {
         File::open(part)?.sync_all()?;
-        std::fs::rename(part, name)?;
+        let name = interrupt::place(name);
+        std::fs::rename(part, &name)?;
+        interrupt::tell(&name);
         Ok::<_, std::io::Error>(value)
     };
     let result = write().and_then(|value| {

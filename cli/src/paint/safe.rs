@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What must not happen to files: a source that becomes an output, and a whole film that a part takes the place
+//! of.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use same_file::is_same_file;
+
+/// Refuses to write where the input is read from, under whatever name: also through links.
+///
+/// # Errors
+/// Names the output that is the input.
+pub fn spare_source(input: &str, outputs: [&Path; 2]) -> Result<()> {
+    let Some(source) = local(input) else {
+        return Ok(());
+    };
+    for output in outputs {
+        // An output that does not exist is no file yet, and so another one.
+        if is_same_file(&source, output).unwrap_or(false) {
+            bail!(
+                "{} is the input itself ({input}); give another name for the painting",
+                output.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The file that an input is, if it is one.
+fn local(input: &str) -> Option<PathBuf> {
+    match input.starts_with("file:") {
+        true => gst::glib::filename_from_uri(input)
+            .ok()
+            .map(|(path, _)| path),
+        false if input.contains("://") => None,
+        false => Some(input.into()),
+    }
+}
+
+/// Where an interrupted film goes: to its name if nothing has it, else beside it.
+pub fn part_of(output: &Path) -> PathBuf {
+    if !output.exists() {
+        return output.into();
+    }
+    let extension = output.extension().unwrap_or_default().to_string_lossy();
+    output.with_extension(format!("interrupted.{extension}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_source_is_known_by_every_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| dir.path().join(name);
+        std::fs::write(file("a.mp4"), "a film").expect("a file");
+        std::fs::write(file("b.mp4"), "a film").expect("a file");
+        std::os::unix::fs::symlink(file("a.mp4"), file("link.mp4")).expect("a link");
+        std::fs::hard_link(file("a.mp4"), file("hard.mp4")).expect("a link");
+        let input = file("a.mp4").display().to_string();
+        let uri = gst::glib::filename_to_uri(file("a.mp4"), None).expect("a URI");
+        let other = file("none.mp4");
+        for input in [input.as_str(), uri.as_str()] {
+            for name in ["a.mp4", "link.mp4", "hard.mp4", "../a.mp4"] {
+                let name = match name {
+                    "../a.mp4" => dir.path().join("../").join(dir.path()).join("a.mp4"),
+                    name => file(name),
+                };
+                assert!(spare_source(input, [&name, &other]).is_err(), "{name:?}");
+                assert!(spare_source(input, [&other, &name]).is_err(), "{name:?}");
+            }
+            assert!(spare_source(input, [&file("b.mp4"), &other]).is_ok());
+        }
+        assert!(spare_source("http://localhost/a.mp4", [&file("a.mp4"), &other]).is_ok());
+        assert_eq!(part_of(&other), other);
+        assert_eq!(part_of(&file("a.mp4")), file("a.interrupted.mp4"));
+    }
+}

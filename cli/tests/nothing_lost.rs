@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `stylize paint` and the files of its users: a source is never an output, and a part never takes the place of a
+//! whole film.
+
+#![cfg(unix)]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// So many frames of a test picture, without sound.
+fn film(file: &Path, frames: u32) {
+    let made = Command::new("gst-launch-1.0")
+        .args(["-q", "videotestsrc", &format!("num-buffers={frames}")])
+        .args(["!", "video/x-raw,width=64,height=48,framerate=25/1"])
+        .args(["!", "x264enc", "speed-preset=ultrafast", "!", "h264parse"])
+        .args(["!", "mp4mux", "!", "filesink"])
+        .arg(format!("location={}", file.display()))
+        .status();
+    assert!(made.expect("gst-launch-1.0").success());
+}
+
+fn stylize(from: &str, to: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stylize"));
+    command.arg(from).arg(to).args(["--quiet", "--force"]);
+    command.args(["--execution-provider", "cpu", "--quality", "lite"]);
+    command
+}
+
+#[test]
+fn a_source_is_never_an_output() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| dir.path().join(name);
+    film(&file("a.mp4"), 5);
+    let before = std::fs::read(file("a.mp4")).expect("a film");
+    std::os::unix::fs::symlink(file("a.mp4"), file("link.mp4")).expect("a link");
+    std::fs::hard_link(file("a.mp4"), file("hard.mp4")).expect("a link");
+    // Where the painting is written before it is whole.
+    std::fs::hard_link(file("a.mp4"), file("b.mp4.part")).expect("a link");
+    let path = file("a.mp4").display().to_string();
+    let uri = format!("file://{path}");
+    for (from, to) in [
+        (&path, "a.mp4"),
+        (&path, "link.mp4"),
+        (&path, "hard.mp4"),
+        (&path, "b.mp4"),
+        (&uri, "a.mp4"),
+    ] {
+        let output = stylize(from, &file(to)).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{from} {to}");
+        assert!(text.contains("is the input itself"), "{text}");
+        let after = std::fs::read(file("a.mp4")).expect("a film");
+        assert!(after == before, "{from} {to}: the source is another");
+    }
+}
+
+#[test]
+fn an_interrupted_film_takes_no_whole_one_s_place() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| dir.path().join(name);
+    film(&file("a.mp4"), 5000);
+    let input = file("a.mp4").display().to_string();
+    for signal in ["INT", "TERM"] {
+        for there in [false, true] {
+            let output = file("out.mkv");
+            let _ = std::fs::remove_file(&output);
+            if there {
+                std::fs::write(&output, "a whole film").expect("a file");
+            }
+            let mut command = stylize(&input, &output);
+            let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+            let child = child.expect("it runs");
+            // Until something has been written.
+            let begin = Instant::now();
+            let part = file("out.mkv.part");
+            while std::fs::metadata(&part).map_or(0, |part| part.len()) < 10_000 {
+                assert!(begin.elapsed() < Duration::from_secs(60), "nothing comes");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let id = child.id().to_string();
+            let sent = Command::new("kill").args(["-s", signal, &id]).status();
+            assert!(sent.expect("kill").success());
+            let ended = child.wait_with_output().expect("it ends");
+            let text = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(130), "{signal}: {text}");
+            assert!(
+                text.contains("interrupted") && text.contains(" s of the film"),
+                "{text}"
+            );
+            assert!(!part.exists());
+            let made = if there {
+                file("out.interrupted.mkv")
+            } else {
+                output.clone()
+            };
+            assert!(std::fs::metadata(made).expect("a film").len() > 10_000);
+            if there {
+                let kept = std::fs::read(&output).expect("a file");
+                assert_eq!(kept, b"a whole film");
+            }
+        }
+    }
+}
