@@ -25,7 +25,7 @@ DOCTOR_ARGS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery pictures docs test test-older soak lint bench doctor gpu-check gpu-bundle install uninstall test-training train campaign clean
+.PHONY: matrix help setup build demo gallery pictures docs test test-older soak lint bench doctor gpu-check gpu-bundle install uninstall test-training train campaign clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,10 @@ test-older: setup ## Run the tests of OpenVINO as on a processor with AVX2 and n
 
 soak: setup ## A million frames with all that happens to a stream: memory, order, nothing lost (hours); FRAMES=n
 	STYLIZE_SOAK=$(or $(FRAMES),1000000) cargo test --release --test soak --test soak_changes -- --nocapture
+
+matrix: setup ## Paint every combination of container, sound and video that is known (about half an hour)
+	@scripts/setup.sh tests
+	STYLIZE_MATRIX=all cargo test -p stylize-cli --test files matrix -- --nocapture
 
 lint: setup ## Check formatting and lints
 	cargo fmt --all --check

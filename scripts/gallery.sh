@@ -9,6 +9,8 @@ cd "$root"
 
 # Text over video (Debian keeps it apart from the other base plugins).
 gst-inspect-1.0 textoverlay >/dev/null 2>&1 || apt_install gstreamer1.0-x
+out=${3:-.}
+mkdir -p "$out"
 film=${2:-$(scripts/fetch-clip.sh)}
 photo=${1:-}
 if [ -z "$photo" ]; then
@@ -16,4 +18,5 @@ if [ -z "$photo" ]; then
     [ -e "$photo" ] || gst-launch-1.0 --quiet filesrc location="$film" ! decodebin ! videoconvert \
         ! video/x-raw,format=RGB ! pngenc snapshot=true ! filesink location="$photo"
 fi
-cargo run --release --quiet --bin stylize -- styles "$photo" "$film" --out "${3:-.}" --quality "${4:-auto}"
+cargo run --release --quiet --bin stylize -- styles "$photo" --sheet "$out/gallery.png" \
+    --film "$film" --clip "$out/gallery.mp4" --quality "${4:-auto}"

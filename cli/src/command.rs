@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{doctor, live, paint, restream, rtsp, styles};
+use crate::{bench, doctor, info, install, live, paint, restream, rtsp, styles};
 
 /// Turn videos and live streams into paintings.
 #[derive(Parser)]
@@ -31,8 +31,15 @@ enum Command {
     Rtsp(rtsp::Args),
     /// Try, compare and time every execution provider that can be found
     Doctor(doctor::Args),
-    /// Render the built-in styles on a picture and in a clip
+    /// List the built-in styles, or show them on a picture and in a clip
     Styles(styles::Args),
+    /// Say what is known about an ONNX generator
+    Info(info::Args),
+    /// Measure frames per second on this machine
+    Bench(bench::Args),
+    /// Write man pages and completions for packages
+    #[command(hide = true)]
+    Install(install::Args),
 }
 
 impl Cli {
@@ -51,6 +58,9 @@ impl Cli {
             (Some(Command::Rtsp(args)), _) => rtsp::run(&args).map(done),
             (Some(Command::Doctor(args)), _) => doctor::run(&args),
             (Some(Command::Styles(args)), _) => styles::run(&args).map(done),
+            (Some(Command::Info(args)), _) => info::run(&args).map(done),
+            (Some(Command::Bench(args)), _) => bench::run(&args).map(done),
+            (Some(Command::Install(args)), _) => install::run(&args, Self::command()).map(done),
             (None, None) => {
                 Self::command().print_help()?;
                 Ok(ExitCode::from(2))

@@ -7,8 +7,11 @@
 //! The program links the plugin and registers it by itself, so it works without `GST_PLUGIN_PATH`, and always
 //! with the element of its own version.
 
+pub mod bench;
 pub mod command;
 pub mod doctor;
+pub mod info;
+pub mod install;
 pub mod live;
 pub mod paint;
 pub mod restream;
@@ -23,5 +26,18 @@ pub mod styles;
 pub fn init() -> anyhow::Result<()> {
     gst::init()?;
     gststylize::plugin_register_static()?;
+    paint::hdr::register()?;
+    prefer("avdec_jpeg2000", "openjpegdec");
     Ok(())
+}
+
+/// Takes one decoder out of use where another is there. `openjpegdec` 1.22 fails on JPEG 2000 in QuickTime, whose
+/// colours it takes for RGB, and brings the program down when it is stopped then.
+fn prefer(better: &str, worse: &str) {
+    if gst::ElementFactory::find(better).is_some()
+        && let Some(worse) = gst::ElementFactory::find(worse)
+    {
+        use gst::prelude::*;
+        worse.set_rank(gst::Rank::NONE);
+    }
 }

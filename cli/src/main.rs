@@ -10,6 +10,6 @@ fn main() -> ExitCode {
         .run()
         .unwrap_or_else(|err| {
             eprintln!("error: {err:#}");
-            ExitCode::FAILURE
+            ExitCode::from(stylize_cli::shared::failure::code(&err))
         })
 }

@@ -55,7 +55,8 @@ pub struct Args {
     trial: Option<String>,
 }
 
-fn size(text: &str) -> Result<(u32, u32), String> {
+/// `WIDTHxHEIGHT` in two.
+pub fn size(text: &str) -> Result<(u32, u32), String> {
     let parse = || {
         let (width, height) = text.split_once('x')?;
         Some((width.parse().ok()?, height.parse().ok()?))

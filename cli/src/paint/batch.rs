@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Args, interrupt, pieces, plan, uri};
+use super::{Args, container, interrupt, pieces};
+use crate::shared::address::uri;
 
 /// Names that films have; everything else in the folder is something else.
-const FILMS: [&str; 16] = [
+const FILMS: [&str; 17] = [
     "3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv",
-    "ts", "webm", "wmv",
+    "ts", "webm", "wmv", "gif",
 ];
+/// Pictures, in formats that are not written here: their paintings are PNG.
+const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "avif"];
 /// Seconds by which a painted film may be longer or shorter than its source: containers count the last
 /// frame, and the sound behind it, in different ways.
 const TOLERANCE: f64 = 1.0;
@@ -87,7 +90,8 @@ fn films(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in folder.read_dir().with_context(cannot)? {
         let path = entry.with_context(cannot)?.path();
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-        let known = FILMS.contains(&extension.to_ascii_lowercase().as_str());
+        let extension = extension.to_ascii_lowercase();
+        let known = FILMS.contains(&extension.as_str()) || is_picture(&path);
         if known && path.is_file() {
             films.push(path);
         } else {
@@ -98,15 +102,20 @@ fn films(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(films)
 }
 
+fn is_picture(file: &Path) -> bool {
+    PICTURES.contains(&container::extension(file).as_str())
+}
+
 /// The same name, with a container that can be written.
 fn output(folder: &Path, film: &Path) -> Result<PathBuf> {
     let name = film.file_name().context("a film without a name")?;
     let output = folder.join(name);
-    let keeps = plan::is_container(&output);
+    let keeps = container::is_container(&output);
     Ok(if keeps {
         output
     } else {
-        output.with_extension("mp4")
+        let extension = if is_picture(&output) { "png" } else { "mp4" };
+        output.with_extension(extension)
     })
 }
 
@@ -117,6 +126,9 @@ fn one(args: &Args, film: &Path, output: PathBuf) -> Result<Outcome> {
         ..args.clone()
     };
     if args.output.exists() && !args.force {
+        if is_picture(film) {
+            return Ok(Outcome::Whole);
+        }
         let (source, painting) = (seconds(film)?, seconds(&args.output)?);
         if (source - painting).abs() > TOLERANCE {
             bail!(

@@ -6,38 +6,48 @@
 //! stylize in.mp4 out.mp4 --strength 0.8
 //! ```
 //!
-//! The input is taken apart by `parsebin`. Its video is decoded, stylized and encoded; everything
-//! else is copied as it is where the container takes it, and encoded anew only where it does not.
-//! Every branch is a description as `gst-launch-1.0` reads it, so the line that is printed at the end
-//! is what ran. Ctrl-C ends the file early, playable; an error leaves no output behind.
+//! `look` finds out what the input holds. Then every stream has a reader and a branch of its own
+//! (`source`, `streams`): the video is decoded, stylized and encoded; everything else is copied as it is where the
+//! container takes it, and encoded anew only where it does not. Branches are descriptions as `gst-launch-1.0`
+//! reads them. `watch` ends what stands still. Ctrl-C ends the file early, playable; an error leaves no output
+//! behind.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 
 mod batch;
+mod container;
+mod encode;
+pub mod hdr;
 mod interrupt;
+mod look;
 mod pieces;
+mod pipe;
 mod plan;
 mod play;
 mod progress;
 mod safe;
+mod source;
 mod streams;
+mod watch;
 
-/// File of the plugin.
-const PLUGIN: &str = "libgststylize.so";
-
-use plan::{Plan, plan, quoted};
+use look::look;
+use plan::Plan;
 use play::{Played, mux};
+use progress::{Show, tell};
+
+use crate::shared::address::uri;
 
 /// Stylize a video file, keeping its sound and subtitles.
 #[derive(clap::Args, Clone)]
 pub struct Args {
-    /// File or URI to read, or a folder of films
+    /// File or URI to read, `-` for standard input, or a folder of films
     input: String,
-    /// File to write: .mp4 .m4v .mov .mkv .webm .ts; or a folder for a folder's films
+    /// File to write: .mp4 .m4v .mov .mkv .webm .ts, of a picture .png .jpg .webp, `-` for standard output; or a folder for a folder's films
     output: PathBuf,
     /// ONNX generator (default: the built-in gallery)
     #[arg(long)]
@@ -66,9 +76,13 @@ pub struct Args {
     /// ONNX Runtime's shared library
     #[arg(long)]
     runtime_library: Option<String>,
-    /// Video encoder element (default: the first that works)
+    /// h264, hevc, av1, vp9, vp8, prores, ffv1, or the name of a GStreamer element (default: the container's,
+    /// in hardware if that works)
     #[arg(long)]
     encoder: Option<String>,
+    /// Constant quality, as x264 counts it: from 0, the best, to 51 (default: 23)
+    #[arg(long, conflicts_with = "bitrate", value_parser = clap::value_parser!(u32).range(0..=51))]
+    crf: Option<u32>,
     /// Video bitrate in kbit/s (default: constant quality)
     #[arg(long)]
     bitrate: Option<u32>,
@@ -79,9 +93,40 @@ pub struct Args {
     /// Overwrite the output
     #[arg(long)]
     force: bool,
+    /// The container, where the output has no extension, or is `-`: standard output
+    #[arg(long)]
+    format: Option<String>,
+    /// What becomes of HDR video (PQ and HLG)
+    #[arg(long, value_enum, default_value_t = Hdr::ToneMap)]
+    hdr: Hdr,
     /// No progress
     #[arg(long)]
     quiet: bool,
+    /// Progress and results for programs: a JSON object a line, on standard output
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+    /// Properties of the element stylize, behind `--`: stability=0.8 mask=roi …
+    #[arg(last = true, value_name = "PROPERTY=VALUE")]
+    properties: Vec<String>,
+}
+
+/// What becomes of HDR video.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Hdr {
+    /// It is made SDR, which is what generators have learned from
+    ToneMap,
+    /// It is an error
+    Refuse,
+}
+
+impl Args {
+    fn show(&self) -> Show {
+        match (self.quiet, self.json) {
+            (_, true) => Show::Json,
+            (true, _) => Show::Nothing,
+            _ => Show::Bar,
+        }
+    }
 }
 
 /// What the program ends with when the command has been carried out: an interrupted film is there, but not
@@ -96,11 +141,23 @@ pub fn code() -> ExitCode {
 /// Runs the command; see the module.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;
+    if args.input == "-" || args.output == Path::new("-") {
+        return pipe::run(args);
+    }
     if Path::new(&args.input).is_dir() {
         return batch::run(args);
     }
     interrupt::watch_signal(args.segments == 1)?;
-    match film(args)? {
+    let result = film(args);
+    if args.json {
+        match &result {
+            Ok(None) => tell(&json!({ "event": "elsewhere" })),
+            Ok(Some(_)) => (),
+            Err(err) => tell(&json!({ "event": "error", "message": format!("{err:#}") })),
+        }
+        return result.map(drop);
+    }
+    match result? {
         Some(text) => println!("{text}"),
         None => println!("{} is being made elsewhere", args.output.display()),
     }
@@ -109,7 +166,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Makes one film; what there is to say of it, or nothing if another process makes it.
 fn film(args: &Args) -> Result<Option<String>> {
-    let plan = plan(args)?;
+    let plan = Plan::new(args)?;
     let uri = uri(&args.input)?;
     if args.output.exists() && !args.force {
         bail!(
@@ -124,17 +181,20 @@ fn film(args: &Args) -> Result<Option<String>> {
     if let Some(folder) = folder.filter(|dir| !dir.is_dir()) {
         bail!("{} is not a folder", folder.display());
     }
+    let film = look(&uri).with_context(|| args.input.clone())?;
     // Written under another name beside it, so that what has the name is always whole.
     let part = beside(&args.output, ".part");
     safe::spare_source(&args.input, [&args.output, &part])?;
     if args.segments > 1 {
-        return pieces::film(args, &plan, &uri, &part);
+        return pieces::film(args, &plan, &film, &part);
     }
     let Some(_lock) = claim(&part)? else {
         return Ok(None);
     };
-    let played = whole(&part, &args.output, || mux(args.quiet, &plan, &uri, &part))?;
-    Ok(Some(played.summary(args, &plan, &uri)?))
+    let played = whole(&part, &args.output, || {
+        mux(args.show(), &plan, &film, &part).with_context(|| args.input.clone())
+    })?;
+    Ok(Some(played.summary(args)?))
 }
 
 /// The name with something behind it.
@@ -172,72 +232,24 @@ fn whole<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Resu
     result.inspect_err(|_| drop(std::fs::remove_file(part)))
 }
 
-fn uri(input: &str) -> Result<String> {
-    if input.contains("://") {
-        return Ok(input.into());
-    }
-    if !Path::new(input).is_file() {
-        bail!("{input} is not a file");
-    }
-    Ok(gst::glib::filename_to_uri(std::path::absolute(input)?, None)?.into())
-}
-
 impl Played {
-    fn summary(&self, args: &Args, plan: &Plan, uri: &str) -> Result<String> {
+    fn summary(&self, args: &Args) -> Result<String> {
         let stats = self.stats.as_ref().context("nothing was stylized")?;
         let frames = stats.get::<u64>("frames").unwrap_or(0);
         let text = |name| stats.get::<String>(name).unwrap_or_default();
+        let (provider, precision) = (text("provider"), text("precision"));
         let seconds = self.time.as_secs_f64();
-        // In a checkout the plugin of the same build lies beside the program.
-        let program = std::env::current_exe().ok();
-        let plugins = program.as_deref().and_then(|exe| exe.parent());
-        let plugins = plugins.filter(|dir| dir.join(PLUGIN).is_file());
-        let path = plugins.map(|dir| format!("GST_PLUGIN_PATH={} ", word(&dir.to_string_lossy())));
-        let line = format!(
-            "gst-launch-1.0 -e urisourcebin uri={} ! parsebin name=in  {}  {} name=out ! filesink location={}",
-            quoted(uri),
-            self.found.branches.join("  "),
-            plan.muxer,
-            quoted(&args.output.to_string_lossy()),
-        );
-        let notes = self
-            .found
-            .notes
-            .iter()
-            .map(|note| format!("note: {note}\n"));
+        let fps = frames as f64 / seconds;
+        if args.json {
+            tell(&json!({
+                "event": "done", "output": args.output.to_string_lossy(), "frames": frames, "seconds": seconds,
+                "fps": fps, "provider": provider, "precision": precision, "notes": self.notes,
+            }));
+        }
+        let notes = self.notes.iter().map(|note| format!("note: {note}\n"));
         Ok(format!(
-            "{}{frames} frames in {seconds:.1} s, {:.1} fps, on {} in {}\n\n{}{}",
+            "{}{frames} frames in {seconds:.1} s, {fps:.1} fps, on {provider} in {precision}",
             notes.collect::<String>(),
-            frames as f64 / seconds,
-            text("provider"),
-            text("precision"),
-            path.unwrap_or_default(),
-            shell(&line),
         ))
     }
-}
-
-/// A pipeline description for the shell: words with anything but plain characters get quotes.
-fn shell(line: &str) -> String {
-    let mut words = vec![String::new()];
-    let (mut in_quotes, mut escaped) = (false, false);
-    for c in line.chars() {
-        in_quotes ^= c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-        match words.last_mut() {
-            Some(word) if c != ' ' || in_quotes => word.push(c),
-            _ => words.push(String::new()),
-        }
-    }
-    words.iter().map(|w| word(w)).collect::<Vec<_>>().join(" ")
-}
-
-/// One word for the shell.
-fn word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-:=,!+".contains(c);
-    if word.chars().all(plain) {
-        return word.into();
-    }
-    // A single quote ends the shell's word: close it, write the quote, open it again.
-    format!("'{}'", word.replace('\'', "'\\''"))
 }

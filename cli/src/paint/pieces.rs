@@ -9,15 +9,18 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 
+use super::look::Film;
 use super::plan::Plan;
-use super::play::{mux, sink, source, stats, wait};
-use super::streams::{Found, leave_out, odd_sides};
+use super::play::{mux, sink, stats, wait};
+use super::progress::Show;
+use super::source::reader;
+use super::watch::Watch;
 use super::{Args, beside, claim, streams, whole};
 
 /// Decoded at both ends of a piece, and left out: what a seek clips must not be what is kept.
@@ -26,21 +29,21 @@ const MARGIN: gst::ClockTime = gst::ClockTime::from_seconds(1);
 struct Pieces<'a> {
     args: &'a Args,
     plan: &'a Plan,
-    uri: &'a str,
+    film: &'a Film,
     folder: PathBuf,
     /// Stream time of each piece's beginning.
     cuts: Vec<gst::ClockTime>,
 }
 
 /// Paints what is missing and joins all; nothing if another process has joined them.
-pub fn film(args: &Args, plan: &Plan, uri: &str, part: &Path) -> Result<Option<String>> {
-    let duration = duration(uri).context("leave --segments out")?;
+pub fn film(args: &Args, plan: &Plan, film: &Film, part: &Path) -> Result<Option<String>> {
+    let duration = duration(&film.uri).context("leave --segments out")?;
     let count = u64::from(args.segments);
     let cuts = (0..count).map(|i| gst::ClockTime::from_nseconds(duration.nseconds() / count * i));
     let pieces = Pieces {
         args,
         plan,
-        uri,
+        film,
         folder: beside(&args.output, ".pieces"),
         cuts: cuts.collect(),
     };
@@ -87,9 +90,10 @@ pub fn film(args: &Args, plan: &Plan, uri: &str, part: &Path) -> Result<Option<S
     let Some(_part) = claim(part)? else {
         return Ok(None);
     };
-    let found = whole(part, &args.output, || pieces.join(part))?;
+    let mut notes = whole(part, &args.output, || pieces.join(part))?;
+    notes.splice(0..0, plan.video(&film.video)?.1);
     std::fs::remove_dir_all(&pieces.folder)?;
-    let notes = found.notes.iter().map(|note| format!("note: {note}\n"));
+    let notes = notes.iter().map(|note| format!("note: {note}\n"));
     Ok(Some(format!(
         "{}{frames} frames in {:.1} s; of {count} pieces {there} were there, {elsewhere} came from elsewhere",
         notes.collect::<String>(),
@@ -125,7 +129,7 @@ impl Pieces<'_> {
             .map_or(0, |data| data.len());
         let wanted = format!(
             "input: {}, {size} bytes, {duration}\npieces: {}\n{}",
-            self.uri,
+            self.film.uri,
             self.cuts.len(),
             self.plan.look(self.args)
         );
@@ -153,37 +157,20 @@ impl Pieces<'_> {
 
     /// Paints a piece; how many frames it has.
     fn paint(&self, i: usize) -> Result<u64> {
-        if !self.args.quiet {
+        if self.args.show() == Show::Bar {
             eprintln!("piece {} of {}", i + 1, self.cuts.len());
         }
         let pipeline = gst::Pipeline::new();
-        let parse = source(&pipeline, self.uri)?;
         let pay = gst::ElementFactory::make("gdppay").build()?;
         pipeline.add(&pay)?;
         sink(&pipeline, &pay, &self.name(i, "part"))?;
-        let found = Arc::new(Mutex::new(Found::default()));
-        let video = Arc::new(OnceLock::new());
         let (start, stop) = (self.cuts[i], self.cuts.get(i + 1).copied());
-        let (plan, known, kept) = (self.plan.clone(), video.clone(), found.clone());
-        let weak = pipeline.downgrade();
-        parse.connect_pad_added(move |_, pad| {
-            let (Some(pipeline), Ok(mut found)) = (weak.upgrade(), kept.lock()) else {
-                return;
-            };
-            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-            let name = caps.structure(0).map_or("", |s| s.name().as_str());
-            let result = if name.starts_with("video/") && known.set(pad.clone()).is_ok() {
-                found.video = true;
-                add_video(&pipeline, pad, &plan, &pay, start, stop)
-            } else {
-                leave_out(&pipeline, pad)
-            };
-            if let Err(err) = result {
-                found.error.get_or_insert(err);
-            }
-        });
-        let result = wait(&pipeline, &found, self.args.quiet, || {
-            let pad = video.get().context("the input has no video")?;
+        let watch = Watch::default();
+        let into = self.add_video(&pipeline, &pay, &watch, start, stop)?;
+        let id = &self.film.video.stream.id;
+        reader(&pipeline, &self.film.uri, id, &into, &watch)?;
+        let result = wait(&pipeline, &watch, self.args.show(), || {
+            let pad = into.peer().context("the input has no video")?;
             let begin = start.saturating_sub(MARGIN);
             let (kind, end) = match stop {
                 Some(stop) => (gst::SeekType::Set, Some(stop + MARGIN)),
@@ -208,76 +195,85 @@ impl Pieces<'_> {
     }
 
     /// Puts the pieces one behind the other, beside the input's other streams.
-    fn join(&self, part: &Path) -> Result<Found> {
+    fn join(&self, part: &Path) -> Result<Vec<String>> {
         let mut plan = self.plan.clone();
         plan.pieces = Some(self.folder.join("*.gdp"));
-        Ok(mux(true, &plan, self.uri, part)?.found)
+        Ok(mux(Show::Nothing, &plan, self.film, part)?.notes)
+    }
+
+    /// Adds the way through generator and encoder, which lets only this piece's frames pass; its beginning.
+    fn add_video(
+        &self,
+        pipeline: &gst::Pipeline,
+        pay: &gst::Element,
+        watch: &Watch,
+        start: gst::ClockTime,
+        stop: Option<gst::ClockTime>,
+    ) -> Result<gst::Pad> {
+        let (line, _) = self.plan.video(&self.film.video)?;
+        let (bin, into, out) = streams::build(&format!("{line} ! capsfilter name=wanted"))?;
+        streams::prepare_frames(&bin, watch)?;
+        let filter = bin.by_name("wanted").context("no filter")?;
+        filter.set_property("caps", streams::painted_caps(self.plan)?);
+        pipeline.add(&bin)?;
+        let frames = bin
+            .by_name("frames")
+            .and_then(|frames| frames.static_pad("src"));
+        let frames = frames.context("no frames")?;
+        // Not earlier: `decodebin` must have found its decoder before the seek flushes it.
+        tell_when_known(pipeline, &frames);
+        // What came before the seek is no part of the piece, whatever its time.
+        let sought = AtomicBool::new(false);
+        let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+        frames.add_probe(types, move |pad, info| {
+            if let Some(event) = info.event() {
+                sought.fetch_or(event.type_() == gst::EventType::FlushStop, Ordering::SeqCst);
+                return gst::PadProbeReturn::Ok;
+            }
+            let at = stream_time(pad, info.buffer().and_then(|buffer| buffer.pts()));
+            let inside = at.is_some_and(|at| at >= start && stop.is_none_or(|stop| at < stop));
+            if inside && sought.load(Ordering::SeqCst) {
+                gst::PadProbeReturn::Ok
+            } else {
+                gst::PadProbeReturn::Handled
+            }
+        });
+        // Nothing has been written yet, and `gdppay` 1.22 does not write a segment again after a flush.
+        let painted = filter.static_pad("src").context("no pad")?;
+        painted.add_probe(gst::PadProbeType::EVENT_FLUSH, |_, _| {
+            gst::PadProbeReturn::Handled
+        });
+        let entry = pay.static_pad("sink").context("no pad")?;
+        // Some events hold objects, which cannot be written.
+        entry.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+            use gst::EventType as T;
+            let Some(gst::PadProbeData::Event(event)) = &mut info.data else {
+                return gst::PadProbeReturn::Ok;
+            };
+            match event.type_() {
+                T::StreamStart => *event = gst::event::StreamStart::new("painting"),
+                T::Caps | T::Segment | T::Tag | T::Eos => (),
+                _ => return gst::PadProbeReturn::Handled,
+            }
+            gst::PadProbeReturn::Ok
+        });
+        out.link(&entry)?;
+        // An element that does not start says on the bus why; that is the better error.
+        let _ = bin.sync_state_with_parent();
+        Ok(into)
     }
 }
 
-/// Links the video through generator and encoder, and lets only this piece's frames pass.
-fn add_video(
-    pipeline: &gst::Pipeline,
-    pad: &gst::Pad,
-    plan: &Plan,
-    pay: &gst::Element,
-    start: gst::ClockTime,
-    stop: Option<gst::ClockTime>,
-) -> Result<()> {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let (bin, into, out) = streams::build(&format!(
-        "{} ! capsfilter name=wanted",
-        plan.video(odd_sides(&caps))
-    ))?;
-    let filter = bin.by_name("wanted").context("no filter")?;
-    filter.set_property("caps", streams::painted_caps(plan)?);
-    pipeline.add(&bin)?;
-    let frames = bin
-        .by_name("frames")
-        .and_then(|frames| frames.static_pad("src"));
-    let frames = frames.context("no frames")?;
-    // Not earlier: `decodebin` must have found its decoder before the seek flushes it.
-    streams::tell_when_known(pipeline, &frames);
-    // What came before the seek is no part of the piece, whatever its time.
-    let sought = AtomicBool::new(false);
-    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
-    frames.add_probe(types, move |pad, info| {
-        if let Some(event) = info.event() {
-            sought.fetch_or(event.type_() == gst::EventType::FlushStop, Ordering::SeqCst);
-            return gst::PadProbeReturn::Ok;
+/// Sends a message when the first frame comes.
+fn tell_when_known(pipeline: &gst::Pipeline, pad: &gst::Pad) {
+    let weak = pipeline.downgrade();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        if let Some(pipeline) = weak.upgrade() {
+            let structure = gst::Structure::new_empty("decoding");
+            drop(pipeline.post_message(gst::message::Application::new(structure)));
         }
-        let at = stream_time(pad, info.buffer().and_then(|buffer| buffer.pts()));
-        let inside = at.is_some_and(|at| at >= start && stop.is_none_or(|stop| at < stop));
-        if inside && sought.load(Ordering::SeqCst) {
-            gst::PadProbeReturn::Ok
-        } else {
-            gst::PadProbeReturn::Handled
-        }
+        gst::PadProbeReturn::Remove
     });
-    // Nothing has been written yet, and `gdppay` 1.22 does not write a segment again after a flush.
-    let painted = filter.static_pad("src").context("no pad")?;
-    painted.add_probe(gst::PadProbeType::EVENT_FLUSH, |_, _| {
-        gst::PadProbeReturn::Handled
-    });
-    let entry = pay.static_pad("sink").context("no pad")?;
-    // Some events hold objects, which cannot be written.
-    entry.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
-        use gst::EventType as T;
-        let Some(gst::PadProbeData::Event(event)) = &mut info.data else {
-            return gst::PadProbeReturn::Ok;
-        };
-        match event.type_() {
-            T::StreamStart => *event = gst::event::StreamStart::new("painting"),
-            T::Caps | T::Segment | T::Tag | T::Eos => (),
-            _ => return gst::PadProbeReturn::Handled,
-        }
-        gst::PadProbeReturn::Ok
-    });
-    out.link(&entry)?;
-    // An element that does not start says on the bus why; that is the better error.
-    let _ = bin.sync_state_with_parent();
-    pad.link(&into)?;
-    Ok(())
 }
 
 /// Where in the film a buffer is.

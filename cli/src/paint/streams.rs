@@ -2,143 +2,262 @@
 //! Finds a place in the container for every stream of the input.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Result};
 use gst::prelude::*;
 
+use super::container::template;
+use super::look::{Film, Stream, name};
 use super::pieces::seamless;
-use super::plan::{LONG_QUEUE, Plan, quoted};
+use super::plan::Plan;
+use super::source::reader;
+use super::watch::Watch;
+use crate::shared::text::quoted;
 
-/// Name of what reads the painted pieces.
-pub const PIECES: &str = "pieces";
-
-/// What is found out while the streams appear.
-#[derive(Default)]
-pub struct Found {
-    /// Branches as `gst-launch-1.0` writes them.
-    pub branches: Vec<String>,
-    /// A video stream is among them.
-    pub video: bool,
-    /// What the user should know of the other streams.
-    pub notes: Vec<String>,
-    /// Why the input cannot be played.
-    pub error: Option<Error>,
-}
-
-/// Links each stream when it appears. `parsebin` shows all of them before data flows.
-pub fn watch_streams(
-    parse: &gst::Element,
+/// Adds a branch to the muxer for every stream that has a place there; what the user should know of the others.
+///
+/// # Errors
+/// If the video has no place, or an element is missing.
+pub fn add_all(
     pipeline: &gst::Pipeline,
     muxer: &gst::Element,
+    film: &Film,
     plan: &Plan,
-    found: &Arc<Mutex<Found>>,
-) {
-    let (weak, muxer, shared) = (pipeline.downgrade(), muxer.clone(), found.clone());
-    let plan = plan.clone();
-    parse.connect_pad_added(move |_, pad| {
-        let (Some(pipeline), Ok(mut found)) = (weak.upgrade(), shared.lock()) else {
-            return;
-        };
-        if let Err(err) = add_stream(&pipeline, &muxer, pad, &plan, &mut found) {
-            found.error.get_or_insert(err);
+    watch: &Watch,
+) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let video = &film.video;
+    match &plan.pieces {
+        Some(pieces) => add_pieces(pipeline, muxer, pieces, &plan.encoder.caps, watch)?,
+        None => {
+            let (line, of_video) = plan.video(video)?;
+            notes.extend(of_video);
+            let bin = add(
+                pipeline,
+                muxer,
+                film,
+                &video.stream,
+                &line,
+                &plan.encoder.caps,
+                watch,
+            )?;
+            prepare_frames(&bin, watch)?;
         }
-    });
-    let (weak, shared) = (pipeline.downgrade(), found.clone());
-    parse.connect_no_more_pads(move |_| {
-        if let (Some(pipeline), Ok(mut found)) = (weak.upgrade(), shared.lock()) {
-            if !found.video {
-                found
-                    .error
-                    .get_or_insert_with(|| anyhow!("the input has no video"));
+    }
+    if film.chapters && !plan.container.chapters {
+        notes.push(format!(
+            "chapters are left out: they are not written to .{}",
+            plan.container.extension
+        ));
+    }
+    // A picture has no other streams.
+    let others = film.others.iter().filter(|_| !plan.container.picture);
+    for stream in others {
+        match branch(stream, muxer, plan, &mut notes) {
+            Some((line, wanted)) => {
+                add(pipeline, muxer, film, stream, &line, &wanted, watch)?;
             }
-            // Wakes the main thread, which looks at `found`.
-            let structure = gst::Structure::new_empty("streams-known");
-            drop(pipeline.post_message(gst::message::Application::new(structure)));
+            None => notes.push(format!(
+                "{} is left out: the container has no place for it",
+                name(&stream.caps)
+            )),
         }
-    });
+    }
+    Ok(notes)
 }
 
-/// Sends a message when data flows out of a pad: all streams are there then. `parsebin` 1.22 does not
-/// say so itself.
-pub fn tell_when_known(pipeline: &gst::Pipeline, pad: &gst::Pad) {
-    let weak = pipeline.downgrade();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        if let Some(pipeline) = weak.upgrade() {
-            let structure = gst::Structure::new_empty("streams-known");
-            drop(pipeline.post_message(gst::message::Application::new(structure)));
-        }
-        gst::PadProbeReturn::Remove
-    });
-}
-
-fn add_stream(
+/// A stream's reader, its branch, and its place in the muxer.
+fn add(
     pipeline: &gst::Pipeline,
     muxer: &gst::Element,
-    pad: &gst::Pad,
-    plan: &Plan,
-    found: &mut Found,
-) -> Result<()> {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let name = caps
-        .structure(0)
-        .context("a stream without a type")?
-        .name()
-        .to_string();
-    // The branch, and what comes out of it.
-    let (branch, wanted) = if name.starts_with("video/") && !found.video {
-        found.video = true;
-        let odd = odd_sides(&caps);
-        if odd != (false, false) {
-            let note = "an odd side loses its last row or column: 4:2:0 video has none";
-            found.notes.push(note.into());
-        }
-        if let Some(pieces) = &plan.pieces {
-            add_pieces(pipeline, muxer, pieces, &video_caps(plan.webm))?;
-            tell_when_known(pipeline, pad);
-            return leave_out(pipeline, pad);
-        }
-        (plan.video(odd), video_caps(plan.webm))
-    } else if found.video_like(&name) || !is_known(&name) {
-        found.no_place(&name);
-        return leave_out(pipeline, pad);
-    } else if caps.can_intersect(&aac()) && template(muxer, &aac()).is_some() {
-        (format!("{LONG_QUEUE} ! aacparse"), aac())
-    } else if template(muxer, &caps).is_some() {
-        (LONG_QUEUE.to_string(), caps)
-    } else if name == "text/x-raw" && template(muxer, &plain_text()).is_some() {
-        // Demuxers call it marked-up text, muxers want to hear it is plain; players know the marks.
-        let branch = format!("{LONG_QUEUE} ! capssetter caps=text/x-raw,format=utf8 replace=true");
-        (branch, plain_text())
-    } else if name.starts_with("audio/") {
-        let (encoder, encoded) = if plan.webm {
-            ("opusenc", "audio/x-opus")
-        } else {
-            ("avenc_aac ! aacparse", "audio/mpeg")
-        };
-        let note = format!("sound of type {name} is encoded anew for this container");
-        found.notes.push(note);
-        let branch =
-            format!("queue ! decodebin ! audioconvert ! audioresample ! {encoder} ! {LONG_QUEUE}");
-        (branch, gst::Caps::new_empty_simple(encoded))
-    } else {
-        found.no_place(&name);
-        return leave_out(pipeline, pad);
-    };
-    let (bin, into, out) = build(&branch)?;
+    film: &Film,
+    stream: &Stream,
+    line: &str,
+    wanted: &gst::Caps,
+    watch: &Watch,
+) -> Result<gst::Bin> {
+    gst::info!(gst::CAT_DEFAULT, "{line}");
+    let (bin, into, out) = build(line)?;
     pipeline.add(&bin)?;
-    let place = template(muxer, &wanted)
-        .and_then(|template| muxer.request_pad(&template, None, None))
-        .with_context(|| format!("the container has no place for {name}"))?;
-    let place_name = place.name();
+    let place = place(muxer, wanted)
+        .with_context(|| format!("the container has no place for {}", name(&stream.caps)))?;
     out.link(&place)?;
-    // An element that does not start says on the bus why; that is the better error.
-    let _ = bin.sync_state_with_parent();
-    pad.link(&into)?;
-    found
-        .branches
-        .push(format!("in. ! {name} ! {branch} ! out.{place_name}"));
+    watch.stream(&place, &name(&stream.caps));
+    reader(pipeline, &film.uri, &stream.id, &into, watch)?;
+    Ok(bin)
+}
+
+fn place(muxer: &gst::Element, wanted: &gst::Caps) -> Option<gst::Pad> {
+    if let Some(pad) = muxer.static_pad("sink") {
+        return Some(pad);
+    }
+    muxer.request_pad(&template(muxer, wanted)?, None, None)
+}
+
+/// Watches the frames of a branch that paints.
+pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<()> {
+    let pad = |element: &str, pad: &str| {
+        let element = bin.by_name(element);
+        element
+            .and_then(|element| element.static_pad(pad))
+            .context("no frames")
+    };
+    watch.painting(&pad("stylize", "sink")?, &pad("stylize", "src")?);
+    let before = Mutex::new((None::<gst::ClockTime>, gst::ClockTime::ZERO));
+    let frames = pad("frames", "src")?;
+    note_size(&frames, watch);
+    // Matroska says nothing of how long a frame is shown, and muxers show the last one for as long as it says. A
+    // GIF's first frame has no time, nor has the second field of a picture.
+    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+    frames.add_probe(types, move |pad, info| {
+        let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else {
+            // Behind a seek, time begins anew.
+            *before = (None, gst::ClockTime::ZERO);
+            return gst::PadProbeReturn::Ok;
+        };
+        let (last, lasted) = *before;
+        // Nor does a decoder always know that time goes on.
+        let later = |pts: &gst::ClockTime| last.is_none_or(|last| *pts > last);
+        let pts = buffer.pts().filter(later).or_else(|| match last {
+            Some(last) => Some(last + lasted),
+            None => start(pad),
+        });
+        let gap = pts.zip(last).and_then(|(now, last)| now.checked_sub(last));
+        let duration = buffer.duration().filter(|duration| !duration.is_zero());
+        let duration = duration.or_else(|| period(pad)).or(gap);
+        *before = (pts, duration.unwrap_or(lasted));
+        if buffer.pts() != pts || buffer.duration() != duration {
+            let buffer = buffer.make_mut();
+            buffer.set_pts(pts);
+            buffer.set_duration(duration);
+        }
+        gst::PadProbeReturn::Ok
+    });
     Ok(())
+}
+
+/// Where a pad's stream begins.
+fn start(pad: &gst::Pad) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    event.segment().downcast_ref::<gst::ClockTime>()?.start()
+}
+
+/// Says so if frames become larger or smaller.
+fn note_size(frames: &gst::Pad, watch: &Watch) {
+    let (watch, first) = (watch.clone(), Mutex::new(None));
+    frames.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) {
+            let side = |name| {
+                caps.caps()
+                    .structure(0)
+                    .and_then(|s| s.get::<i32>(name).ok())
+            };
+            let size = side("width").zip(side("height"));
+            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = first.get_or_insert(size);
+            if let (Some((width, height)), Some((w, h))) = (size, *first)
+                && (width, height) != (w, h)
+            {
+                watch.note(format!(
+                    "frames of {width}x{height} are fitted into {w}x{h}, the size of the first"
+                ));
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// From one frame to the next, where a rate is known.
+fn period(pad: &gst::Pad) -> Option<gst::ClockTime> {
+    let caps = pad.current_caps()?;
+    let fps = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    let (numer, denom) = (
+        u64::try_from(fps.numer()).ok()?,
+        u64::try_from(fps.denom()).ok()?,
+    );
+    (numer > 0).then(|| gst::ClockTime::SECOND.mul_div_round(denom, numer))?
+}
+
+/// What a stream that is not painted goes through, and what comes out of it; nothing if it has no place.
+fn branch(
+    stream: &Stream,
+    muxer: &gst::Element,
+    plan: &Plan,
+    notes: &mut Vec<String>,
+) -> Option<(String, gst::Caps)> {
+    let kind = stream.caps.structure(0)?.name().as_str();
+    if !is_known(kind) {
+        return None;
+    }
+    let caps = plain(&stream.caps);
+    if template(muxer, &caps).is_some() {
+        let parse = parser(&stream.caps).map_or(String::new(), |parser| format!(" ! {parser}"));
+        return Some((format!("queue{parse}"), caps));
+    }
+    let text = gst::Caps::builder("text/x-raw")
+        .field("format", "utf8")
+        .build();
+    if kind == "text/x-raw" && template(muxer, &text).is_some() {
+        // Demuxers call it marked-up text, muxers want to hear it is plain; players know the marks.
+        let line = "queue ! capssetter caps=text/x-raw,format=utf8 replace=true";
+        return Some((line.into(), text));
+    }
+    if kind.starts_with("audio/") {
+        if !decodes(&stream.caps) {
+            notes.push(format!("nothing here decodes {}", name(&stream.caps)));
+            return None;
+        }
+        let (encoder, encoded) = plan.container.sound;
+        notes.push(format!(
+            "{} is encoded anew for this container",
+            name(&stream.caps)
+        ));
+        let line = format!("queue ! decodebin ! audioconvert ! audioresample ! {encoder} ! queue");
+        return Some((line, gst::Caps::new_empty_simple(encoded)));
+    }
+    None
+}
+
+/// Without what a parser may change.
+fn plain(caps: &gst::Caps) -> gst::Caps {
+    let mut caps = caps.copy();
+    for structure in caps.make_mut().iter_mut() {
+        structure.remove_fields([
+            "framed",
+            "parsed",
+            "stream-format",
+            "alignment",
+            "codec_data",
+        ]);
+    }
+    caps
+}
+
+/// The parser that demuxed data of this type goes through, if there is one.
+fn parser(caps: &gst::Caps) -> Option<String> {
+    let parsers = gst::ElementFactory::factories_with_type(
+        gst::ElementFactoryType::PARSER,
+        gst::Rank::MARGINAL,
+    );
+    let fitting = parsers.iter().filter(|factory| {
+        let demuxer = factory.has_type(gst::ElementFactoryType::DEMUXER);
+        !demuxer && factory.can_sink_any_caps(caps)
+    });
+    let best = fitting.max_by_key(|factory| factory.rank());
+    best.map(|factory| factory.name().into())
+}
+
+fn decodes(caps: &gst::Caps) -> bool {
+    let raw = caps.structure(0).is_some_and(|s| s.name() == "audio/x-raw");
+    let decoders = gst::ElementFactory::factories_with_type(
+        gst::ElementFactoryType::DECODER,
+        gst::Rank::MARGINAL,
+    );
+    raw || decoders
+        .iter()
+        .any(|factory| factory.can_sink_any_caps(caps))
 }
 
 /// The video is painted already, and comes from these files, in the order of their names.
@@ -147,6 +266,7 @@ fn add_pieces(
     muxer: &gst::Element,
     pieces: &Path,
     wanted: &gst::Caps,
+    watch: &Watch,
 ) -> Result<()> {
     let line = format!(
         "splitfilesrc location={} ! gdpdepay name=depay ! queue",
@@ -154,14 +274,9 @@ fn add_pieces(
     );
     let bin = gst::parse::bin_from_description(&line, true)?;
     seamless(&bin.by_name("depay").context("no depayloader")?)?;
-    // Started when the muxer has all its pads: it would begin without the others.
-    bin.set_property("name", PIECES);
-    bin.set_locked_state(true);
     pipeline.add(&bin)?;
-    let template = template(muxer, wanted).context("the container takes no video")?;
-    let place = muxer
-        .request_pad(&template, None, None)
-        .context("no place")?;
+    let place = place(muxer, wanted).context("the container takes no video")?;
+    watch.stream(&place, "video");
     bin.static_pad("src").context("no pad")?.link(&place)?;
     Ok(())
 }
@@ -180,20 +295,6 @@ pub fn build(branch: &str) -> Result<(gst::Bin, gst::Pad, gst::Pad)> {
     Ok((bin, into.upcast(), out.upcast()))
 }
 
-impl Found {
-    /// What the user should know of a stream that is left out.
-    fn no_place(&mut self, name: &str) {
-        let note =
-            format!("a stream of type {name} is left out: the container has no place for it");
-        self.notes.push(note);
-    }
-
-    /// A second picture stream, such as a cover.
-    fn video_like(&self, name: &str) -> bool {
-        self.video && (name.starts_with("video/") || name.starts_with("image/"))
-    }
-}
-
 /// Streams that a player can show or play; private data and the like are left out.
 fn is_known(name: &str) -> bool {
     [
@@ -208,60 +309,9 @@ fn is_known(name: &str) -> bool {
     .any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether width and height are odd.
-pub fn odd_sides(caps: &gst::Caps) -> (bool, bool) {
-    let side = |name: &str| caps.structure(0).and_then(|s| s.get::<i32>(name).ok());
-    let odd = |name: &str| side(name).is_some_and(|side| side % 2 == 1);
-    (odd("width"), odd("height"))
-}
-
-/// Lets a stream run to nowhere.
-pub fn leave_out(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<()> {
-    let sink = gst::ElementFactory::make("fakesink")
-        .property("async", false)
-        .build()?;
-    pipeline.add(&sink)?;
-    sink.sync_state_with_parent()?;
-    pad.link(&sink.static_pad("sink").context("no pad")?)?;
-    Ok(())
-}
-
-fn aac() -> gst::Caps {
-    gst::Caps::builder("audio/mpeg")
-        .field("mpegversion", gst::List::new([2, 4]))
-        .build()
-}
-
-fn plain_text() -> gst::Caps {
-    gst::Caps::builder("text/x-raw")
-        .field("format", "utf8")
-        .build()
-}
-
 /// What the container will want of the video.
 pub fn painted_caps(plan: &Plan) -> Result<gst::Caps> {
-    let name = plan.muxer.split(' ').next().unwrap_or_default();
-    let muxer = gst::ElementFactory::make(name).build()?;
-    let wanted = video_caps(plan.webm);
-    let template = template(&muxer, &wanted).context("the container takes no video")?;
-    Ok(template.caps().intersect(&wanted))
-}
-
-fn video_caps(webm: bool) -> gst::Caps {
-    let names: &[&str] = if webm {
-        &["video/x-vp9", "video/x-vp8"]
-    } else {
-        &["video/x-h264"]
-    };
-    names
-        .iter()
-        .map(|name| gst::Structure::new_empty(*name))
-        .collect()
-}
-
-/// The muxer's pad template for a stream.
-fn template(muxer: &gst::Element, caps: &gst::Caps) -> Option<gst::PadTemplate> {
-    muxer.pad_template_list().into_iter().find(|template| {
-        template.direction() == gst::PadDirection::Sink && template.caps().can_intersect(caps)
-    })
+    let muxer = plan.container.muxer()?;
+    let template = template(&muxer, &plan.encoder.caps).context("the container takes no video")?;
+    Ok(template.caps().intersect(&plan.encoder.caps))
 }

@@ -4,14 +4,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use gst::prelude::*;
 
 use super::Args;
 use super::input::Input;
 use super::output::Output;
 use super::pace;
-use crate::shared::live;
+use crate::shared::{element, live};
 
 /// Compressed sound may wait for the painting; it is small.
 const SOUND_QUEUE: &str =
@@ -257,31 +257,9 @@ fn link(pad: &gst::Pad, bin: &gst::Bin, name: &str) -> Result<()> {
 
 /// The element with the properties that were asked for, each checked here.
 pub fn stylize(properties: &[String]) -> Result<String> {
-    let element = gst::ElementFactory::make("stylize").build()?;
-    let mut text = String::from("stylize name=stylize adapt=resolution");
-    for property in properties {
-        let (name, value) = property
-            .split_once('=')
-            .ok_or_else(|| anyhow!("{property}: write property=value, such as style=great-wave"))?;
-        let pspec = element.find_property(name).ok_or_else(|| {
-            anyhow!("stylize has no property {name}; `gst-inspect-1.0 stylize` lists them")
-        })?;
-        gst::glib::Value::deserialize_with_pspec(value, &pspec).map_err(|_| {
-            anyhow!(
-                "{property}: not a value of {name}: {}",
-                pspec.blurb().unwrap_or("")
-            )
-        })?;
-        text += &format!(" {name}={}", quoted(value));
-    }
-    Ok(text)
-}
-
-/// A value as one word for GStreamer's parser.
-pub fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-:=%".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        return value.into();
-    }
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    let properties: Vec<_> = properties
+        .iter()
+        .map(|property| element::split(property))
+        .collect::<Result<_>>()?;
+    element::describe("stylize name=stylize adapt=resolution", properties)
 }

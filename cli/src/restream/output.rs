@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::branches::quoted;
+use crate::shared::text::quoted;
 
 /// How long a muxer waits for a picture, ns, before sound goes on alone. Costs nothing while both come.
 const PATIENCE: u64 = 2_000_000_000;

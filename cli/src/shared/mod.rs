@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What several commands use: nothing here belongs to one command, and nothing here reads arguments.
 
+pub mod address;
+pub mod element;
+pub mod failure;
 pub mod live;
+pub mod run;
+pub mod text;

@@ -3,7 +3,8 @@
 //! through them.
 //!
 //! ```sh
-//! stylize styles photo.jpg film.mp4 --out gallery
+//! stylize styles
+//! stylize styles photo.jpg --sheet sheet.png --film film.mp4 --clip clip.mp4
 //! ```
 //!
 //! Two descriptions as `gst-launch-1.0` reads them do the work; the program adds what they cannot
@@ -14,6 +15,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;
 
+use crate::shared::failure::usage;
+use crate::shared::text;
+
 /// Tiles of the sheet, shown smaller than they are painted.
 const TILE: (usize, usize) = (384, 216);
 const COLUMNS: usize = 4;
@@ -22,18 +26,22 @@ const FRAME: &str = "width=640,height=360,pixel-aspect-ratio=1/1";
 /// Frames a second of the clip.
 const RATE: u64 = 25;
 
-/// Render the built-in gallery.
+/// List the built-in styles, or show them on a picture and in a clip.
 #[derive(clap::Args)]
 pub struct Args {
     /// Picture for the sheet
-    photo: PathBuf,
+    picture: Option<PathBuf>,
+    /// Write all styles on the picture to this PNG file
+    #[arg(long, requires = "picture")]
+    sheet: Option<PathBuf>,
     /// Film for the clip; repeated if it is shorter
-    film: PathBuf,
-    /// Folder for gallery.png and gallery.mp4
-    #[arg(long, default_value = ".")]
-    out: PathBuf,
+    #[arg(long, requires = "clip")]
+    film: Option<PathBuf>,
+    /// Write a clip that glides through all styles to this MP4 file
+    #[arg(long, requires = "film")]
+    clip: Option<PathBuf>,
     /// Which built-in generator: auto, lite, full
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", value_parser = ["auto", "lite", "full"])]
     quality: String,
     /// Length of the clip
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -41,37 +49,42 @@ pub struct Args {
 }
 
 /// Runs the command; see the module.
+///
+/// # Errors
+/// If a file cannot be read or written.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("{} cannot be made", args.out.display()))?;
     let stylize = gst::ElementFactory::make("stylize").build()?;
     let styles = stylize.property::<Vec<String>>("styles");
-
-    let sheet = args.out.join("gallery.png");
-    play(&sheet_line(args, &styles, &sheet)?, |_| Ok(()))?;
-    println!("{}: {} styles", sheet.display(), styles.len());
-
-    let clip = args.out.join("gallery.mp4");
-    let repeats = repeats(&args.film, args.seconds)?;
-    play(&clip_line(args, repeats, &clip)?, |pipeline| {
-        glide(pipeline, &styles, args.seconds)
-    })?;
-    println!("{}: {} seconds", clip.display(), args.seconds);
+    if let (Some(picture), Some(sheet)) = (&args.picture, &args.sheet) {
+        play(&sheet_line(args, &styles, picture, sheet)?, |_| Ok(()))?;
+        println!("{}: {} styles", sheet.display(), styles.len());
+    }
+    if let (Some(film), Some(clip)) = (&args.film, &args.clip) {
+        let repeats = repeats(film, args.seconds)?;
+        play(&clip_line(args, film, repeats, clip)?, |pipeline| {
+            glide(pipeline, &styles, args.seconds)
+        })?;
+        println!("{}: {} seconds", clip.display(), args.seconds);
+    }
+    if args.picture.is_some() && args.sheet.is_none() {
+        return Err(usage("say where the sheet goes: --sheet sheet.png"));
+    }
+    if args.sheet.is_none() && args.clip.is_none() {
+        for style in styles {
+            println!("{style}");
+        }
+    }
     Ok(())
 }
 
 /// A path as a launch description writes it.
 fn quoted(path: &Path) -> Result<String> {
-    let text = path.to_str().context("a path is not UTF-8")?;
-    Ok(format!(
-        "\"{}\"",
-        text.replace('\\', "\\\\").replace('"', "\\\"")
-    ))
+    Ok(text::quoted(path.to_str().context("a path is not UTF-8")?))
 }
 
 /// The picture and all paintings of it in one grid.
-fn sheet_line(args: &Args, styles: &[String], out: &Path) -> Result<String> {
+fn sheet_line(args: &Args, styles: &[String], picture: &Path, out: &Path) -> Result<String> {
     let (width, height) = TILE;
     let mut places = String::new();
     let mut tiles = String::new();
@@ -94,14 +107,14 @@ fn sheet_line(args: &Args, styles: &[String], out: &Path) -> Result<String> {
          ! videoscale ! video/x-raw,format=RGB,{FRAME} ! imagefreeze num-buffers=1 ! tee name=t \
          compositor name=c background=black{places} ! videoconvert ! pngenc snapshot=true \
          ! filesink location={}{tiles}",
-        quoted(&args.photo)?,
+        quoted(picture)?,
         quoted(out)?
     ))
 }
 
 /// The film, `repeats` times one after the other.
-fn clip_line(args: &Args, repeats: u64, out: &Path) -> Result<String> {
-    let film = quoted(&args.film)?;
+fn clip_line(args: &Args, film: &Path, repeats: u64, out: &Path) -> Result<String> {
+    let film = quoted(film)?;
     let source = format!(" filesrc location={film} ! decodebin ! videoconvert ! queue ! c.");
     Ok(format!(
         "concat name=c ! videorate ! videoscale add-borders=true \

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Encoders: which there are, which works here, and their settings.
+
+use anyhow::{Result, anyhow, bail};
+use gst::prelude::*;
+
+use super::Args;
+use super::container::{Container, template};
+use crate::shared::failure::usage;
+
+/// Constant quality by default, in x264's scale.
+pub const CRF: u32 = 23;
+/// Frames that a player can show anywhere.
+const EIGHT: &str = "{I420,NV12}";
+
+/// A video codec with its encoders.
+struct Codec {
+    name: &'static str,
+    caps: &'static str,
+    /// What makes the encoder's stream one that muxers take.
+    parser: &'static str,
+    /// Elements and their settings, hardware first. `{q}` is the quality in x264's scale, `{q63}` in that of
+    /// VP9 and AV1, `{q31}` half of it. Without `{q…}` there is no such setting.
+    elements: &'static [(&'static str, &'static str)],
+    /// Formats of frames: usual ones; for more than 8 bits; with alpha.
+    formats: [Option<&'static str>; 3],
+}
+
+/// `ultrafast`, because the encoder shares the processor with the generator. Without a buffer capacity of 0,
+/// x264 caps the bitrate at 2 Mbit/s, and a painting becomes a mosaic; trellis is not of the preset, and would
+/// cost a quarter of the encoder's time for the same bits. VP9 without looking ahead: what `vp9enc` 1.22 still
+/// holds at the end is lost.
+const CODECS: [Codec; 10] = [
+    Codec {
+        name: "h264",
+        caps: "video/x-h264",
+        parser: "h264parse",
+        elements: &[
+            ("nvh264enc", "rc-mode=constqp qp-const={q}"),
+            ("vah264enc", "rate-control=cqp qpi={q} qpp={q} qpb={q}"),
+            ("vaapih264enc", "rate-control=cqp init-qp={q}"),
+            ("v4l2h264enc", ""),
+            (
+                "x264enc",
+                "pass=qual quantizer={q} vbv-buf-capacity=0 trellis=false speed-preset=ultrafast",
+            ),
+            ("openh264enc", "complexity=low"),
+        ],
+        // Few players show H.264 of 10 bits.
+        formats: [Some(EIGHT), None, None],
+    },
+    Codec {
+        name: "hevc",
+        caps: "video/x-h265",
+        parser: "h265parse",
+        elements: &[
+            ("nvh265enc", "rc-mode=constqp qp-const={q}"),
+            ("vah265enc", "rate-control=cqp qpi={q} qpp={q} qpb={q}"),
+            ("vaapih265enc", "rate-control=cqp init-qp={q}"),
+            (
+                "x265enc",
+                "speed-preset=ultrafast log-level=none option-string=crf={q}",
+            ),
+        ],
+        formats: [Some(EIGHT), Some("{I420_10LE,P010_10LE}"), None],
+    },
+    Codec {
+        name: "av1",
+        caps: "video/x-av1",
+        parser: "av1parse",
+        elements: &[
+            ("svtav1enc", "preset=10 crf={q63}"),
+            (
+                "av1enc",
+                "cpu-used=8 lag-in-frames=0 row-mt=true end-usage=vbr target-bitrate=20000 min-quantizer={q63} max-quantizer={q63}",
+            ),
+        ],
+        formats: [Some("I420"), None, None],
+    },
+    Codec {
+        name: "vp9",
+        caps: "video/x-vp9",
+        parser: "vp9parse",
+        elements: &[(
+            "vp9enc",
+            "deadline=1 cpu-used=8 lag-in-frames=0 row-mt=true end-usage=cq cq-level={q63} target-bitrate=6000000",
+        )],
+        formats: [Some("I420"), Some("I420_10LE"), None],
+    },
+    Codec {
+        name: "vp8",
+        caps: "video/x-vp8",
+        parser: "",
+        elements: &[(
+            "vp8enc",
+            "deadline=1 cpu-used=8 lag-in-frames=0 end-usage=cq cq-level={q31} target-bitrate=6000000",
+        )],
+        formats: [Some("I420"), None, None],
+    },
+    Codec {
+        name: "prores",
+        caps: "video/x-prores",
+        parser: "",
+        elements: &[("avenc_prores_ks", "")],
+        formats: [Some("I422_10LE"), Some("I422_10LE"), Some("A444_10LE")],
+    },
+    Codec {
+        name: "ffv1",
+        caps: "video/x-ffv",
+        parser: "",
+        elements: &[("avenc_ffv1", "")],
+        formats: [Some("I420"), Some("I420_10LE"), Some("BGRA")],
+    },
+    Codec {
+        name: "png",
+        caps: "image/png",
+        parser: "",
+        elements: &[("pngenc", "")],
+        formats: [Some("RGB"), None, Some("RGBA")],
+    },
+    Codec {
+        name: "jpeg",
+        caps: "image/jpeg",
+        parser: "",
+        elements: &[("jpegenc", "quality=92")],
+        formats: [Some("{Y444,I420}"), None, None],
+    },
+    Codec {
+        name: "webp",
+        caps: "image/webp",
+        parser: "",
+        elements: &[("webpenc", "quality=92")],
+        formats: [Some("RGB"), None, Some("RGBA")],
+    },
+];
+
+/// The encoder that is used, and what it takes.
+#[derive(Clone)]
+pub struct Encoder {
+    /// With its settings and parser, as `gst-launch-1.0` writes it.
+    line: String,
+    /// What it gives.
+    pub caps: gst::Caps,
+    codec: &'static str,
+    formats: [Option<&'static str>; 3],
+}
+
+impl Encoder {
+    /// The one asked for, or the first that works for this container.
+    ///
+    /// # Errors
+    /// A usage error for one that is unknown, does not fit, or has no such quality; an error if none works.
+    pub fn new(args: &Args, container: &Container) -> Result<Self> {
+        let muxer = container.muxer()?;
+        let fits = |codec: &Codec| {
+            let free = !container.picture && !codec.caps.starts_with("image/");
+            let takes = |caps| template(&muxer, &caps).is_some();
+            container.codecs.contains(&codec.name) || (free && caps(codec).is_ok_and(takes))
+        };
+        let asked = args.encoder.as_deref();
+        let candidates = match asked {
+            Some(asked) => vec![find(asked)?],
+            None => container
+                .codecs
+                .iter()
+                .filter_map(|name| named(name))
+                .map(|codec| (codec, None))
+                .collect(),
+        };
+        for (codec, element) in candidates {
+            if !fits(codec) {
+                let fitting = CODECS
+                    .iter()
+                    .filter(|codec| fits(codec))
+                    .map(|codec| codec.name);
+                return Err(usage(format!(
+                    "--encoder {}: .{} does not hold {}; it holds {}",
+                    asked.unwrap_or_default(),
+                    container.extension,
+                    codec.name,
+                    fitting.collect::<Vec<_>>().join(", ")
+                )));
+            }
+            let working = match &element {
+                Some(name) => Some(name.clone()).filter(|name| works(name)),
+                None => codec
+                    .elements
+                    .iter()
+                    .map(|(name, _)| *name)
+                    .find(|name| works(name))
+                    .map(String::from),
+            };
+            if let Some(name) = working {
+                return Self::with(args, container, codec, &name);
+            }
+            if let Some(asked) = asked {
+                let names: Vec<_> = codec.elements.iter().map(|(name, _)| *name).collect();
+                return Err(usage(format!(
+                    "--encoder {asked}: it does not work here; for {} there would be {}",
+                    codec.name,
+                    names.join(", ")
+                )));
+            }
+        }
+        bail!("no video encoder works; install GStreamer's \"good\" and \"ugly\" plugins")
+    }
+
+    fn with(args: &Args, container: &Container, codec: &'static Codec, name: &str) -> Result<Self> {
+        let known = codec.elements.iter().find(|(known, _)| *known == name);
+        let settings = known.map_or("", |(_, settings)| *settings);
+        if args.crf.is_some() && !settings.contains("{q") {
+            return Err(usage(format!("--crf: {name} has no such setting")));
+        }
+        let crf = args.crf.unwrap_or(CRF);
+        let settings = match args.bitrate {
+            Some(kbit) => bitrate(codec, name, settings, kbit)?,
+            None => settings
+                .replace("{q}", &crf.to_string())
+                .replace("{q63}", &(crf + 1).min(63).to_string())
+                .replace("{q31}", &(crf / 2 + 1).max(4).to_string()),
+        };
+        // On few cores more threads only get in the generator's way.
+        let threads = if cores() <= 4 && name == "x264enc" {
+            " threads=1"
+        } else {
+            ""
+        };
+        // Matroska's muxer takes VP9 as it is; MP4's asks for its profile, which only the parser tells.
+        let bare = codec.name == "vp9" && ["mkv", "webm"].contains(&container.extension);
+        let parser = match codec.parser {
+            _ if bare => String::new(),
+            "" => String::new(),
+            parser => format!(" ! {parser}"),
+        };
+        Ok(Self {
+            line: format!("{name} {settings}{threads}{parser}"),
+            caps: caps(codec)?,
+            codec: codec.name,
+            formats: codec.formats,
+        })
+    }
+
+    /// Description from raw frames on.
+    pub fn line(&self, deep: bool, alpha: bool) -> String {
+        format!(
+            "video/x-raw,format={} ! {}",
+            self.format(deep, alpha),
+            self.line
+        )
+    }
+
+    /// Whether it keeps what is transparent.
+    pub fn keeps_alpha(&self) -> bool {
+        self.formats[2].is_some()
+    }
+
+    /// Whether it keeps more than 8 bits.
+    pub fn keeps_depth(&self) -> bool {
+        self.formats[1].is_some()
+    }
+
+    fn format(&self, deep: bool, alpha: bool) -> &'static str {
+        let wanted = if alpha {
+            self.formats[2]
+        } else if deep {
+            self.formats[1]
+        } else {
+            None
+        };
+        wanted.or(self.formats[0]).unwrap_or(EIGHT)
+    }
+
+    /// Its codec's name, for messages.
+    pub fn codec(&self) -> &'static str {
+        self.codec
+    }
+}
+
+/// In kilobits a second, at most a gigabit.
+fn bitrate(codec: &Codec, name: &str, settings: &str, kbit: u32) -> Result<String> {
+    if kbit == 0 || kbit > 1_000_000 {
+        return Err(usage(format!(
+            "--bitrate {kbit}: use kilobits a second, from 1 to 1000000"
+        )));
+    }
+    let bits = u64::from(kbit) * 1000;
+    Ok(match name {
+        "vp9enc" | "vp8enc" => {
+            format!("deadline=1 cpu-used=8 lag-in-frames=0 target-bitrate={bits}")
+        }
+        "openh264enc" => format!("complexity=low bitrate={bits}"),
+        "x264enc" => format!("bitrate={kbit} speed-preset=ultrafast"),
+        "x265enc" => format!("bitrate={kbit} speed-preset=ultrafast log-level=none"),
+        "av1enc" => format!("cpu-used=8 lag-in-frames=0 row-mt=true target-bitrate={kbit}"),
+        "svtav1enc" => format!("preset=10 target-bitrate={kbit}"),
+        _ if settings.is_empty() && ["prores", "ffv1"].contains(&codec.name) => {
+            return Err(usage(format!("--bitrate: {} has none", codec.name)));
+        }
+        _ => format!("bitrate={kbit}"),
+    })
+}
+
+fn named(name: &str) -> Option<&'static Codec> {
+    CODECS.iter().find(|codec| codec.name == name)
+}
+
+/// A codec by its name, or by that of an element that makes it.
+fn find(asked: &str) -> Result<(&'static Codec, Option<String>)> {
+    let alias = match asked {
+        "h265" => "hevc",
+        name => name,
+    };
+    if let Some(codec) = named(alias) {
+        return Ok((codec, None));
+    }
+    let names = || {
+        CODECS
+            .iter()
+            .map(|codec| codec.name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let factory = gst::ElementFactory::find(asked)
+        .filter(|factory| factory.has_type(gst::ElementFactoryType::VIDEO_ENCODER))
+        .ok_or_else(|| {
+            usage(format!(
+                "--encoder {asked}: there is no such encoder; use one of {}, or the name of a GStreamer element",
+                names()
+            ))
+        })?;
+    let codec = CODECS
+        .iter()
+        .find(|codec| caps(codec).is_ok_and(|caps| factory.can_src_any_caps(&caps)));
+    let codec = codec.ok_or_else(|| {
+        usage(format!(
+            "--encoder {asked}: what it makes is not known here; use one of {}",
+            names()
+        ))
+    })?;
+    Ok((codec, Some(asked.into())))
+}
+
+fn caps(codec: &Codec) -> Result<gst::Caps> {
+    codec.caps.parse().map_err(|_| anyhow!("{}", codec.caps))
+}
+
+/// Whether an element is there and starts.
+fn works(name: &str) -> bool {
+    let Ok(element) = gst::ElementFactory::make(name).build() else {
+        return false;
+    };
+    let ready = element.set_state(gst::State::Ready).is_ok();
+    // An element that did not start has nothing to stop.
+    let _ = element.set_state(gst::State::Null);
+    ready
+}
+
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

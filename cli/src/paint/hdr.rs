@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The element `stylizetonemap`: HDR video (PQ or HLG, ITU-R BT.2100) to SDR. GStreamer 1.22 has none.
+//!
+//! Light is counted in multiples of SDR white, 203 cd/m² (ITU-R BT.2408). Up to a half of that nothing changes;
+//! what is brighter, up to 1000 cd/m², is rolled off by a curve without a knee. The curve is applied to the
+//! largest of the three components and the others follow it, so that hues stay. Colours of BT.2020 that BT.709
+//! lacks are clipped.
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    /// The element.
+    pub struct ToneMap(ObjectSubclass<imp::ToneMap>)
+        @extends gst_video::VideoFilter, gst_base::BaseTransform, gst::Element, gst::Object;
+}
+
+/// Registers the element for this program.
+///
+/// # Errors
+/// If GStreamer refuses it.
+pub fn register() -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        None,
+        "stylizetonemap",
+        gst::Rank::NONE,
+        ToneMap::static_type(),
+    )
+}
+
+/// Light of SDR white, cd/m².
+const WHITE: f32 = 203.0;
+/// The brightest that is told apart, in multiples of white.
+const PEAK: f32 = 1000.0 / WHITE;
+/// Below this part of white nothing changes.
+const KNEE: f32 = 0.5;
+/// Codes of a component of 10 bits.
+const CODES: usize = 1024;
+/// Steps of linear light for the way out: fine enough for the darkest of 8 bits.
+const STEPS: usize = 1 << 14;
+
+/// How an HDR signal is decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Curve {
+    /// Perceptual quantizer, SMPTE ST 2084.
+    Pq,
+    /// Hybrid log-gamma, shown on a display of 1000 cd/m².
+    Hlg,
+}
+
+/// Tables from codes to SDR.
+pub struct Tables {
+    /// Linear light of a code, in multiples of white.
+    light: Vec<f32>,
+    /// By how much a pixel whose largest component has this code gets darker.
+    scale: Vec<f32>,
+    /// 8-bit codes of BT.709 for linear light.
+    out: Vec<u8>,
+}
+
+impl Tables {
+    pub fn new(curve: Curve) -> Self {
+        let light = (0..CODES).map(|code| curve.light(code as f32 / (CODES - 1) as f32));
+        let light: Vec<f32> = light.collect();
+        let scale = light.iter().map(|light| match *light {
+            light if light <= KNEE => 1.0,
+            light => roll_off(light) / light,
+        });
+        let out = (0..=STEPS).map(|step| {
+            let light = step as f32 / STEPS as f32;
+            let code = if light < 0.018 {
+                4.5 * light
+            } else {
+                1.099 * light.powf(0.45) - 0.099
+            };
+            (code * 255.0).round().clamp(0.0, 255.0) as u8
+        });
+        Self {
+            scale: scale.collect(),
+            out: out.collect(),
+            light,
+        }
+    }
+
+    /// Ten-bit codes of red, green and blue to eight-bit ones.
+    pub fn pixel(&self, codes: [usize; 3]) -> [u8; 3] {
+        let largest = codes[0].max(codes[1]).max(codes[2]);
+        let scale = self.scale[largest];
+        let [r, g, b] = codes.map(|code| self.light[code] * scale);
+        // From BT.2020's primaries to those of BT.709 (ITU-R BT.2087).
+        let linear = [
+            1.6605 * r - 0.5876 * g - 0.0728 * b,
+            -0.1246 * r + 1.1329 * g - 0.0083 * b,
+            -0.0182 * r - 0.1006 * g + 1.1187 * b,
+        ];
+        linear.map(|light| self.out[(light.clamp(0.0, 1.0) * STEPS as f32) as usize])
+    }
+}
+
+impl Curve {
+    /// Light of a signal from 0 to 1, in multiples of white.
+    fn light(self, signal: f32) -> f32 {
+        match self {
+            Self::Pq => {
+                let (m1, m2) = (0.159_301_76, 78.84375);
+                let (c1, c2, c3) = (0.835_937_5, 18.851_563, 18.6875);
+                let power = signal.powf(1.0 / m2);
+                let light = ((power - c1).max(0.0) / (c2 - c3 * power)).powf(1.0 / m1);
+                light * 10_000.0 / WHITE
+            }
+            Self::Hlg => {
+                let (a, b, c) = (0.178_832_77, 0.284_668_92, 0.559_910_73);
+                let scene = if signal <= 0.5 {
+                    signal * signal / 3.0
+                } else {
+                    (((signal - c) / a).exp() + b) / 12.0
+                };
+                // The system's gamma, by component.
+                scene.powf(1.2) * 1000.0 / WHITE
+            }
+        }
+    }
+}
+
+/// From the knee on to 1 at the peak, with the same slope at the knee.
+fn roll_off(light: f32) -> f32 {
+    let (room, over) = (1.0 - KNEE, (light.min(PEAK) - KNEE) / (PEAK - KNEE));
+    // A rational curve through 0 and 1 whose slope at 0 is that of the straight line.
+    let slope = (PEAK - KNEE) / room;
+    KNEE + room * slope * over / (1.0 + (slope - 1.0) * over)
+}
+
+mod imp {
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    use gst_base::subclass::prelude::*;
+    use gst_video::prelude::*;
+    use gst_video::subclass::prelude::*;
+
+    use super::*;
+
+    #[derive(Default)]
+    pub struct ToneMap {
+        tables: Mutex<Option<Tables>>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for ToneMap {
+        const NAME: &'static str = "StylizeToneMap";
+        type Type = super::ToneMap;
+        type ParentType = gst_video::VideoFilter;
+    }
+
+    impl ObjectImpl for ToneMap {}
+    impl GstObjectImpl for ToneMap {}
+
+    impl ElementImpl for ToneMap {
+        fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+            static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+                gst::subclass::ElementMetadata::new(
+                    "HDR to SDR",
+                    "Filter/Converter/Video",
+                    "Maps PQ and HLG to BT.709",
+                    "The gst-plugin-stylize developers",
+                )
+            });
+            Some(&METADATA)
+        }
+
+        fn pad_templates() -> &'static [gst::PadTemplate] {
+            static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+                let template = |name: &str, direction, format| {
+                    let caps = gst_video::VideoCapsBuilder::new().format(format).build();
+                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
+                };
+                let templates = [
+                    template(
+                        "sink",
+                        gst::PadDirection::Sink,
+                        gst_video::VideoFormat::Rgb10a2Le,
+                    ),
+                    template("src", gst::PadDirection::Src, gst_video::VideoFormat::Rgb),
+                ];
+                templates.into_iter().filter_map(Result::ok).collect()
+            });
+            &TEMPLATES
+        }
+    }
+
+    impl BaseTransformImpl for ToneMap {
+        const MODE: gst_base::subclass::BaseTransformMode =
+            gst_base::subclass::BaseTransformMode::NeverInPlace;
+        const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+        const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+        fn transform_caps(
+            &self,
+            direction: gst::PadDirection,
+            caps: &gst::Caps,
+            filter: Option<&gst::Caps>,
+        ) -> Option<gst::Caps> {
+            let mut other = caps.copy();
+            for structure in other.make_mut().iter_mut() {
+                structure.remove_fields(["colorimetry", "chroma-site"]);
+                if direction == gst::PadDirection::Sink {
+                    structure.set("format", "RGB");
+                    structure.set("colorimetry", "1:1:5:1");
+                } else {
+                    structure.set("format", "RGB10A2_LE");
+                }
+            }
+            Some(match filter {
+                Some(filter) => filter.intersect_with_mode(&other, gst::CapsIntersectMode::First),
+                None => other,
+            })
+        }
+    }
+
+    impl VideoFilterImpl for ToneMap {
+        fn set_info(
+            &self,
+            _incaps: &gst::Caps,
+            info: &gst_video::VideoInfo,
+            _outcaps: &gst::Caps,
+            _out_info: &gst_video::VideoInfo,
+        ) -> Result<(), gst::LoggableError> {
+            let hlg = info.colorimetry().transfer() == gst_video::VideoTransferFunction::AribStdB67;
+            let curve = if hlg { Curve::Hlg } else { Curve::Pq };
+            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+            *tables = Some(Tables::new(curve));
+            Ok(())
+        }
+
+        fn transform_frame(
+            &self,
+            inframe: &gst_video::VideoFrameRef<&gst::BufferRef>,
+            outframe: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>,
+        ) -> Result<gst::FlowSuccess, gst::FlowError> {
+            let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+            let tables = tables.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
+            let stride = |stride: i32| usize::try_from(stride).map_err(|_| gst::FlowError::Error);
+            let from_stride = stride(inframe.plane_stride()[0])?;
+            let to_stride = stride(outframe.plane_stride()[0])?;
+            let width = inframe.width() as usize;
+            let from = inframe.plane_data(0).map_err(|_| gst::FlowError::Error)?;
+            let to = outframe
+                .plane_data_mut(0)
+                .map_err(|_| gst::FlowError::Error)?;
+            let rows = from.chunks(from_stride).zip(to.chunks_mut(to_stride));
+            for (from, to) in rows {
+                let (from, _) = from.as_chunks::<4>();
+                let (to, _) = to.as_chunks_mut::<3>();
+                for (from, to) in from.iter().zip(to).take(width) {
+                    let word = u32::from_le_bytes(*from) as usize;
+                    *to = tables.pixel([word, word >> 10, word >> 20].map(|code| code & 0x3ff));
+                }
+            }
+            Ok(gst::FlowSuccess::Ok)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BT.2100 and BT.2408: codes of 10 bits for known light.
+    #[test]
+    fn white_is_nearly_white_and_black_is_black() {
+        for (curve, white) in [(Curve::Pq, 0.58), (Curve::Hlg, 0.75)] {
+            let tables = Tables::new(curve);
+            assert_eq!(tables.pixel([0; 3]), [0; 3]);
+            let code = (white * 1023.0) as usize;
+            let [r, g, b] = tables.pixel([code; 3]);
+            assert!(r.abs_diff(g) <= 1 && g.abs_diff(b) <= 1, "grey stays grey");
+            // Diffuse white leaves room for what is brighter.
+            assert!((200..=245).contains(&r), "{curve:?}: {r}");
+            assert!(tables.pixel([1023; 3]).iter().all(|code| *code >= 254));
+        }
+    }
+
+    #[test]
+    fn what_is_dark_keeps_its_light_and_brighter_is_brighter() {
+        let tables = Tables::new(Curve::Pq);
+        let mut before = 0;
+        for code in 0..CODES {
+            let [grey, ..] = tables.pixel([code; 3]);
+            assert!(grey >= before, "{code}");
+            before = grey;
+        }
+        // 26 cd/m², an eighth of white: 0.1281 in linear light.
+        let [grey, ..] = tables.pixel([(0.38 * 1023.0) as usize; 3]);
+        assert!(grey.abs_diff(86) <= 4, "{grey}");
+    }
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What an input holds, found out before anything is written: the type of every stream, and how its first
+//! decoded frame looks.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result, anyhow, bail};
+use gst::prelude::*;
+
+use super::source::{caps, drop_all, source, stream_id};
+use super::watch::Watch;
+
+/// So much is read behind the first frame where a container does not say that all streams are known.
+const ENOUGH: usize = 64 << 20;
+
+/// A stream of the input.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The same for every reader of the input.
+    pub id: String,
+    pub caps: gst::Caps,
+}
+
+/// The video that is painted.
+#[derive(Clone, Debug)]
+pub struct Video {
+    pub stream: Stream,
+    /// The first frame's.
+    pub info: gst_video::VideoInfo,
+    /// A tag says how it is to be turned.
+    pub turned: bool,
+    /// The input ended with the first frame.
+    pub still: bool,
+}
+
+/// An input that can be painted.
+#[derive(Clone, Debug)]
+pub struct Film {
+    pub uri: String,
+    pub video: Video,
+    /// All streams but the video, in the input's order.
+    pub others: Vec<Stream>,
+    pub chapters: bool,
+}
+
+#[derive(Default)]
+struct State {
+    streams: Vec<Stream>,
+    video: Option<usize>,
+    info: Option<gst_video::VideoInfo>,
+    frames: usize,
+    turned: bool,
+    chapters: bool,
+    /// A container is being taken apart, and has said that there are no more streams.
+    container: bool,
+    complete: bool,
+    ended: bool,
+    read: usize,
+    error: Option<anyhow::Error>,
+}
+
+type Shared = Arc<Mutex<State>>;
+
+fn lock(state: &Shared) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// Whether there is nothing more to find out.
+    fn done(&self) -> bool {
+        let known = self.complete || !self.container || self.read > ENOUGH;
+        self.ended
+            || (known && self.frames > 1)
+            || (self.complete && self.video.is_none() && self.read > 0)
+    }
+}
+
+/// Reads until all is known.
+///
+/// # Errors
+/// If it cannot be read, has no video, or nothing here decodes it.
+pub fn look(uri: &str) -> Result<Film> {
+    let pipeline = gst::Pipeline::new();
+    let state = Shared::default();
+    let watch = Watch::default();
+    let parse = source(&pipeline, uri)?;
+    watch_container(&parse, &state);
+    let (shared, weak, seen) = (state.clone(), pipeline.downgrade(), watch.clone());
+    parse.connect_pad_added(move |_, pad| {
+        seen.see(pad);
+        if let Some(pipeline) = weak.upgrade()
+            && let Err(err) = found(&pipeline, pad, &shared)
+        {
+            lock(&shared).error.get_or_insert(err);
+        }
+    });
+    let result = play(&pipeline, &state, &watch);
+    // What does not stop is no reason to wait.
+    let _ = pipeline.set_state(gst::State::Null);
+    let state = std::mem::take(&mut *lock(&state));
+    let (index, info) = match (state.video, state.info) {
+        (Some(index), Some(info)) => (index, info),
+        (None, _) => {
+            result?;
+            bail!("it has no video")
+        }
+        (_, None) => {
+            result?;
+            bail!("its video cannot be decoded")
+        }
+    };
+    let mut others = state.streams;
+    let stream = others.remove(index);
+    Ok(Film {
+        uri: uri.into(),
+        video: Video {
+            stream,
+            info,
+            turned: state.turned,
+            still: state.frames == 1,
+        },
+        others,
+        chapters: state.chapters,
+    })
+}
+
+/// Learns from the demuxer when it has shown all of its streams.
+fn watch_container(parse: &gst::Element, state: &Shared) {
+    let shared = state.clone();
+    let Some(parse) = parse.downcast_ref::<gst::Bin>() else {
+        return;
+    };
+    parse.connect_deep_element_added(move |_, _, element| {
+        let factory = element.factory();
+        let demuxer =
+            factory.is_some_and(|factory| factory.has_type(gst::ElementFactoryType::DEMUXER));
+        if demuxer {
+            lock(&shared).container = true;
+            let shared = shared.clone();
+            element.connect_no_more_pads(move |_| lock(&shared).complete = true);
+        }
+    });
+}
+
+/// A stream by its type, in words.
+pub fn name(caps: &gst::Caps) -> String {
+    let description = gst_pbutils::pb_utils_get_codec_description(caps);
+    let kind = caps.structure(0).map_or("", |s| s.name().as_str());
+    let kind = kind.split('/').next().unwrap_or_default();
+    format!("{kind} ({description})")
+}
+
+fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()> {
+    let caps = caps(pad)?;
+    let kind = caps
+        .structure(0)
+        .map_or("", |s| s.name().as_str())
+        .to_owned();
+    let is_video = {
+        let mut state = lock(state);
+        let picture = kind.starts_with("video/") || kind.starts_with("image/");
+        let is_video = picture && state.video.is_none();
+        if is_video {
+            state.video = Some(state.streams.len());
+        }
+        state.streams.push(Stream {
+            id: stream_id(pad),
+            caps: caps.clone(),
+        });
+        is_video
+    };
+    if kind == "application/x-cenc" {
+        bail!("it is encrypted");
+    }
+    let shared = state.clone();
+    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(types, move |_, info| {
+        let mut state = lock(&shared);
+        state.read += info.buffer().map_or(0, |buffer| buffer.size());
+        if let Some(event) = info.event() {
+            state.event(event);
+            // Where there is video, its frames say when it has ended.
+            state.ended |= state.video.is_none() && event.type_() == gst::EventType::Eos;
+        }
+        gst::PadProbeReturn::Ok
+    });
+    if let Some(tags) = pad.sticky_event::<gst::event::Tag>(0) {
+        lock(state).event(&tags);
+    }
+    lock(state).chapters |= pad.sticky_event::<gst::event::Toc>(0).is_some();
+    if is_video {
+        decode(pipeline, pad, state)
+    } else {
+        drop_all(pad);
+        Ok(())
+    }
+}
+
+/// Decodes two frames, and drops what follows.
+fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()> {
+    let line = "queue name=head ! decodebin name=decoder";
+    let bin = gst::parse::bin_from_description(line, false)?;
+    let head = bin.by_name("head").and_then(|head| head.static_pad("sink"));
+    let decoder = bin.by_name("decoder").context("no decoder")?;
+    let sink = gst::ElementFactory::make("fakesink")
+        .property("sync", false)
+        .property("async", false)
+        .build()?;
+    bin.add(&sink)?;
+    let entry = sink.static_pad("sink").context("no pad")?;
+    let shared = state.clone();
+    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    entry.add_probe(types, move |pad, info| {
+        let mut state = lock(&shared);
+        if info.buffer().is_some() {
+            state.frames += 1;
+            let caps = pad.current_caps();
+            let info = caps.and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok());
+            state.info = state.info.take().or(info);
+        } else if let Some(event) = info.event() {
+            state.event(event);
+            state.ended |= event.type_() == gst::EventType::Eos;
+        }
+        gst::PadProbeReturn::Ok
+    });
+    decoder.connect_pad_added(move |_, pad| {
+        // Decoders of other kinds of streams cannot be here.
+        let _ = (!entry.is_linked()).then(|| pad.link(&entry));
+    });
+    let ghost = gst::GhostPad::with_target(&head.context("no pad")?)?;
+    bin.add_pad(&ghost)?;
+    pipeline.add(&bin)?;
+    // An element that does not start says on the bus why.
+    let _ = bin.sync_state_with_parent();
+    pad.link(&ghost)?;
+    let shared = state.clone();
+    ghost.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        if lock(&shared).frames > 1 {
+            gst::PadProbeReturn::Handled
+        } else {
+            gst::PadProbeReturn::Ok
+        }
+    });
+    Ok(())
+}
+
+impl State {
+    fn event(&mut self, event: &gst::EventRef) {
+        match event.view() {
+            gst::EventView::Toc(_) => self.chapters = true,
+            gst::EventView::Tag(tag) => {
+                let turn = tag.tag().get::<gst::tags::ImageOrientation>();
+                self.turned |= turn.is_some_and(|turn| turn.get() != "rotate-0");
+            }
+            _ => (),
+        }
+    }
+}
+
+fn play(pipeline: &gst::Pipeline, state: &Shared, watch: &Watch) -> Result<()> {
+    use gst::MessageView;
+    let bus = pipeline.bus().context("a pipeline without a bus")?;
+    let started = pipeline.set_state(gst::State::Playing);
+    let mut missing = None;
+    loop {
+        let message = bus.timed_pop(gst::ClockTime::from_mseconds(20));
+        {
+            let mut state = lock(state);
+            if let Some(err) = state.error.take() {
+                return Err(err);
+            }
+            if state.done() {
+                return Ok(());
+            }
+        }
+        match message.as_ref().map(|message| message.view()) {
+            Some(MessageView::Eos(_)) => return Ok(()),
+            Some(MessageView::Element(element)) => {
+                let plugin = element
+                    .structure()
+                    .filter(|structure| structure.name() == "missing-plugin");
+                let name = plugin.and_then(|structure| structure.get::<String>("name").ok());
+                missing = missing.or(name);
+            }
+            Some(MessageView::Error(error)) => {
+                gst::error!(gst::CAT_DEFAULT, "{error:?}");
+                return Err(match missing {
+                    Some(name) => anyhow!("no {name} is installed here"),
+                    None => anyhow!("{}", error.error().message()),
+                });
+            }
+            None if started.is_err() => bail!("it cannot be read"),
+            None => watch.check()?,
+            Some(_) => (),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Reads an input and takes it apart, without parsers and decoders: each stream comes out as the container has it.
+//!
+//! Every stream that is wanted has a reader of its own. One reader for all would have to stop for each of them: a
+//! muxer that waits for sound which begins late does not take pictures, so the demuxer cannot go on to the sound, and
+//! all stand still for ever. Readers of their own wait for nobody, whatever the file looks like, and need no queue
+//! that grows. What they cost is that the file is read once for each stream, which is nothing beside painting it.
+
+use anyhow::{Context, Result};
+use gst::prelude::*;
+
+use super::watch::Watch;
+
+/// Adds what reads and takes apart the input; its streams come out of the returned element.
+///
+/// # Errors
+/// If GStreamer's base elements are missing.
+pub fn source(pipeline: &gst::Pipeline, uri: &str) -> Result<gst::Element> {
+    let source = gst::ElementFactory::make("urisourcebin")
+        .property("uri", uri)
+        .build()?;
+    let parse = gst::ElementFactory::make("parsebin").build()?;
+    // Goes on through containers only. A parser's pad would not come before its first data, so a stream that begins
+    // late would be found late, or never.
+    parse.connect("autoplug-continue", false, |values| {
+        let caps = values
+            .get(2)
+            .and_then(|value| value.get::<gst::Caps>().ok());
+        Some(caps.is_none_or(|caps| is_container(&caps)).to_value())
+    });
+    pipeline.add_many([&source, &parse])?;
+    let entry = parse.clone();
+    source.connect_pad_added(move |_, pad| {
+        let sink = entry.static_pad("sink");
+        // A second stream of the same source has nowhere to go; parsebin reports what matters.
+        let _ = sink
+            .filter(|sink| !sink.is_linked())
+            .map(|sink| pad.link(&sink));
+    });
+    Ok(parse)
+}
+
+/// Reads this one stream into a pad; all others are dropped.
+///
+/// # Errors
+/// If GStreamer's base elements are missing.
+pub fn reader(
+    pipeline: &gst::Pipeline,
+    uri: &str,
+    id: &str,
+    into: &gst::Pad,
+    watch: &Watch,
+) -> Result<()> {
+    let parse = source(pipeline, uri)?;
+    let (id, into, watch) = (id.to_owned(), into.clone(), watch.clone());
+    parse.connect_pad_added(move |_, pad| {
+        watch.see(pad);
+        if stream_id(pad) != id || into.is_linked() || pad.link(&into).is_err() {
+            drop_all(pad);
+        }
+    });
+    Ok(())
+}
+
+/// What names a stream in every reader of the same input.
+pub fn stream_id(pad: &gst::Pad) -> String {
+    pad.stream_id()
+        .map_or_else(|| pad.name().into(), |id| id.into())
+}
+
+/// Lets a stream run to nowhere.
+pub fn drop_all(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::DATA_DOWNSTREAM, |_, _| {
+        gst::PadProbeReturn::Handled
+    });
+}
+
+/// Whether there is a demuxer for it.
+fn is_container(caps: &gst::Caps) -> bool {
+    let demuxers = gst::ElementFactory::factories_with_type(
+        gst::ElementFactoryType::DEMUXER,
+        gst::Rank::MARGINAL,
+    );
+    demuxers
+        .iter()
+        .any(|factory| factory.can_sink_any_caps(caps))
+}
+
+/// The type of a pad's stream.
+///
+/// # Errors
+/// If it has none.
+pub fn caps(pad: &gst::Pad) -> Result<gst::Caps> {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    caps.structure(0).context("a stream without a type")?;
+    Ok(caps)
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The element `stylize` with properties from a command line, checked before anything starts.
+
+use anyhow::Result;
+use gst::glib;
+use gst::prelude::*;
+
+use super::failure::usage;
+use super::text::quoted;
+
+/// Properties that are the program's own to set.
+const OURS: [&str; 2] = ["name", "parent"];
+
+/// A description of the element: `base`, then the properties.
+///
+/// # Errors
+/// A usage error for the first property that does not exist or does not take its value.
+pub fn describe<'a>(
+    base: &str,
+    properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<String> {
+    let element = gst::ElementFactory::make("stylize").build()?;
+    let mut text = base.to_string();
+    for (name, value) in properties {
+        check(&element, name, value)?;
+        text += &format!(" {name}={}", quoted(value));
+    }
+    Ok(text)
+}
+
+/// `name=value` in two.
+///
+/// # Errors
+/// A usage error if there is no `=`.
+pub fn split(property: &str) -> Result<(&str, &str)> {
+    property.split_once('=').ok_or_else(|| {
+        usage(format!(
+            "{property}: write property=value, such as style=great-wave"
+        ))
+    })
+}
+
+fn check(element: &gst::Element, name: &str, value: &str) -> Result<()> {
+    let writable = |spec: &glib::ParamSpec| spec.flags().contains(glib::ParamFlags::WRITABLE);
+    let spec = element
+        .find_property(name)
+        .filter(|spec| writable(spec) && !OURS.contains(&name));
+    let Some(spec) = spec else {
+        let names = element.list_properties();
+        let names = names
+            .iter()
+            .filter(|spec| writable(spec))
+            .map(|spec| spec.name());
+        let near = names.max_by(|a, b| likeness(a, name).total_cmp(&likeness(b, name)));
+        let near = near.filter(|near| likeness(near, name) > 0.7);
+        let near = near.map_or(String::new(), |near| format!("; {near} is one"));
+        return Err(usage(format!(
+            "stylize has no property {name}{near}; `gst-inspect-1.0 stylize` lists them"
+        )));
+    };
+    let parsed = glib::Value::deserialize_with_pspec(value, &spec);
+    let fits = parsed.is_ok_and(|parsed| in_range(&spec, &parsed));
+    if fits {
+        return Ok(());
+    }
+    let nicks = glib::EnumClass::with_type(spec.value_type()).map(|class| {
+        let nicks = class.values().iter().map(|value| value.nick().to_string());
+        format!("use one of {}", nicks.collect::<Vec<_>>().join(", "))
+    });
+    let range = || spec.blurb().unwrap_or_default().to_string();
+    Err(usage(format!(
+        "{name}={value}: not a value of {name}: {}",
+        nicks.unwrap_or_else(range)
+    )))
+}
+
+/// Whether a number is within the limits of its property. GObject would clamp it without a word.
+fn in_range(spec: &glib::ParamSpec, value: &glib::Value) -> bool {
+    macro_rules! within {
+        ($($kind:ty => $number:ty),*) => {
+            $(if let Some(spec) = spec.downcast_ref::<$kind>() {
+                let limits = spec.minimum()..=spec.maximum();
+                return value.get::<$number>().is_ok_and(|number| limits.contains(&number));
+            })*
+        };
+    }
+    within!(
+        glib::ParamSpecInt => i32, glib::ParamSpecUInt => u32,
+        glib::ParamSpecInt64 => i64, glib::ParamSpecUInt64 => u64,
+        glib::ParamSpecFloat => f32, glib::ParamSpecDouble => f64
+    );
+    true
+}
+
+/// How alike two words are, from 0 to 1: by the letters in a row that they share.
+fn likeness(one: &str, other: &str) -> f64 {
+    let pairs =
+        |word: &str| -> Vec<(char, char)> { word.chars().zip(word.chars().skip(1)).collect() };
+    let (one, mut other) = (pairs(one), pairs(other));
+    let all = one.len() + other.len();
+    let shared = one.iter().filter(|pair| {
+        let at = other.iter().position(|other| other == *pair);
+        at.map(|at| other.swap_remove(at)).is_some()
+    });
+    let shared = shared.count();
+    2.0 * shared as f64 / all.max(1) as f64
+}

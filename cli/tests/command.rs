@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The command line itself: exit codes, progress for programs, what packages install.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn stylize(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stylize"));
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    stylize(arguments).output().expect("it runs")
+}
+
+fn film(file: &Path, seconds: u32) {
+    let source = format!("testsrc2=s=64x48:r=25:d={seconds}");
+    let made = Command::new("ffmpeg")
+        .args([
+            "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", &source, "-pix_fmt", "yuv420p",
+        ])
+        .arg(file)
+        .status();
+    assert!(made.expect("ffmpeg").success());
+}
+
+#[test]
+fn wrong_arguments_end_with_2_before_anything_starts() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("in.mp4");
+    film(&file, 1);
+    let (file, out) = (file.to_str().expect("UTF-8"), dir.path().join("out.mp4"));
+    let out = out.to_str().expect("UTF-8");
+    let cases: [(&[&str], &str); 11] = [
+        (&[file], "required"),
+        (&[file, out, "--nonsense"], "--nonsense"),
+        (&[file, "out.xyz"], "the extension says the container"),
+        (&[file, out, "--", "stabilty=1"], "stability is one"),
+        (&[file, out, "--", "stability=2"], "stability=2"),
+        (&[file, out, "--", "stability"], "property=value"),
+        (&[file, out, "--strength", "1.5"], "strength=1.5"),
+        (&[file, out, "--quality", "great"], "use one of auto"),
+        (
+            &[file, out, "--encoder", "nothing"],
+            "there is no such encoder",
+        ),
+        (&[file, out, "--encoder", "ffv1"], ".mp4 does not hold ffv1"),
+        (
+            &[file, "out.mov", "--encoder", "prores", "--crf", "20"],
+            "--crf",
+        ),
+    ];
+    for (arguments, words) in cases {
+        let output = run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    assert!(!Path::new(out).exists());
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+    assert_eq!(run(&["nothere.mp4", out]).status.code(), Some(1));
+}
+
+#[test]
+fn programs_get_a_json_object_a_line() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("in.mp4");
+    film(&file, 20);
+    let out = dir.path().join("out.mp4");
+    let arguments = [file.to_str(), out.to_str()].map(|path| path.expect("UTF-8"));
+    let mut command = stylize(&arguments);
+    let output = command
+        .args(["--json", "--quality", "lite"])
+        .output()
+        .expect("it runs");
+    assert!(output.status.success());
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let objects: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let last = objects.last().expect("a line");
+    assert_eq!(
+        (last["event"].as_str(), last["frames"].as_u64()),
+        (Some("done"), Some(500))
+    );
+    assert!(
+        objects
+            .iter()
+            .filter(|object| object["event"] == "progress")
+            .all(|object| object["frames"].is_u64())
+    );
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let object: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(
+        object["event"] == "error"
+            && object["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("--force"))
+    );
+}
+
+#[test]
+fn packages_get_man_pages_and_completions() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = run(&["install", dir.path().to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "{output:?}");
+    let read =
+        |name: &str| std::fs::read_to_string(dir.path().join("share").join(name)).expect(name);
+    // Hyphens are escaped there.
+    assert!(read("man/man1/stylize.1").contains("encoder"));
+    assert!(
+        read("man/man1/stylize-live.1").contains("--listen")
+            || read("man/man1/stylize-live.1").contains("listen")
+    );
+    assert!(read("bash-completion/completions/stylize").contains("restream"));
+    assert!(read("zsh/vendor-completions/_stylize").contains("restream"));
+    assert!(read("fish/vendor_completions.d/stylize.fish").contains("restream"));
+}
+
+#[test]
+fn styles_models_and_speeds_are_told() {
+    let output = run(&["styles"]);
+    let styles = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        styles.lines().count() >= 17 && styles.contains("great-wave"),
+        "{styles}"
+    );
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/starry-night.onnx");
+    let output = run(&["info", model.to_str().expect("UTF-8")]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("signature: ") && said.contains("styles: starry-night"),
+        "{said}"
+    );
+    let output = run(&[
+        "bench",
+        "--size",
+        "64x48",
+        "--seconds",
+        "0.2",
+        "--",
+        "execution-provider=cpu",
+    ]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("| 64x48 | ") && said.contains("| cpu |"),
+        "{said}"
+    );
+}
+
+/// A line on standard output, for programs that are waited for.
+#[test]
+fn a_live_server_says_where_it_is() {
+    let mut child = stylize(&[
+        "live",
+        "--listen",
+        "127.0.0.1:0",
+        "--width",
+        "64",
+        "--height",
+        "48",
+    ])
+    .stdout(Stdio::piped())
+    .spawn()
+    .expect("it runs");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe"))
+        .read_line(&mut line)
+        .expect("a line");
+    // Fails only if it has ended already.
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(line.starts_with("listening on http://127.0.0.1:"), "{line}");
+}
