@@ -23,6 +23,12 @@ pub struct Cli {
 enum Command {
     /// Stylize a video file (the default command)
     Paint(paint::Args),
+    /// Divide a video file into pieces for many machines: writes a plan to standard output
+    Plan(paint::pieces::PlanArgs),
+    /// Stylize one piece of a plan
+    Piece(paint::pieces::PieceArgs),
+    /// Make the video file of a plan's pieces
+    Join(paint::pieces::JoinArgs),
     /// Serve a live picture to browsers and players, with an API
     Live(live::Args),
     /// Take a live stream and send it on, stylized
@@ -53,6 +59,9 @@ impl Cli {
             (Some(Command::Paint(args)), _) | (None, Some(args)) => {
                 paint::run(&args).map(|()| paint::code())
             }
+            (Some(Command::Plan(args)), _) => paint::pieces::plan(&args).map(done),
+            (Some(Command::Piece(args)), _) => paint::pieces::piece(&args).map(done),
+            (Some(Command::Join(args)), _) => paint::pieces::join(&args).map(done),
             (Some(Command::Live(args)), _) => live::run(&args).map(done),
             (Some(Command::Restream(args)), _) => restream::run(&args).map(done),
             (Some(Command::Rtsp(args)), _) => rtsp::run(&args).map(done),

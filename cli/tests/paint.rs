@@ -126,7 +126,8 @@ fn pieces(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     let mut pieces: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|e| e == "gdp"))
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .filter(|path| !path.ends_with("plan.json"))
         .collect();
     pieces.sort();
     pieces

@@ -33,7 +33,7 @@ use super::{Facts, Layout, Model, ModelError, names};
 const MOST_BYTES: u64 = 1 << 20;
 
 /// Where a sidecar may lie: `<model>.modelinfo`, or the model's name with its extension replaced.
-pub(crate) fn candidates(model_file: &Path) -> [PathBuf; 2] {
+pub fn candidates(model_file: &Path) -> [PathBuf; 2] {
     let mut appended = model_file.as_os_str().to_owned();
     appended.push(".modelinfo");
     [appended.into(), model_file.with_extension("modelinfo")]

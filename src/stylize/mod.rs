@@ -42,7 +42,7 @@ mod style;
 use gst::glib;
 use gst::prelude::*;
 
-pub use settings::{Adapt, MaskKind, OnError, Order, Quality, WhileLoading};
+pub use settings::{Adapt, MaskKind, OnError, Order, Quality, WhileLoading, weight_of_past};
 
 glib::wrapper! {
     /// The `stylize` element; see its page in `gst-inspect-1.0 stylize`.

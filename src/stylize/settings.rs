@@ -318,6 +318,12 @@ impl Default for Settings {
     }
 }
 
+/// Weight of the frame before where nothing moved, for a value of the property `stability`. At 0.8 that
+/// leaves a fifth of the noise of a generator's output, at 1 what is still stays for good.
+pub fn weight_of_past(stability: f64) -> f64 {
+    1.0 - (1.0 - stability).powf(1.5)
+}
+
 /// The values of those properties that take effect when the element starts, as they were then.
 #[derive(Debug, Clone, Default)]
 pub struct StartSettings {
@@ -380,10 +386,9 @@ impl Settings {
         }
     }
 
-    /// Weight of the past where nothing moved. At 0.8 that leaves a fifth of the noise of a
-    /// generator's output, at 1 what is still stays for good.
+    /// See [`weight_of_past`].
     pub fn weight_of_past(&self) -> f32 {
-        (1.0 - (1.0 - self.stability).powf(1.5)) as f32
+        weight_of_past(self.stability) as f32
     }
 
     /// What is asked of the engine beside provider and precision; `Err` names a field of

@@ -219,11 +219,11 @@ impl Encoder {
                 .replace("{q63}", &(crf + 1).min(63).to_string())
                 .replace("{q31}", &(crf / 2 + 1).max(4).to_string()),
         };
-        // On few cores more threads only get in the generator's way.
-        let threads = if cores() <= 4 && name == "x264enc" {
-            " threads=1"
-        } else {
-            ""
+        // What comes out depends on the number.
+        let threads = match args.encoder_threads.unwrap_or_else(threads) {
+            0 => String::new(),
+            _ if name != "x264enc" => String::new(),
+            threads => format!(" threads={threads}"),
         };
         // Matroska's muxer takes VP9 as it is; MP4's asks for its profile, which only the parser tells.
         let bare = codec.name == "vp9" && ["mkv", "webm"].contains(&container.extension);
@@ -268,6 +268,11 @@ impl Encoder {
             None
         };
         wanted.or(self.formats[0]).unwrap_or(EIGHT)
+    }
+
+    /// The encoder's element.
+    pub fn element(&self) -> &str {
+        self.line.split(' ').next().unwrap_or_default()
     }
 
     /// Its codec's name, for messages.
@@ -353,6 +358,11 @@ fn works(name: &str) -> bool {
     // An element that did not start has nothing to stop.
     let _ = element.set_state(gst::State::Null);
     ready
+}
+
+/// Threads for an encoder beside the generator; 0 = its own choice. On few cores more only get in the way.
+pub fn threads() -> u32 {
+    u32::from(cores() <= 4)
 }
 
 pub fn cores() -> usize {

@@ -25,7 +25,7 @@ mod encode;
 pub mod hdr;
 mod interrupt;
 mod look;
-mod pieces;
+pub mod pieces;
 mod pipe;
 mod plan;
 mod play;
@@ -86,6 +86,9 @@ pub struct Args {
     /// Video bitrate in kbit/s (default: constant quality)
     #[arg(long)]
     bitrate: Option<u32>,
+    /// Threads of an encoder whose output depends on their number (0 = all)
+    #[arg(long, hide = true)]
+    encoder_threads: Option<u32>,
     /// Paint the film in so many pieces, each kept until the film is whole: an interrupted run goes on
     /// where it was, and the same command in other processes shares the work
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=999))]
@@ -186,7 +189,7 @@ fn film(args: &Args) -> Result<Option<String>> {
     let part = beside(&args.output, ".part");
     safe::spare_source(&args.input, [&args.output, &part])?;
     if args.segments > 1 {
-        return pieces::film(args, &plan, &film, &part);
+        return pieces::film(args, &film, &part);
     }
     let Some(_lock) = claim(&part)? else {
         return Ok(None);

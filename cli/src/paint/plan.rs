@@ -20,7 +20,8 @@ pub struct Plan {
     pub encoder: Encoder,
     /// Files with the painted video, where it is not painted while the container is written.
     pub pieces: Option<PathBuf>,
-    stylize: String,
+    /// Description of the element with its properties.
+    pub stylize: String,
     hdr: Hdr,
 }
 
@@ -38,23 +39,6 @@ impl Plan {
             stylize: stylize(args)?,
             hdr: args.hdr,
         })
-    }
-
-    /// What makes the picture look as it does, in lines. Not where it is computed: that may differ from
-    /// piece to piece.
-    pub fn look(&self, args: &Args) -> String {
-        let (model, quality) = (args.model_file.as_deref(), args.quality.as_deref());
-        let (style, precision) = (args.style.as_deref(), args.precision.as_deref());
-        format!(
-            "model: {}\nquality: {}\nstyle: {}\nstrength: {}\nprecision: {}\nproperties: {}\nencoder: {}\n",
-            model.unwrap_or("built in"),
-            quality.unwrap_or("auto"),
-            style.unwrap_or("the first"),
-            args.strength.unwrap_or(1.0),
-            precision.unwrap_or("auto"),
-            args.properties.join(" "),
-            self.encoder.line(true, true),
-        )
     }
 
     /// Description of the video's way from the container to the muxer, and what the user should know of it.
@@ -177,29 +161,37 @@ fn stylize(args: &Args) -> Result<String> {
     // cores, so that none idles while an early frame waits to be handed on in its order.
     let frames = cores().min(4) + 3;
     let base = format!("stylize name=stylize qos=false frames-in-flight={frames}");
-    let numbers = [
+    let properties = properties(args)?;
+    element::describe(
+        &base,
+        properties
+            .iter()
+            .map(|(name, value)| (*name, value.as_str())),
+    )
+}
+
+/// The element's properties that were asked for, by options and behind `--`; the last of a name counts.
+///
+/// # Errors
+/// A usage error for what is no property with a value.
+pub fn properties(args: &Args) -> Result<Vec<(&str, String)>> {
+    let options = [
+        ("model-file", args.model_file.clone()),
+        ("quality", args.quality.clone()),
+        ("style", args.style.clone()),
+        ("execution-provider", args.execution_provider.clone()),
+        ("precision", args.precision.clone()),
+        ("device", args.device.clone()),
+        ("runtime-library", args.runtime_library.clone()),
         ("strength", args.strength.map(|v| v.to_string())),
         ("threads", args.threads.map(|v| v.to_string())),
     ];
-    let texts = [
-        ("model-file", &args.model_file),
-        ("quality", &args.quality),
-        ("style", &args.style),
-        ("execution-provider", &args.execution_provider),
-        ("precision", &args.precision),
-        ("device", &args.device),
-        ("runtime-library", &args.runtime_library),
-    ];
-    let options = texts.iter().map(|(name, value)| (*name, value.as_deref()));
-    let numbers = numbers
-        .iter()
-        .map(|(name, value)| (*name, value.as_deref()));
-    let options = options.chain(numbers);
-    let options = options.filter_map(|(name, value)| Some((name, value?)));
-    let more: Vec<_> = args
-        .properties
-        .iter()
-        .map(|property| element::split(property))
-        .collect::<Result<_>>()?;
-    element::describe(&base, options.chain(more))
+    let options = options
+        .into_iter()
+        .filter_map(|(name, value)| Some(Ok((name, value?))));
+    let more = args.properties.iter().map(|property| {
+        let (name, value) = element::split(property)?;
+        Ok((name, value.to_string()))
+    });
+    options.chain(more).collect()
 }

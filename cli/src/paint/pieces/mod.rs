@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A film in pieces: a plan says what paints and where the film is cut, each piece is painted by itself, anywhere
+//! and in any order, and kept until all are there, then they are joined.
+//!
+//! `film_plan` is the document, `make` writes it, `here` finds what it asks for on a machine, `one` paints a piece,
+//! `store` keeps pieces, `seam` puts one behind the other, `commands` are the command line's `plan`, `piece` and
+//! `join`. Here is `--segments`, which does all three in one process, or in several that share the work.
+//!
+//! Sound and subtitles are copied from the input when the pieces are joined, so they know of no seams.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::look::Film;
+use super::plan::Plan;
+use super::play::mux;
+use super::progress::Show;
+use super::{Args, beside, claim, encode, whole};
+
+mod commands;
+mod files;
+mod film_plan;
+mod here;
+mod make;
+mod one;
+mod seam;
+mod store;
+mod warm_up;
+
+pub use commands::{JoinArgs, PieceArgs, PlanArgs, join, piece, plan};
+pub use seam::seamless;
+
+use film_plan::FilmPlan;
+use here::{Here, Machine};
+use make::{Length, make};
+use store::Store;
+
+/// The folder of `--segments`, and what belongs there.
+struct Pieces {
+    folder: PathBuf,
+    plan: FilmPlan,
+    store: Store,
+}
+
+/// Paints what is missing and joins all; nothing if another process has joined them.
+pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
+    let (args, plan) = fixed(args)?;
+    let film_plan = make(&args, &plan, film, Length::Count(args.segments), false)?;
+    let folder = beside(&args.output, ".pieces");
+    let pieces = Pieces::prepare(folder, film_plan, args.force)?;
+    let here = Here::new(&pieces.plan, &Machine::of(&args))?;
+    let begin = Instant::now();
+    let count = pieces.plan.pieces.len();
+    let (mut frames, mut there, mut elsewhere) = (0, 0, 0);
+    // First those that nobody has; then those that others have, in case they do not finish.
+    for patient in [false, true] {
+        for i in 0..count {
+            if pieces.store.whole(i)?.is_some() {
+                there += u32::from(!patient);
+                continue;
+            }
+            let lock = File::create(pieces.store.name(i, "lock"));
+            let lock = match lock {
+                // Another process was faster with all of it.
+                Err(_) if !pieces.plan_file().exists() => return Ok(None),
+                lock => {
+                    lock.with_context(|| format!("{} cannot be written", pieces.folder.display()))?
+                }
+            };
+            if patient {
+                lock.lock()?;
+            } else if lock.try_lock().is_err() {
+                continue;
+            }
+            if !pieces.plan_file().exists() {
+                return Ok(None);
+            }
+            if pieces.store.whole(i)?.is_some() {
+                elsewhere += 1;
+                continue;
+            }
+            if args.show() == Show::Bar {
+                eprintln!("piece {} of {count}", i + 1);
+            }
+            frames += pieces
+                .store
+                .paint(&pieces.plan, &here, i, args.show())?
+                .frames;
+        }
+    }
+    let lock = File::create(pieces.folder.join("join.lock"));
+    let Some(_lock) = lock.ok().filter(|lock| lock.lock().is_ok()) else {
+        return Ok(None);
+    };
+    if !pieces.plan_file().exists() {
+        return Ok(None);
+    }
+    let Some(_part) = claim(part)? else {
+        return Ok(None);
+    };
+    let (mut notes, _) = assemble(&pieces.store, &pieces.plan, &here, &args.output, part)?;
+    notes.splice(0..0, plan.video(&film.video)?.1);
+    std::fs::remove_dir_all(&pieces.folder)?;
+    let notes = notes.iter().map(|note| format!("note: {note}\n"));
+    Ok(Some(format!(
+        "{}{frames} frames in {:.1} s; of {count} pieces {there} were there, {elsewhere} came from elsewhere",
+        notes.collect::<String>(),
+        begin.elapsed().as_secs_f64(),
+    )))
+}
+
+/// These arguments and their plan, with nothing left to what a machine has.
+fn fixed(args: &Args) -> Result<(Args, Plan)> {
+    let threads = match encode::threads() {
+        // More than these gain little.
+        0 => encode::cores().min(16) as u32,
+        threads => threads,
+    };
+    let args = Args {
+        encoder_threads: args.encoder_threads.or(Some(threads)),
+        ..args.clone()
+    };
+    let plan = Plan::new(&args)?;
+    Ok((args, plan))
+}
+
+/// Puts the pieces one behind the other, beside the input's other streams; what the user should know of these,
+/// and how many frames there are.
+fn assemble(
+    store: &Store,
+    film_plan: &FilmPlan,
+    here: &Here,
+    output: &Path,
+    part: &Path,
+) -> Result<(Vec<String>, u64)> {
+    let (ordered, frames) = store.in_order(film_plan)?;
+    if frames == 0 {
+        bail!("no piece has frames");
+    }
+    let mut plan = here.plan.clone();
+    plan.pieces = Some(ordered.pattern());
+    let played = whole(part, output, || mux(Show::Nothing, &plan, &here.film, part))?;
+    Ok((played.notes, frames))
+}
+
+/// How long a film is.
+///
+/// # Errors
+/// If that cannot be told.
+pub fn duration(uri: &str) -> Result<gst::ClockTime> {
+    let discoverer = gst_pbutils::Discoverer::new(gst::ClockTime::from_seconds(60))?;
+    let info = discoverer.discover_uri(uri)?;
+    let duration = info.duration().filter(|duration| !duration.is_zero());
+    duration.context("how long it is cannot be told, so it cannot be cut into pieces")
+}
+
+impl Pieces {
+    fn plan_file(&self) -> PathBuf {
+        self.folder.join("plan.json")
+    }
+
+    /// Makes the folder, or sees that what is in it belongs to the same film.
+    fn prepare(folder: PathBuf, plan: FilmPlan, force: bool) -> Result<Self> {
+        let file = folder.join("plan.json");
+        let found = file.exists().then(|| FilmPlan::read(&file)?.identity());
+        let wanted = plan.identity()?;
+        let same = matches!(&found, Some(Ok(found)) if *found == wanted);
+        if found.is_some() && !same {
+            if !force {
+                bail!(
+                    "{} has pieces of another film or with other settings, or of another generator; \
+                     say --force to begin anew, or remove it",
+                    folder.display()
+                );
+            }
+            std::fs::remove_dir_all(&folder)
+                .with_context(|| format!("{} cannot be written", folder.display()))?;
+        }
+        let store = Store::new(&folder, &plan)?;
+        if !same {
+            // Whole or not there, for processes that start at the same time.
+            files::write_whole(&file, plan.text()?.as_bytes())?;
+        }
+        Ok(Self {
+            folder,
+            plan,
+            store,
+        })
+    }
+}

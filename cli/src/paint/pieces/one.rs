@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Paints one piece: what is between two times goes through generator and encoder into a file.
+//!
+//! The file holds the encoder's buffers with their caps and timestamps as they were (GStreamer's data protocol).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail};
+use gst::prelude::*;
+
+use super::film_plan::Piece;
+use super::here::Here;
+use crate::paint::play::{sink, stats, wait};
+use crate::paint::progress::Show;
+use crate::paint::source::reader;
+use crate::paint::streams;
+use crate::paint::watch::Watch;
+
+/// Decoded at both ends of a piece, and left out: what a seek clips must not be what is kept.
+const MARGIN: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// What was painted, and where.
+pub struct Painted {
+    /// Frames that were kept.
+    pub frames: u64,
+    pub provider: String,
+    pub precision: String,
+    pub model: String,
+}
+
+/// Paints a piece into a file.
+///
+/// # Errors
+/// If anything on the way fails, or the input cannot be played from its middle.
+pub fn paint(here: &Here, piece: &Piece, file: &Path, show: Show) -> Result<Painted> {
+    let (begin, start, stop) = piece.times();
+    let pipeline = gst::Pipeline::new();
+    let pay = gst::ElementFactory::make("gdppay").build()?;
+    pipeline.add(&pay)?;
+    sink(&pipeline, &pay, file)?;
+    let watch = Watch::default();
+    let kept = Arc::new(AtomicU64::new(0));
+    let into = add_video(&pipeline, here, &pay, &watch, piece, &kept)?;
+    let video = &here.film.video.stream.id;
+    reader(&pipeline, &here.film.uri, video, &into, &watch)?;
+    let result = wait(&pipeline, &watch, show, || {
+        let pad = into.peer().context("the input has no video")?;
+        let begin = begin.min(start).saturating_sub(MARGIN);
+        let (kind, end) = match stop {
+            Some(stop) => (gst::SeekType::Set, Some(stop + MARGIN)),
+            None => (gst::SeekType::None, None),
+        };
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        let seek = gst::event::Seek::new(1.0, flags, gst::SeekType::Set, begin, kind, end);
+        if !pad.send_event(seek) {
+            bail!("it cannot be played from its middle, so it cannot be painted in pieces");
+        }
+        Ok(())
+    });
+    let stats = stats(&pipeline);
+    pipeline.set_state(gst::State::Null)?;
+    result?;
+    let stats = stats.context("nothing was stylized")?;
+    let text = |name| stats.get::<String>(name).unwrap_or_default();
+    Ok(Painted {
+        frames: kept.load(Ordering::SeqCst),
+        provider: text("provider"),
+        precision: text("precision"),
+        model: text("model"),
+    })
+}
+
+/// Adds the way through generator and encoder, which lets only this piece's frames pass; its beginning.
+fn add_video(
+    pipeline: &gst::Pipeline,
+    here: &Here,
+    pay: &gst::Element,
+    watch: &Watch,
+    piece: &Piece,
+    kept: &Arc<AtomicU64>,
+) -> Result<gst::Pad> {
+    let (begin, start, stop) = piece.times();
+    let (line, _) = here.plan.video(&here.film.video)?;
+    let (bin, into, out) = streams::build(&format!("{line} ! capsfilter name=wanted"))?;
+    streams::prepare_frames(&bin, watch)?;
+    let filter = bin.by_name("wanted").context("no filter")?;
+    filter.set_property("caps", streams::painted_caps(&here.plan)?);
+    pipeline.add(&bin)?;
+    let pad = |element: &str| {
+        let element = bin.by_name(element);
+        element
+            .and_then(|element| element.static_pad("src"))
+            .context("no frames")
+    };
+    let (decoded, painted) = (pad("frames")?, pad("stylize")?);
+    // Not earlier: `decodebin` must have found its decoder before the seek flushes it.
+    tell_when_known(pipeline, &decoded);
+    // What came before the seek is no part of the piece, whatever its time.
+    let sought = AtomicBool::new(false);
+    let types = gst::PadProbeType::BUFFER
+        | gst::PadProbeType::EVENT_FLUSH
+        | gst::PadProbeType::EVENT_DOWNSTREAM;
+    decoded.add_probe(types, move |pad, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data {
+            sought.fetch_or(event.type_() == gst::EventType::FlushStop, Ordering::SeqCst);
+            if let Some(whole) = as_in_one_run(event) {
+                *event = whole;
+            }
+            return gst::PadProbeReturn::Ok;
+        }
+        let at = stream_time(pad, info.buffer().and_then(|buffer| buffer.pts()));
+        let inside = at.is_some_and(|at| at >= begin && stop.is_none_or(|stop| at < stop));
+        if inside && sought.load(Ordering::SeqCst) {
+            gst::PadProbeReturn::Ok
+        } else {
+            gst::PadProbeReturn::Handled
+        }
+    });
+    // Frames before the start were painted for those that come after them.
+    let counter = kept.clone();
+    painted.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let at = stream_time(pad, info.buffer().and_then(|buffer| buffer.pts()));
+        if at.is_some_and(|at| at >= start) {
+            counter.fetch_add(1, Ordering::SeqCst);
+            gst::PadProbeReturn::Ok
+        } else {
+            gst::PadProbeReturn::Handled
+        }
+    });
+    // Nothing has been written yet, and `gdppay` 1.22 does not write a segment again after a flush.
+    let encoded = filter.static_pad("src").context("no pad")?;
+    encoded.add_probe(gst::PadProbeType::EVENT_FLUSH, |_, _| {
+        gst::PadProbeReturn::Handled
+    });
+    let entry = pay.static_pad("sink").context("no pad")?;
+    // Some events hold objects, which cannot be written.
+    entry.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        use gst::EventType as T;
+        let Some(gst::PadProbeData::Event(event)) = &mut info.data else {
+            return gst::PadProbeReturn::Ok;
+        };
+        match event.type_() {
+            T::StreamStart => *event = gst::event::StreamStart::new("painting"),
+            T::Caps | T::Segment | T::Tag | T::Eos => (),
+            _ => return gst::PadProbeReturn::Handled,
+        }
+        gst::PadProbeReturn::Ok
+    });
+    out.link(&entry)?;
+    // An element that does not start says on the bus why; that is the better error.
+    let _ = bin.sync_state_with_parent();
+    Ok(into)
+}
+
+/// Sends a message when the first frame comes.
+fn tell_when_known(pipeline: &gst::Pipeline, pad: &gst::Pad) {
+    let weak = pipeline.downgrade();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        if let Some(pipeline) = weak.upgrade() {
+            let structure = gst::Structure::new_empty("decoding");
+            drop(pipeline.post_message(gst::message::Application::new(structure)));
+        }
+        gst::PadProbeReturn::Remove
+    });
+}
+
+/// A segment in which frames have the running time that they have without a seek: playlists go by it.
+fn as_in_one_run(event: &gst::Event) -> Option<gst::Event> {
+    let gst::EventView::Segment(segment) = event.view() else {
+        return None;
+    };
+    let mut whole = segment.segment().downcast_ref::<gst::ClockTime>()?.clone();
+    whole.set_base(whole.time());
+    Some(
+        gst::event::Segment::builder(&whole)
+            .seqnum(event.seqnum())
+            .build(),
+    )
+}
+
+/// Where in the film a buffer is.
+pub fn stream_time(pad: &gst::Pad, at: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+    // Not `to_stream_time`, which knows nothing of what is outside.
+    let time = at? + segment.time()?;
+    time.checked_sub(segment.start()?)
+}

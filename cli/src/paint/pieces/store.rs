@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A folder of painted pieces.
+//!
+//! A piece is two files: `00012-<start of its SHA-256>.gdp`, and `00012.json`, which says what is in it and is
+//! written last. Both get their names when they are whole, so whoever paints a piece for a second time, at the
+//! same time or later, does no harm.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::files::{of_file, own_name, write_whole};
+use super::film_plan::FilmPlan;
+use super::here::Here;
+use super::one;
+use crate::paint::progress::Show;
+
+/// What a piece is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    /// Identity of the plan that it belongs to.
+    pub plan: String,
+    pub piece: usize,
+    /// Name of the file in the same folder.
+    pub file: PathBuf,
+    pub bytes: u64,
+    pub sha256: String,
+    /// Frames that are in it.
+    pub frames: u64,
+    pub provider: String,
+    pub precision: String,
+    pub model: String,
+    /// How long it took, from the start of the generator on.
+    pub seconds: f64,
+}
+
+/// The folder, for one plan.
+pub struct Store {
+    folder: PathBuf,
+    identity: String,
+}
+
+impl Store {
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn new(folder: &Path, plan: &FilmPlan) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
+        Ok(Self {
+            folder: std::path::absolute(folder)?,
+            identity: plan.identity()?,
+        })
+    }
+
+    /// A file of this piece.
+    pub fn name(&self, piece: usize, extension: &str) -> PathBuf {
+        self.folder.join(format!("{piece:05}.{extension}"))
+    }
+
+    /// The piece, if it is there, whole, and has the content that its record says.
+    ///
+    /// # Errors
+    /// If it belongs to another plan.
+    pub fn whole(&self, piece: usize) -> Result<Option<Record>> {
+        let Some(record) = self.record(piece)? else {
+            return Ok(None);
+        };
+        let file = self.folder.join(&record.file);
+        let same = of_file(&file).is_ok_and(|sum| sum == record.sha256);
+        Ok(Some(record).filter(|_| same))
+    }
+
+    /// What its record says, if there is one.
+    fn record(&self, piece: usize) -> Result<Option<Record>> {
+        let name = self.name(piece, "json");
+        let Ok(text) = std::fs::read_to_string(&name) else {
+            return Ok(None);
+        };
+        let record: Record =
+            serde_json::from_str(&text).with_context(|| name.display().to_string())?;
+        if record.plan != self.identity {
+            bail!(
+                "{} has pieces of another film or with other settings; give another folder, or remove it",
+                self.folder.display()
+            );
+        }
+        // A record names a file beside it, and none elsewhere.
+        let plain = record.file.components().count() == 1 && record.file.file_name().is_some();
+        Ok(Some(record).filter(|record| plain && record.piece == piece))
+    }
+
+    /// Paints a piece and keeps it.
+    ///
+    /// # Errors
+    /// If it cannot be painted here as the plan says; nothing is left behind then.
+    pub fn paint(&self, plan: &FilmPlan, here: &Here, piece: usize, show: Show) -> Result<Record> {
+        let begin = std::time::Instant::now();
+        let part = own_name(&self.name(piece, "gdp"));
+        let painted = one::paint(here, plan.piece(piece)?, &part, show)
+            .and_then(|painted| here.check(plan, &painted).map(|()| painted));
+        let kept = painted.and_then(|painted| {
+            File::open(&part)?.sync_all()?;
+            let sum = of_file(&part)?;
+            let file = PathBuf::from(format!("{piece:05}-{}.gdp", &sum[..16]));
+            let bytes = part.metadata()?.len();
+            std::fs::rename(&part, self.folder.join(&file))?;
+            let record = Record {
+                plan: self.identity.clone(),
+                piece,
+                file,
+                bytes,
+                sha256: sum,
+                frames: painted.frames,
+                provider: painted.provider,
+                precision: painted.precision,
+                model: painted.model,
+                seconds: begin.elapsed().as_secs_f64(),
+            };
+            let text = serde_json::to_string(&record)?;
+            write_whole(&self.name(piece, "json"), text.as_bytes())?;
+            Ok(record)
+        });
+        kept.inspect_err(|_| drop(std::fs::remove_file(&part)))
+            .with_context(|| {
+                format!(
+                    "piece {piece} cannot be painted here as the plan says, by {} on {} in {}",
+                    plan.generator.name, plan.provider, plan.precision
+                )
+            })
+    }
+
+    /// A folder in which the pieces have names in their order, and the frames that they have.
+    ///
+    /// # Errors
+    /// If pieces are missing or damaged.
+    pub fn in_order(&self, plan: &FilmPlan) -> Result<(Ordered, u64)> {
+        let mut frames = 0;
+        let mut missing = Vec::new();
+        let ordered = Ordered(own_name(&self.folder.join("join")));
+        let cannot = || format!("{} cannot be written", self.folder.display());
+        let _ = std::fs::remove_dir_all(&ordered.0);
+        std::fs::create_dir(&ordered.0).with_context(cannot)?;
+        for piece in 0..plan.pieces.len() {
+            match self.whole(piece)? {
+                Some(record) => {
+                    frames += record.frames;
+                    let link = ordered.0.join(format!("{piece:05}.gdp"));
+                    // A piece without frames has nothing that could be put behind another.
+                    if record.frames > 0 {
+                        std::os::unix::fs::symlink(self.folder.join(&record.file), link)
+                            .with_context(cannot)?;
+                    }
+                }
+                None => missing.push(piece.to_string()),
+            }
+        }
+        if !missing.is_empty() {
+            let first = missing.iter().take(10).cloned().collect::<Vec<_>>();
+            let more = if missing.len() > first.len() {
+                " …"
+            } else {
+                ""
+            };
+            bail!(
+                "{} of {} pieces are missing or damaged in {}: {}{more}; `stylize piece` makes them",
+                missing.len(),
+                plan.pieces.len(),
+                self.folder.display(),
+                first.join(", ")
+            );
+        }
+        Ok((ordered, frames))
+    }
+}
+
+/// Links to the pieces, by their order. Removed when it is dropped.
+pub struct Ordered(PathBuf);
+
+impl Ordered {
+    /// As a pattern.
+    pub fn pattern(&self) -> PathBuf {
+        self.0.join("*.gdp")
+    }
+}
+
+impl Drop for Ordered {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `stylize plan`, `piece` and `join`: pieces painted by themselves make the film that one run makes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const FRAMES: usize = 300;
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    let said = text(&output);
+    assert!(output.status.success(), "{command:?}: {said}");
+    said
+}
+
+fn text(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    String::from_utf8_lossy(out).to_string() + &String::from_utf8_lossy(err)
+}
+
+/// What a command says that must fail with exit code 1 or 2.
+fn refused(command: &mut Command, code: i32) -> String {
+    let output = command.output().expect("it runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {said}");
+    assert_eq!(said.trim().lines().count(), 1, "one sentence: {said}");
+    said
+}
+
+fn stylize(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stylize"));
+    command.args(words);
+    command
+}
+
+/// A film with moving and still parts, sound, and key frames that are nowhere near a cut.
+fn film(folder: &Path) -> PathBuf {
+    let file = folder.join("in.mp4");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"]);
+    command.args(["testsrc2=s=160x96:r=25:d=12", "-f", "lavfi", "-i"]);
+    command.args(["sine=d=12", "-pix_fmt", "yuv420p", "-g", "70"]);
+    command.args(["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"]);
+    run(command.arg(&file));
+    file
+}
+
+/// Times of all packets, and the sum of those of sound.
+fn packets(file: &Path) -> Vec<String> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i"]).arg(file);
+    let said = run(command.args(["-map", "0", "-c", "copy", "-f", "framemd5", "-"]));
+    let lines = said.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let columns = if line.starts_with('0') { 4 } else { 6 };
+            line.split(',').take(columns).collect::<Vec<_>>().join(",")
+        })
+        .collect()
+}
+
+/// PSNR of the frame that differs most, dB; of how many frames.
+fn worst(one: &Path, other: &Path) -> (f64, usize) {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i"]).arg(one);
+    command.arg("-i").arg(other);
+    let said = run(command.args(["-lavfi", "psnr=stats_file=-", "-f", "null", "-"]));
+    let psnr = |line: &str| {
+        let value = line.split("psnr_avg:").nth(1)?.split(' ').next()?;
+        Some(value.parse().unwrap_or(f64::INFINITY))
+    };
+    let all: Vec<f64> = said.lines().filter_map(psnr).collect();
+    (all.iter().copied().fold(f64::INFINITY, f64::min), all.len())
+}
+
+/// A plan, written to a file.
+fn plan(folder: &Path, words: &[&str]) -> (PathBuf, Value) {
+    let text = run(stylize(&["plan"]).args(words));
+    let file = folder.join("plan.json");
+    std::fs::write(&file, &text).expect("written");
+    (file, serde_json::from_str(&text).expect("JSON"))
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn stability_playlists_and_transitions_cross_the_cuts() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    let film = film(dir.path());
+    let list = path("list.txt");
+    std::fs::write(
+        &list,
+        "0 great-wave\n2.5 scream 2\n7.0 starry-night:0.5,udnie:0.5 1\n",
+    )
+    .expect("written");
+    let playlist = format!("playlist={}", name(&list));
+    for properties in [vec!["stability=0.8"], vec!["stability=0.5", &playlist]] {
+        let (one, many) = (path("one.mkv"), path("many.mkv"));
+        let lossless = ["--encoder", "ffv1", "--force"];
+        let mut command = stylize(&[name(&film), name(&one), "--quiet"]);
+        run(command.args(lossless).arg("--").args(&properties));
+        let mut words = vec![
+            name(&film),
+            name(&many),
+            "--segments",
+            "5",
+            "--encoder",
+            "ffv1",
+            "--",
+        ];
+        words.extend(&properties);
+        let (plan, document) = plan(dir.path(), &words);
+        let pieces = path("pieces");
+        let count = document["pieces"].as_array().expect("pieces").len();
+        assert_eq!(count, 5);
+        // In any order.
+        for piece in (0..count).rev() {
+            let piece = piece.to_string();
+            run(&mut stylize(&[
+                "piece",
+                name(&plan),
+                &piece,
+                "--quiet",
+                "--out",
+                name(&pieces),
+            ]));
+        }
+        run(&mut stylize(&[
+            "join",
+            name(&plan),
+            name(&pieces),
+            name(&many),
+            "--force",
+        ]));
+        let (psnr, frames) = worst(&one, &many);
+        assert!(
+            frames == FRAMES && psnr >= 50.0,
+            "{properties:?}: {psnr} dB in {frames} frames"
+        );
+        assert_eq!(packets(&one), packets(&many), "{properties:?}");
+        std::fs::remove_dir_all(&pieces).expect("removed");
+    }
+}
+
+#[test]
+fn each_command_does_what_is_left_to_do() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    let film = film(dir.path());
+    let (out, pieces) = (path("out.mp4"), path("pieces"));
+    let (file, document) = plan(dir.path(), &[name(&film), "--seconds", "4", "--key-frames"]);
+    let (again, _) = plan(dir.path(), &[name(&film), "--seconds", "4", "--key-frames"]);
+    assert_eq!(std::fs::read(&again).ok(), std::fs::read(&file).ok());
+    for part in ["quality", "provider", "precision"] {
+        assert_ne!(document[part], "auto", "{part}");
+    }
+    // The key frame at 5.6 s is frame 140, the one at 8.4 s frame 210.
+    let starts: Vec<_> = document["pieces"]
+        .as_array()
+        .expect("pieces")
+        .iter()
+        .collect();
+    let starts: Vec<_> = starts.iter().map(|piece| piece["start"].as_u64()).collect();
+    assert_eq!(starts, [Some(0), Some(5_580_000_000), Some(8_380_000_000)]);
+
+    let piece = |number: &str| stylize(&["piece", name(&file), number, "--out", name(&pieces)]);
+    let join = || stylize(&["join", name(&file), name(&pieces), name(&out)]);
+    assert!(run(&mut piece("0")).contains("piece 0 is painted: 140 frames"));
+    assert!(run(&mut piece("0")).contains("piece 0 is there already"));
+    let said = refused(&mut join(), 1);
+    assert!(
+        said.contains("2 of 3 pieces are missing") && said.contains(": 1, 2;"),
+        "{said}"
+    );
+    assert!(refused(&mut piece("3"), 2).contains("there is no piece 3; the plan has 0 to 2"));
+    run(&mut piece("1"));
+    run(&mut piece("2"));
+
+    // What has other bytes than it had is painted anew.
+    let gdp = |number: &str| {
+        let entries = std::fs::read_dir(&pieces).expect("a folder").flatten();
+        let mut paths = entries.map(|entry| entry.path());
+        let found = paths.find(|path| {
+            let name = name(path.file_name().expect("a name").as_ref()).to_string();
+            name.starts_with(number) && name.ends_with(".gdp")
+        });
+        found.expect("a piece")
+    };
+    let mut bytes = std::fs::read(gdp("00001")).expect("read");
+    bytes[100] ^= 1;
+    std::fs::write(gdp("00001"), bytes).expect("written");
+    assert!(refused(&mut join(), 1).contains("1 of 3 pieces are missing or damaged"));
+    assert!(run(&mut piece("1")).contains("piece 1 is painted"));
+
+    assert!(run(&mut join()).contains("300 frames of 3 pieces"));
+    assert!(run(&mut join()).contains("is there already"));
+    std::fs::write(&out, "another film").expect("written");
+    assert!(refused(&mut join(), 1).contains("exists; say --force"));
+    let left: Vec<_> = std::fs::read_dir(dir.path())
+        .expect("a folder")
+        .flatten()
+        .collect();
+    assert!(
+        left.iter()
+            .all(|entry| !name(&entry.path()).ends_with(".part")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn a_machine_that_cannot_keep_to_a_plan_says_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    let input = film(dir.path());
+    let (file, document) = plan(dir.path(), &[name(&input), "--segments", "3"]);
+    let pieces = path("pieces");
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut document = document.clone();
+        change(&mut document);
+        std::fs::write(&file, document.to_string()).expect("written");
+        let mut command = stylize(&["piece", name(&file), "1", "--quiet", "--out", name(&pieces)]);
+        refused(&mut command, 1)
+    };
+    let said = with(&|plan| plan["provider"] = "dml".into());
+    assert!(
+        said.contains("piece 1 cannot be painted here") && said.contains("on dml in"),
+        "{said}"
+    );
+    let said = with(&|plan| plan["provider"] = "none".into());
+    assert!(
+        said.contains("this machine cannot keep to the plan"),
+        "{said}"
+    );
+    let said = with(&|plan| plan["generator"]["sha256"] = "0".into());
+    assert!(
+        said.contains("this program's gallery-lite is not the plan's"),
+        "{said}"
+    );
+    let said = with(&|plan| plan["program"] = "9.9.9".into());
+    assert!(said.contains("made by stylize 9.9.9"), "{said}");
+    let said = with(&|plan| plan["properties"]["runtime-library"] = "/tmp/x.so".into());
+    assert!(said.contains("runtime-library is not for a plan"), "{said}");
+    let said = with(&|plan| plan["encoder"]["element"] = "fakesink ! filesink".into());
+    assert!(said.contains("there is no such encoder"), "{said}");
+    let said = with(&|plan| plan["pieces"][1]["start"] = 5.into());
+    assert!(said.contains("piece 1 does not follow"), "{said}");
+    for entry in std::fs::read_dir(&pieces).into_iter().flatten().flatten() {
+        panic!("{entry:?} is left behind");
+    }
+
+    // The input lies elsewhere, under another name.
+    let moved = path("moved");
+    std::fs::create_dir(&moved).expect("a folder");
+    std::fs::rename(&input, moved.join("film.mp4")).expect("moved");
+    let said = with(&|_| ());
+    assert!(said.contains("no file here is the plan's"), "{said}");
+    let out = name(&pieces);
+    let mut command = stylize(&[
+        "piece",
+        name(&file),
+        "1",
+        "--out",
+        out,
+        "--input",
+        name(&moved),
+    ]);
+    assert!(run(&mut command).contains("piece 1 is painted"));
+
+    for (property, why) in [
+        ("adapt=resolution", "a machine's speed"),
+        ("interval=3", "which frame"),
+        ("stability=1", "for too long"),
+    ] {
+        let film = moved.join("film.mp4");
+        let output = stylize(&["plan", name(&film), "--", property])
+            .output()
+            .expect("it runs");
+        assert!(
+            !output.status.success() && text(&output).contains(why),
+            "{output:?}"
+        );
+    }
+}
