@@ -25,7 +25,7 @@ DOCTOR_ARGS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: matrix help setup build demo gallery pictures docs test test-older soak lint bench doctor gpu-check gpu-bundle install uninstall test-training train campaign clean
+.PHONY: matrix help setup build demo gallery pictures docs test test-older soak lint bench doctor gpu-check gpu-bundle install uninstall test-training test-cluster train campaign clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -91,6 +91,11 @@ uninstall: ## Remove what `make install` put there
 test-training: setup ## Run the tests of the training tool
 	@training/setup.sh
 	cd training && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pytest -q
+
+test-cluster: setup ## Run the tests of the Ray driver: three nodes on this machine, killed and stopped
+	cargo build -p stylize-cli
+	@cluster/setup.sh
+	cd cluster && .venv/bin/ruff check . && .venv/bin/ruff format --check . && STYLIZE=../target/debug/stylize .venv/bin/pytest -q
 
 train: setup ## Train a generator: STYLE=image.jpg CONTENT=folder OUT=model.onnx
 	$(if $(and $(STYLE),$(CONTENT),$(OUT)),,$(error say make train STYLE=image.jpg CONTENT=folder OUT=model.onnx))

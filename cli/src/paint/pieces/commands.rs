@@ -16,7 +16,7 @@ use super::store::{Record, Store};
 use super::{assemble, fixed};
 use crate::paint::look::look;
 use crate::paint::progress::{Show, tell};
-use crate::paint::{Args, beside, claim, interrupt};
+use crate::paint::{Args, beside, claim, interrupt, safe};
 use crate::shared::address::uri;
 use crate::shared::failure::usage;
 
@@ -185,8 +185,10 @@ pub fn join(args: &JoinArgs) -> Result<()> {
         bail!("{} is being written by another process", part.display());
     };
     interrupt::watch_signal(false)?;
-    let here = Here::for_join(&film_plan, &args.places);
-    let result = here.and_then(|here| assemble(&store, &film_plan, &here, &output, &part));
+    let result = Here::for_join(&film_plan, &args.places).and_then(|here| {
+        safe::spare_source(&here.film.uri, [&output, &part])?;
+        assemble(&store, &film_plan, &here, &output, &part)
+    });
     let (notes, frames) = result.inspect_err(|_| drop(std::fs::remove_file(&part)))?;
     let record = Joined {
         plan: identity,

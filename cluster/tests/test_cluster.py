@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A cluster of three nodes on loopback, which are killed and stopped while they paint a film.
+
+STYLIZE is the program (default: the newest in ../target), FILM_SECONDS the film's length.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = int(os.environ.get("FILM_SECONDS", "60"))
+RATE = 25
+PIECES = 12
+NODES = 3
+# A lost node is noticed within seconds, not half a minute.
+ENVIRONMENT = {
+    **os.environ,
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+def program() -> str:
+    if "STYLIZE" in os.environ:
+        return os.environ["STYLIZE"]
+    built = [ROOT / "target" / kind / "stylize" for kind in ("release", "debug")]
+    built = [path for path in built if path.exists()]
+    assert built, "cargo build -p stylize-cli makes the program"
+    return str(max(built, key=lambda path: path.stat().st_mtime))
+
+
+def tree(root: int) -> list[int]:
+    """A process and all that come from it."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat.rsplit(")", 1)[1].split()[1])
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def signal_all(root: int, what: signal.Signals) -> None:
+    for pid in tree(root):
+        try:
+            os.kill(pid, what)
+        except ProcessLookupError:
+            continue
+
+
+def wait_for(what: str, condition: Callable[[], bool], seconds: float = 240) -> None:
+    deadline = time.time() + seconds
+    while not condition():
+        assert time.time() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.2)
+
+
+def started(log: Path) -> bool:
+    return "Ray runtime started" in log.read_text()
+
+
+class Cluster:
+    """Nodes with one CPU each; the first is the head, and has none."""
+
+    def __init__(self, logs: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self.logs = logs
+        self.nodes: list[subprocess.Popen] = []
+
+    def begin(self) -> None:
+        self.start("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false")
+        for i in range(NODES):
+            # Addresses of their own, so that the driver finds the head's.
+            self.start(
+                f"--address={self.address}", "--num-cpus=1", f"--node-ip-address=127.0.0.{i + 2}"
+            )
+
+    def start(self, *options: str) -> None:
+        ray = Path(sys.executable).with_name("ray")
+        log = self.logs / f"node{len(self.nodes)}.log"
+        command = [str(ray), "start", "--block", "--disable-usage-stats"]
+        command += ["--object-store-memory=80000000", *options]
+        # Ray gives a node half a minute to start, which is not enough on a busy machine.
+        for _ in range(4):
+            with log.open("w") as out:
+                node = subprocess.Popen(command, stdout=out, stderr=out, env=ENVIRONMENT)
+            self.nodes.append(node)
+            wait_for("a node", lambda: started(log) or self.nodes[-1].poll() is not None)
+            if started(log):
+                return
+        pytest.fail(log.read_text())
+
+    def stop(self) -> None:
+        for node in reversed(self.nodes):
+            signal_all(node.pid, signal.SIGCONT)
+            signal_all(node.pid, signal.SIGKILL)
+            node.wait()
+
+    def workers(self) -> list[subprocess.Popen]:
+        """The nodes that paint."""
+        return [node for node in self.nodes[1:] if node.poll() is None]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    cluster = Cluster(logs)
+    try:
+        cluster.begin()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("film") / "film.mp4"
+    subprocess.run(
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-nostdin",
+            "-f",
+            "lavfi",
+            "-i",
+            f"testsrc2=s=96x64:r={RATE}:d={SECONDS}",
+            "-f",
+            "lavfi",
+            "-i",
+            f"sine=d={SECONDS}",
+            "-pix_fmt",
+            "yuv420p",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-c:a",
+            "aac",
+            file,
+        ],
+        check=True,
+    )
+    return file
+
+
+@pytest.fixture(scope="session")
+def undisturbed(film: Path) -> Path:
+    """The film from one process."""
+    output = film.with_name("undisturbed.mp4")
+    subprocess.run(
+        [
+            program(),
+            film,
+            output,
+            "--segments",
+            str(PIECES),
+            "--threads",
+            "1",
+            "--quiet",
+            "--",
+            "stability=0.3",
+        ],
+        check=True,
+    )
+    return output
+
+
+def packets(file: Path) -> list[str]:
+    """All packets with their times and checksums."""
+    said = subprocess.run(
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-nostdin",
+            "-i",
+            file,
+            "-map",
+            "0",
+            "-c",
+            "copy",
+            "-f",
+            "framemd5",
+            "-",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line for line in said.stdout.splitlines() if not line.startswith("#")]
+
+
+def stylize_ray(cluster: Cluster, film: Path, output: Path, *more: str) -> list[str]:
+    return [
+        str(Path(sys.executable).with_name("stylize-ray")),
+        str(film),
+        str(output),
+        "--address",
+        cluster.address,
+        "--segments",
+        str(PIECES),
+        "--cpus-per-piece",
+        "1",
+        "--stylize",
+        program(),
+        *more,
+        "--",
+        "stability=0.3",
+    ]
+
+
+def there(folder: Path) -> int:
+    return len([file for file in folder.glob("*.json") if file.name[0].isdigit()])
+
+
+def painting(folder: Path) -> list[int]:
+    """Programs that paint pieces of this folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"piece" in words and os.fsencode(folder) in words:
+            found.append(int(entry.name))
+    return found
+
+
+def test_nothing_is_lost_when_nodes_and_the_driver_are(
+    cluster: Cluster, film: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "painted.mp4"
+    folder = tmp_path / "painted.mp4.pieces"
+    command = stylize_ray(cluster, film, output)
+    log = (tmp_path / "driver.log").open("w")
+    driver = subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRONMENT)
+    wait_for("two pieces", lambda: there(folder) >= 2)
+
+    killed, stopped, _ = cluster.workers()
+    children = [pid for pid in painting(folder) if pid in tree(killed.pid)]
+    # Not the whole tree: what paints has to end by itself with its worker.
+    for pid in tree(killed.pid):
+        if pid not in children:
+            os.kill(pid, signal.SIGKILL)
+    wait_for(
+        "the end of what painted on the killed node",
+        lambda: not set(children) & set(painting(folder)),
+        20,
+    )
+
+    signal_all(stopped.pid, signal.SIGSTOP)
+    before = there(folder)
+    wait_for("pieces of the last node", lambda: there(folder) > before)
+    signal_all(stopped.pid, signal.SIGCONT)
+
+    assert driver.poll() is None, (tmp_path / "driver.log").read_text()
+    driver.kill()
+    driver.wait()
+    kept = there(folder)
+    assert 2 < kept < PIECES, "the driver was killed in the middle"
+    assert not output.exists()
+
+    said = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=400)
+    assert said.returncode == 0, said.stderr
+    known = int(said.stdout.split(" pieces were there")[0].split()[-1])
+    assert known >= kept, said.stdout
+    assert packets(output) == packets(undisturbed)
+    assert len([line for line in packets(output) if line.startswith("0")]) == SECONDS * RATE
+    assert not folder.exists()
+    wait_for("the end of all programs", lambda: not painting(folder), 20)
+
+
+def test_pieces_come_through_the_object_store_and_errors_are_bounded(
+    cluster: Cluster, film: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "painted.mp4"
+    wrapper = tmp_path / "stylize"
+    wrapper.write_text(f'#!/bin/sh\nexec {program()} "$@"\n')
+    wrapper.chmod(0o755)
+    command = stylize_ray(cluster, film, output, "--own-folders", "--stylize", str(wrapper))
+    said = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=400)
+    assert said.returncode == 0, said.stderr
+    assert packets(output) == packets(undisturbed)
+
+    # A program that cannot paint a piece is asked as often as was said, and then quoted.
+    calls = tmp_path / "calls"
+    wrapper.write_text(
+        f'#!/bin/sh\n[ "$1" = piece ] || exec {program()} "$@"\n'
+        f'echo "$3" >>{calls}; echo "error: no bfloat16 here" >&2; exit 1\n'
+    )
+    more = ("--force", "--retries", "2", "--stylize", str(wrapper))
+    command = stylize_ray(cluster, film, output, *more)
+    said = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=200)
+    assert said.returncode == 1
+    assert "no bfloat16 here" in said.stderr.splitlines()[-1]
+    assert "(3 times)" in said.stderr
+    assert max(calls.read_text().split().count(str(i)) for i in range(PIECES)) == 3
+    assert json.loads((tmp_path / "painted.mp4.pieces" / "plan.json").read_text())
