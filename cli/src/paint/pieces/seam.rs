@@ -37,6 +37,8 @@ struct Seam {
     /// Segment time and start, of the first piece and of this one.
     first: Option<(gst::ClockTime, gst::ClockTime)>,
     this: Option<(gst::ClockTime, gst::ClockTime)>,
+    /// What was said of the frames.
+    caps: Option<gst::Caps>,
     /// No piece follows.
     last: bool,
 }
@@ -56,6 +58,20 @@ impl Seam {
                     segment.set_stop(gst::ClockTime::NONE);
                     *event = gst::event::Segment::new(&segment);
                 }
+                gst::PadProbeReturn::Ok
+            }
+            // A parser says less at the beginning of each piece than what is known of the first, and muxers
+            // allow no change.
+            gst::EventView::Caps(caps) => {
+                let caps = caps.caps_owned();
+                let known = self
+                    .caps
+                    .as_ref()
+                    .is_some_and(|known| known.is_subset(&caps));
+                if known {
+                    return gst::PadProbeReturn::Handled;
+                }
+                self.caps = Some(caps);
                 gst::PadProbeReturn::Ok
             }
             gst::EventView::Eos(_) if !self.last => gst::PadProbeReturn::Handled,
