@@ -37,6 +37,7 @@ mod meter;
 #[allow(dead_code)] // The tests use more of it.
 mod peers;
 #[path = "../tests/rtsp_server/server.rs"]
+#[allow(dead_code)] // The tests use more of it.
 mod rtsp;
 #[path = "../tests/live_server/server.rs"]
 #[allow(dead_code)] // The tests use more of it.

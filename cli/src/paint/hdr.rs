@@ -109,7 +109,7 @@ impl Curve {
                 light * 10_000.0 / WHITE
             }
             Self::Hlg => {
-                let (a, b, c) = (0.178_832_77, 0.284_668_92, 0.559_910_73);
+                let (a, b, c) = (0.178_832_77, 0.284_668_92, 0.559_910_7);
                 let scene = if signal <= 0.5 {
                     signal * signal / 3.0
                 } else {
