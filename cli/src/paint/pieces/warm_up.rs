@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(changes.settled(9_000 * MS), 9_000 * MS);
         assert_eq!(changes.settled(12_000 * MS), 9_750 * MS);
         // c begins while b is on its way.
-        assert_eq!(changes.settled(14_300 * MS), 9_750 * MS);
+        assert_eq!(changes.settled(13_500 * MS), 9_750 * MS);
         assert_eq!(changes.settled(15_000 * MS), 15_000 * MS);
         assert_eq!(changes.settled(100 * MS), 0);
         let looped = Changes::new("0 a\n5 b 1\nloop 10", 500 * MS, 60_000 * MS).expect("a loop");
