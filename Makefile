@@ -21,6 +21,8 @@ MINUTES ?=
 PROVIDERS ?=
 FEATURES ?=
 DOCTOR_ARGS ?=
+TARGET ?=
+SECONDS ?=
 
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
@@ -87,6 +89,9 @@ install: build ## Install plugin, ONNX Runtime and models for this user
 
 uninstall: ## Remove what `make install` put there
 	@scripts/install.sh --remove
+
+fuzz: setup ## Inputs that nobody vouches for, a minute for each kind: TARGET=model SECONDS=3600 for one, longer
+	@scripts/fuzz.sh "$(TARGET)" "$(SECONDS)"
 
 test-training: setup ## Run the tests of the training tool
 	@training/setup.sh

@@ -8,6 +8,7 @@
 //! metadata ([`metadata`]), then the graph's own shapes and a probe run.
 
 pub(crate) mod edit;
+mod error;
 pub mod file;
 pub mod metadata;
 pub mod modelinfo;
@@ -17,12 +18,15 @@ mod repair;
 pub mod signature;
 pub mod styles;
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 
-use crate::onnx::{Bytes, GraphProto, ModelProto, OnnxError, ValueInfoProto, type_proto};
+use crate::onnx::{Bytes, GraphProto, ModelProto, OnnxError, ValueInfoProto, type_proto, walk};
 
 use repair::{legacy, unbake};
 
+use error::MOST_SIDE;
+pub use error::ModelError;
 pub use file::WeightsError;
 pub(crate) use noise::MOST as MOST_NOISE;
 pub use noise::Noise;
@@ -30,83 +34,6 @@ pub use signature::{
     ChannelOrder, ElementType, Extent, Facts, Layout, Range, Signature, TensorSpec,
 };
 pub use styles::{StyleError, StyleInput};
-
-/// Why a file is not a generator that this software can run. The text is for the user: it says
-/// what is wrong, with which value, and what to do.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[allow(missing_docs)] // Each variant's message documents it.
-pub enum ModelError {
-    #[error("The model file \"{0}\" does not exist. Check the path in model-file.")]
-    Missing(PathBuf),
-    #[error(
-        "\"{0}\" is a directory, not a model file. Set model-file to the .onnx file inside it."
-    )]
-    Directory(PathBuf),
-    #[error("The model file \"{path}\" cannot be read: {reason}. Check its permissions.")]
-    Unreadable { path: PathBuf, reason: String },
-    #[error("The model is empty (0 bytes). Export or download it again.")]
-    Empty,
-    #[error(transparent)]
-    Onnx(#[from] OnnxError),
-    #[error(
-        "The model uses operator set {0}, which is too old. Export it with operator set 7 or newer."
-    )]
-    OldOpset(i64),
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    #[error(
-        "The model holds code that was compiled for one device (EPContext). Export the generator itself."
-    )]
-    Compiled,
-    #[error("The model needs exactly one image input, but has {}. Beside it a generator may have one style input (float32 of a fixed length) and noise (ONNX metadata stylize.noise).", ports(.inputs, .outputs))]
-    Inputs {
-        inputs: Vec<String>,
-        outputs: Vec<String>,
-    },
-    #[error("The model's input {input} is not an image of shape [1, 3, H, W] or [1, H, W, 3]; the model has {}.", ports(.inputs, .outputs))]
-    InputShape {
-        input: String,
-        inputs: Vec<String>,
-        outputs: Vec<String>,
-    },
-    #[error("The model has no image output of shape [1, 3, H, W] or [1, H, W, 3]; it has {}. Only image-to-image generators can be played.", ports(.inputs, .outputs))]
-    NoImageOutput {
-        inputs: Vec<String>,
-        outputs: Vec<String>,
-    },
-    #[error(
-        "The model's tensor {tensor} has element type {element}, which is not supported. Export it as float32, float16 or uint8."
-    )]
-    Element { tensor: String, element: String },
-    #[error("{origin}: {key}={value} is not understood. {hint}")]
-    Description {
-        origin: String,
-        key: String,
-        value: String,
-        hint: String,
-    },
-    #[error(
-        "The model makes {output_width}x{output_height} pictures from {input_width}x{input_height} ones. Only generators that keep the size can be played."
-    )]
-    SizeChanges {
-        input_width: usize,
-        input_height: usize,
-        output_width: usize,
-        output_height: usize,
-    },
-}
-
-/// "inputs: a [1, 3, 8, 8], b [26]; outputs: c [1, 3, 8, 8]", for error messages.
-fn ports(inputs: &[String], outputs: &[String]) -> String {
-    let list = |names: &[String]| {
-        if names.is_empty() {
-            "none".to_string()
-        } else {
-            names.join(", ")
-        }
-    };
-    format!("inputs: {}; outputs: {}", list(inputs), list(outputs))
-}
 
 /// A parsed ONNX model whose graph has one image input, maybe a style input and noise inputs, and at
 /// least one image output.
@@ -158,6 +85,9 @@ impl Model {
         if graph.node.is_empty() {
             return damaged("its graph has no nodes");
         }
+        if proto.functions.iter().any(|f| walk::is_default(&f.domain)) {
+            return damaged("a local function takes the place of an operator of ONNX's own");
+        }
         if default_opset(&proto).is_none() {
             return damaged("it names no operator set");
         }
@@ -205,6 +135,18 @@ impl Model {
             });
         };
         let (input, mut output) = (port(input)?, port(output)?);
+        if input.dims.iter().any(|size| *size > MOST_SIDE) {
+            let [.., height, width] = match input.dims[..] {
+                [n, h, w, 3] => [n, 3, h, w],
+                [n, c, h, w] => [n, c, h, w],
+                _ => [0; 4],
+            };
+            return Err(ModelError::InputSize {
+                input: input.name,
+                width,
+                height,
+            });
+        }
         if output.dims.is_empty() {
             output.dims.clone_from(&input.dims);
         }
@@ -230,13 +172,13 @@ impl Model {
     /// Whether the graph names a size in a way that a runtime takes on trust, so that running it at
     /// another size could crash the process.
     pub(crate) fn is_baked(&self) -> bool {
-        self.proto.graph.as_ref().is_some_and(unbake::is_baked)
+        walk::nodes(&self.proto).into_iter().any(unbake::is_baked)
     }
 
     /// Whether an operator's name contains `part`.
     pub(crate) fn has_operator(&self, part: &str) -> bool {
-        let nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
-        nodes.into_iter().any(|node| node.op_type.contains(part))
+        let nodes = walk::nodes(&self.proto);
+        nodes.iter().any(|node| node.op_type.contains(part))
     }
 
     /// Version of the default operator set, at least 1.
@@ -246,8 +188,8 @@ impl Model {
 
     /// Whether it works on integers with scales (`QuantizeLinear`, `DequantizeLinear`).
     pub fn is_quantized(&self) -> bool {
-        let mut nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
-        nodes.any(|node| node.op_type == "DequantizeLinear")
+        let nodes = walk::nodes(&self.proto);
+        nodes.iter().any(|node| node.op_type == "DequantizeLinear")
     }
 
     pub(crate) fn proto(&self) -> &ModelProto {
@@ -291,16 +233,19 @@ fn default_opset(proto: &ModelProto) -> Option<i64> {
     proto
         .opset_import
         .iter()
-        .find(|set| set.domain.is_empty() || set.domain == "ai.onnx")
+        .find(|set| walk::is_default(&set.domain))
         .map(|set| set.version)
 }
 
 /// Graph inputs that a caller must feed: before IR version 4 initializers are listed there too.
 pub(crate) fn real_inputs(graph: &GraphProto) -> Vec<&ValueInfoProto> {
-    graph
-        .input
-        .iter()
-        .filter(|value| graph.initializer.iter().all(|i| i.name != value.name))
+    let sparse = graph.sparse_initializer.iter();
+    let sparse = sparse.filter_map(|sparse| sparse.values.as_ref());
+    let constants = graph.initializer.iter().chain(sparse);
+    let constants: HashSet<&String> = constants.map(|tensor| &tensor.name).collect();
+    let inputs = graph.input.iter();
+    inputs
+        .filter(|value| !constants.contains(&value.name))
         .collect()
 }
 

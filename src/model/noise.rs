@@ -52,8 +52,9 @@ impl Noise {
                 divisor,
             })
         };
-        let list: Option<Vec<_>> = value.split(',').map(parse).collect();
-        list.filter(|list| list.len() <= MOST).ok_or_else(|| {
+        let few = value.split(',').nth(MOST).is_none();
+        let list: Option<Vec<_>> = value.split(',').take(MOST).map(parse).collect();
+        list.filter(|_| few).ok_or_else(|| {
             let hint = "Write name:channels:divisor for each noise input (16 at most), separated by commas; each must be a float32 input of the graph.";
             refuse(ORIGIN, key, value, hint)
         })

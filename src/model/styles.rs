@@ -10,6 +10,8 @@
 //! names of the styles are in the metadata entry `stylize.styles` or the sidecar's `styles`,
 //! separated by commas.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::onnx::ValueInfoProto;
 
 use super::metadata::{Entry, refuse};
@@ -67,11 +69,8 @@ impl StyleInput {
         };
         let names: Vec<String> = value.split(',').map(|name| name.trim().into()).collect();
         let bad = |name: &String| name.is_empty() || name.contains(':');
-        let twice = |(i, name): (usize, &String)| names[..i].contains(name);
-        if names.len() != self.size()
-            || names.iter().any(bad)
-            || names.iter().enumerate().any(twice)
-        {
+        let different: HashSet<&String> = names.iter().collect();
+        if names.len() != self.size() || names.iter().any(bad) || different.len() < names.len() {
             let hint = format!(
                 "Write {} different names without colons, separated by commas: one for each value of the input {}.",
                 self.size(),
@@ -88,7 +87,7 @@ impl StyleInput {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum StyleError {
-    #[error("The style \"{name}\" is not known{} The styles are: {}.", nearest(.name, .names), .names.join(", "))]
+    #[error("The style \"{name}\" is not known{} The styles are: {}.", nearest(.name, .names), list(.names))]
     Unknown { name: String, names: Vec<String> },
     #[error(
         "\"{0}\" is not a style or a mix of styles. Write a name, a number from 0, or name:weight,name:weight with weights of at least 0 that are not all 0."
@@ -96,8 +95,26 @@ pub enum StyleError {
     Mix(String),
 }
 
+/// Most names in a message, and most characters of a user's text.
+const MOST_SHOWN: usize = 100;
+
+/// The names, and how many more there are.
+fn list(names: &[String]) -> String {
+    let shown = names[..names.len().min(MOST_SHOWN)].join(", ");
+    match names.len().saturating_sub(MOST_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// The beginning of a text that may be very long.
+fn shown(text: &str) -> String {
+    text.trim().chars().take(MOST_SHOWN).collect()
+}
+
 /// "; did you mean …?" if a name is near enough to be a slip.
 fn nearest(name: &str, names: &[String]) -> String {
+    let names = &names[..names.len().min(MOST_SHOWN)];
     let distance = |known: &&String| strsim::damerau_levenshtein(&plain(name), &plain(known));
     let close = names.iter().min_by_key(distance);
     match close.filter(|known| distance(known) <= name.len().div_ceil(3)) {
@@ -119,42 +136,45 @@ fn plain(name: &str) -> String {
 /// [`StyleError`] for what is not known or not understood.
 pub fn weights(names: &[String], text: &str) -> Result<Vec<f32>, StyleError> {
     let mut weights = vec![0.0_f32; names.len()];
+    // Of names that are alike but for case and spaces, the first.
+    let positions = names.iter().enumerate().rev();
+    let positions: HashMap<String, usize> = positions.map(|(i, name)| (plain(name), i)).collect();
+    let position = |name: &str| position(&positions, names.len(), name);
+    let known = |name: &str| {
+        position(name).ok_or_else(|| StyleError::Unknown {
+            name: shown(name),
+            names: names.to_vec(),
+        })
+    };
     for part in text.split(',').map(str::trim) {
         // A whole part first, because a foreign name may hold a colon.
-        let (index, weight) = match (position(names, part), part.rsplit_once(':')) {
+        let (index, weight) = match (position(part), part.rsplit_once(':')) {
             (Some(index), _) => (index, 1.0),
             (None, Some((name, weight))) => {
                 let weight = weight.trim().parse::<f32>().ok();
                 let weight = weight.filter(|w| w.is_finite() && *w >= 0.0);
                 (
-                    known(names, name)?,
-                    weight.ok_or_else(|| StyleError::Mix(text.into()))?,
+                    known(name)?,
+                    weight.ok_or_else(|| StyleError::Mix(shown(text)))?,
                 )
             }
-            (None, None) => (known(names, part)?, 1.0),
+            (None, None) => (known(part)?, 1.0),
         };
         weights[index] += weight;
     }
     let sum: f32 = weights.iter().sum();
     if !sum.is_finite() || sum <= 0.0 {
-        return Err(StyleError::Mix(text.into()));
+        return Err(StyleError::Mix(shown(text)));
     }
     weights.iter_mut().for_each(|weight| *weight /= sum);
     Ok(weights)
 }
 
-fn known(names: &[String], name: &str) -> Result<usize, StyleError> {
-    position(names, name).ok_or_else(|| StyleError::Unknown {
-        name: name.trim().into(),
-        names: names.to_vec(),
-    })
-}
-
-/// Where a style of this name is, or of this number.
-fn position(names: &[String], name: &str) -> Option<usize> {
+/// Where a style of this name is, or of this number, among so many.
+fn position(positions: &HashMap<String, usize>, count: usize, name: &str) -> Option<usize> {
     let name = plain(name);
-    let named = names.iter().position(|known| plain(known) == name);
-    named.or_else(|| name.parse().ok().filter(|index| *index < names.len()))
+    let named = positions.get(&name).copied();
+    named.or_else(|| name.parse().ok().filter(|index| *index < count))
 }
 
 #[cfg(test)]

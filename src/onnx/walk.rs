@@ -3,6 +3,22 @@
 
 use super::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
+impl NodeProto {
+    /// The name of the operator if it is one of ONNX's own; empty for those of other domains, which may have
+    /// the same names, and for calls of local functions.
+    pub fn operator(&self) -> &str {
+        match is_default(&self.domain) {
+            true => &self.op_type,
+            false => "",
+        }
+    }
+}
+
+/// Whether a domain is that of ONNX's own operators.
+pub fn is_default(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
 /// Visits every tensor, until one is an error.
 ///
 /// # Errors
@@ -148,6 +164,22 @@ fn rename_nodes(nodes: &mut [NodeProto], new: &impl Fn(&str) -> Option<String>) 
         for attribute in &mut node.attribute {
             let graphs = attribute.g.iter_mut().chain(&mut attribute.graphs);
             graphs.for_each(|graph| rename_in(graph, new));
+        }
+    }
+}
+
+/// Lets nodes read another tensor in the place of one, also in the graphs inside them.
+pub fn reread(nodes: &mut [NodeProto], from: &str, to: &str) {
+    for node in nodes {
+        let inputs = node.input.iter_mut().filter(|name| *name == from);
+        inputs.for_each(|name| *name = to.into());
+        for attribute in &mut node.attribute {
+            for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+                reread(&mut graph.node, from, to);
+                let outputs = graph.output.iter_mut().map(|value| &mut value.name);
+                let outputs = outputs.filter(|name| *name == from);
+                outputs.for_each(|name| *name = to.into());
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 mod adapt;
 mod background;
 mod caps;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod generator;
 mod imp;
 mod mask;

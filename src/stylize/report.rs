@@ -168,6 +168,7 @@ impl Error {
             | ModelError::Compiled => message!(StreamError::WrongType),
             ModelError::Inputs { .. }
             | ModelError::InputShape { .. }
+            | ModelError::InputSize { .. }
             | ModelError::NoImageOutput { .. }
             | ModelError::Element { .. }
             | ModelError::SizeChanges { .. } => message!(StreamError::Format),

@@ -20,13 +20,16 @@ use crate::model::{ElementType, Facts, Layout, Model, ModelError, Port, Range, S
 
 /// Candidate size multiples with a picture size for each: not a multiple of the next candidate, and
 /// larger than the reflection paddings in use. "Any size" must mean odd and even ones.
-const SIZES: [(usize, (usize, usize)); 6] = [
+const SIZES: [(usize, (usize, usize)); 9] = [
     (1, (99, 98)),
     (2, (98, 102)),
     (4, (100, 108)),
     (8, (104, 120)),
     (16, (112, 144)),
     (32, (96, 160)),
+    (64, (192, 320)),
+    (128, (128, 384)),
+    (256, (256, 768)),
 ];
 
 /// Size at which a graph of fixed size is tried, and then at its double: not square, a multiple of
@@ -75,6 +78,7 @@ fn probe_layout(runtime: &Runtime, model: &Model, facts: &Facts) -> Result<Facts
         runtime,
         model,
         signature: &Signature::resolve(model, &facts.or(assumed)),
+        minimum: facts.minimum.unwrap_or(0),
     };
     let (picture, mut found) = match model.fixed_size(facts) {
         Some((width, height)) => prober.fixed(width, height)?,
@@ -116,6 +120,8 @@ struct Prober<'a> {
     runtime: &'a Runtime,
     model: &'a Model,
     signature: &'a Signature,
+    /// Smallest side in pixels that the generator is known to take.
+    minimum: usize,
 }
 
 impl Prober<'_> {
@@ -142,7 +148,7 @@ impl Prober<'_> {
 
     /// The facts about a graph that works at other sizes than its own; `None` if it only runs.
     fn resizable(&self) -> Result<Option<(TestPicture, Facts)>, EngineError> {
-        let (width, height) = HALF;
+        let (width, height) = self.at_least(HALF, 64);
         let half = TestPicture::test(width, height);
         let small = self.run(&half)?;
         same_size(&half, &small)?;
@@ -190,7 +196,8 @@ impl Prober<'_> {
     /// The smallest candidate for which the size comes back unchanged.
     fn multiple(&self) -> Result<(usize, TestPicture, Outcome), EngineError> {
         let mut last = None;
-        for (multiple, (width, height)) in SIZES {
+        for (multiple, size) in SIZES {
+            let (width, height) = self.at_least(size, 2 * multiple);
             let picture = TestPicture::test(width, height);
             let outcome = self.run(&picture).and_then(|outcome| {
                 same_size(&picture, &outcome)?;
@@ -202,6 +209,12 @@ impl Prober<'_> {
             }
         }
         Err(last.unwrap_or_else(|| EngineError::Refused("no size runs".into())))
+    }
+
+    /// A size that the generator may be given, larger by whole steps.
+    fn at_least(&self, (width, height): (usize, usize), step: usize) -> (usize, usize) {
+        let side = |side: usize| side + self.minimum.saturating_sub(side).next_multiple_of(step);
+        (side(width), side(height))
     }
 
     fn run(&self, picture: &TestPicture) -> Result<Outcome, EngineError> {

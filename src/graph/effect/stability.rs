@@ -196,7 +196,8 @@ impl<'a> TemporalBlend<'a> {
 /// `new` and the past by its weight, which the next frame gets as its past.
 fn blend(b: &mut Builder, state: State, new: &str, weight: &str) -> Name {
     let mixed = mix(b, new, state.input, weight);
-    b.name_output(&mixed, state.output);
+    let finite = b.without_nan(&mixed);
+    b.name_output(&finite, state.output);
     state.output.into()
 }
 

@@ -241,7 +241,14 @@ impl Frame {
         for (p, span) in spans.iter_mut().enumerate() {
             let (rows, row) = self.plane(p);
             let begin = memory.offsets[p];
-            *span = (begin, begin + memory.strides[p] * (rows - 1) + row);
+            // To the end of the last row with its padding, which must be a number, too.
+            let Some(end) = memory.strides[p]
+                .checked_mul(rows)
+                .and_then(|len| begin.checked_add(len))
+            else {
+                return false;
+            };
+            *span = (begin, end - memory.strides[p].saturating_sub(row));
         }
         spans.sort_unstable();
         let apart = spans.windows(2).all(|pair| pair[0].1 <= pair[1].0);

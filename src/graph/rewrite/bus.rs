@@ -4,7 +4,7 @@
 //! this, such a provider would leave the u8 operators to the CPU, and f32 would be copied, four times
 //! the bytes.
 
-use crate::onnx::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+use crate::onnx::{GraphProto, ValueInfoProto, type_proto, walk};
 
 use crate::onnx::tensor_shape_proto::{Dimension, dimension::Value};
 
@@ -20,7 +20,7 @@ const BYTES: i64 = 4;
 
 /// [`SOURCE`] is what [`FRAME`] is, and is not given any more.
 pub(crate) fn one_frame(graph: &mut GraphProto) {
-    rename(&mut graph.node, SOURCE, FRAME);
+    walk::reread(&mut graph.node, SOURCE, FRAME);
     graph.input.retain(|input| input.name != SOURCE);
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn convert_io(elements: IoElements, graph: &mut GraphProto, mut b: Bu
             continue;
         };
         let inside = inside(name);
-        rename(&mut graph.node, name, &inside);
+        walk::reread(&mut graph.node, name, &inside);
         let dims = dims(input);
         let floats = match words_of(elements, &dims) {
             Some(words) => {
@@ -107,13 +107,6 @@ fn constant(b: &mut Builder, values: &[u32]) -> Name {
 /// Name of the f32 tensor that takes the place of a u8 one inside the graph.
 pub(crate) fn inside(name: &str) -> Name {
     format!("{name}/bytes")
-}
-
-fn rename(nodes: &mut [NodeProto], from: &str, to: &str) {
-    let inputs = nodes.iter_mut().flat_map(|node| &mut node.input);
-    for name in inputs.filter(|name| *name == from) {
-        *name = to.into();
-    }
 }
 
 /// How many words a tensor of these sizes is given as.

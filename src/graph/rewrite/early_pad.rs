@@ -6,7 +6,7 @@
 //! leaves nothing between the conversion and the first convolution, and a compiler can hand the
 //! pixels on in the order that its convolution reads, without reordering them twice.
 
-use crate::onnx::{GraphProto, NodeProto, TensorProto};
+use crate::onnx::{GraphProto, NodeProto, TensorProto, walk};
 
 use crate::model::{ElementType, Extent, Layout, Signature};
 
@@ -39,7 +39,7 @@ pub(crate) fn take(graph: &mut GraphProto, signature: &Signature, opset: i64) ->
         .node
         .iter()
         .enumerate()
-        .filter(|(_, node)| node.input.contains(&input.name));
+        .filter(|(_, node)| walk::reads(node).any(|name| name == input.name));
     let ((index, node), None) = (readers.next()?, readers.next()) else {
         return None;
     };
@@ -58,7 +58,7 @@ pub(crate) fn take(graph: &mut GraphProto, signature: &Signature, opset: i64) ->
 fn mode(node: &NodeProto) -> Option<String> {
     let mode = node.attribute.iter().find(|a| a.name == "mode")?;
     let mode = String::from_utf8(mode.s.clone()).ok()?;
-    (node.op_type == "Pad" && ["reflect", "edge"].contains(&mode.as_str())).then_some(mode)
+    (node.operator() == "Pad" && ["reflect", "edge"].contains(&mode.as_str())).then_some(mode)
 }
 
 /// What it adds, if that is a constant that leaves batch and channels alone.
@@ -88,4 +88,93 @@ fn integers(tensor: &TensorProto) -> Vec<i64> {
     chunks
         .map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap_or_default()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::write::attribute;
+    use crate::model::{Facts, Model};
+    use crate::onnx::{Bytes, ModelProto, OperatorSetIdProto, ValueInfoProto};
+
+    fn node(op: &str, domain: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            op_type: op.into(),
+            domain: domain.into(),
+            input: inputs.iter().map(|name| (*name).into()).collect(),
+            output: vec![output.into()],
+            attribute: vec![attribute::text("mode", "reflect")],
+            ..NodeProto::default()
+        }
+    }
+
+    /// Whether the padding is taken out of a graph that begins with it and has `more` nodes.
+    fn taken(domain: &str, more: Vec<NodeProto>) -> bool {
+        let value =
+            |name| crate::model::edit::value_info(name, ElementType::F32, Some(&[1, 3, -1, -1]));
+        let pads: Vec<u8> = [0_i64, 0, 1, 1, 0, 0, 1, 1]
+            .iter()
+            .flat_map(|pad| pad.to_le_bytes())
+            .collect();
+        let mut graph = GraphProto {
+            node: vec![node("Pad", domain, &["x", "pads"], "y")],
+            initializer: vec![TensorProto {
+                name: "pads".into(),
+                data_type: 7,
+                dims: vec![8],
+                raw_data: Bytes::from(pads),
+                ..TensorProto::default()
+            }],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..GraphProto::default()
+        };
+        graph.node.extend(more);
+        let model = ModelProto {
+            opset_import: vec![OperatorSetIdProto {
+                version: 13,
+                ..OperatorSetIdProto::default()
+            }],
+            graph: Some(graph.clone()),
+            ..ModelProto::default()
+        };
+        let bytes = crate::onnx::write(&model).expect("bytes");
+        let model = Model::parse(bytes).expect("a generator");
+        let signature = Signature::resolve(&model, &Facts::default());
+        take(&mut graph, &signature, 13).is_some()
+    }
+
+    /// A branch that reads these.
+    fn branch(nodes: Vec<NodeProto>, output: &str) -> NodeProto {
+        let graph = GraphProto {
+            node: nodes,
+            output: vec![ValueInfoProto {
+                name: output.into(),
+                ..ValueInfoProto::default()
+            }],
+            ..GraphProto::default()
+        };
+        NodeProto {
+            attribute: vec![attribute::graph("then_branch", graph)],
+            ..node("If", "", &["condition"], "z")
+        }
+    }
+
+    #[test]
+    fn a_padding_is_left_where_others_read_what_it_reads() {
+        assert!(taken("", vec![]));
+        assert!(!taken("", vec![node("Relu", "", &["x"], "z")]));
+        let reads = vec![node("Relu", "", &["x"], "inner")];
+        assert!(!taken("", vec![branch(reads, "inner")]));
+        let inner = branch(vec![node("Relu", "", &["x"], "a")], "a");
+        assert!(!taken("", vec![branch(vec![inner], "z")]));
+        assert!(!taken("", vec![branch(vec![], "x")]));
+        assert!(taken("", vec![branch(vec![], "y")]));
+    }
+
+    #[test]
+    fn operators_of_others_are_not_onnx_s() {
+        assert!(taken("ai.onnx", vec![]));
+        assert!(!taken("com.example", vec![]));
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::onnx::{GraphProto, NodeProto, TensorProto};
+use crate::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, walk};
 use half::f16;
 
 use crate::graph::error::GraphError;
@@ -71,7 +71,7 @@ pub(crate) fn convert(
     given: &[String],
 ) -> Result<ElementType, GraphError> {
     let foreign = |node: &&NodeProto| {
-        let inner = node.attribute.iter().any(|a| a.g.is_some());
+        let inner = walk::graphs(node).next().is_some();
         inner || node.op_type.contains("Quantize") || node.op_type.contains("Integer")
     };
     if let Some(node) = graph.node.iter().find(foreign) {
@@ -89,10 +89,9 @@ pub(crate) fn convert(
     };
     graph.node = converter.nodes;
     graph.initializer.extend(converter.constants);
-    let read: HashSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
-    graph
-        .initializer
-        .retain(|tensor| read.contains(&tensor.name));
+    let read: HashSet<&str> = graph.node.iter().flat_map(walk::reads).collect();
+    let initializers = &mut graph.initializer;
+    initializers.retain(|tensor| read.contains(tensor.name.as_str()));
     Ok(output)
 }
 
@@ -135,11 +134,15 @@ impl Converter {
             true => Precision::Full,
             false => Precision::Half,
         };
+        let scales = ["Resize", "Upsample"].contains(&node.operator());
         for (index, name) in node.input.iter_mut().enumerate() {
             if self.floats.contains_key(name) {
                 // Scales of Resize and Upsample are float32 by definition.
-                let scales = ["Resize", "Upsample"].contains(&node.op_type.as_str()) && index > 0;
-                let wanted = if scales { Precision::Full } else { precision };
+                let wanted = if scales && index > 0 {
+                    Precision::Full
+                } else {
+                    precision
+                };
                 *name = self.in_precision(name, wanted);
             }
         }
@@ -147,7 +150,12 @@ impl Converter {
             .or_else(|| node.input.iter().any(|n| self.is_float(n)).then_some(true))
             && float
         {
-            for name in &node.output {
+            let floats = match node.operator() {
+                // Where the values were, or which were kept, is told beside them.
+                "MaxPool" | "TopK" | "Unique" | "Dropout" => 1,
+                _ => node.output.len(),
+            };
+            for name in node.output.iter().take(floats) {
                 self.floats.insert(name.clone(), precision);
             }
         }
@@ -155,7 +163,7 @@ impl Converter {
     }
 
     fn wants_full(&self, node: &NodeProto) -> bool {
-        let kind = node.op_type.as_str();
+        let kind = node.operator();
         // A square, maybe spelt out: x · (x + 1e-9).
         let square = kind == "Mul" && node.input.iter().all(|n| !self.weights.contains_key(n));
         let follows = || {
@@ -163,7 +171,11 @@ impl Converter {
             let mut computed = computed.filter_map(|n| self.floats.get(n)).peekable();
             computed.peek().is_some() && computed.all(|p| *p == Precision::Full)
         };
-        FULL.contains(&kind) || square || (FOLLOWING.contains(&kind) && follows())
+        // What other domains and local functions compute is only known in single precision.
+        kind.is_empty()
+            || FULL.contains(&kind)
+            || square
+            || (FOLLOWING.contains(&kind) && follows())
     }
 
     fn is_float(&self, name: &str) -> bool {
@@ -212,7 +224,7 @@ fn makes_float(node: &mut NodeProto, precision: Precision) -> Option<bool> {
         }
         Some(float)
     };
-    match node.op_type.as_str() {
+    match node.operator() {
         "Cast" => attribute(node, "to"),
         "Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" | "Equal" | "Less" | "Greater"
         | "LessOrEqual" | "GreaterOrEqual" | "IsNaN" | "IsInf" => Some(false),
@@ -251,7 +263,7 @@ fn sizes(graph: &GraphProto) -> HashSet<usize> {
         };
         let node = &graph.node[index];
         // What a tensor's own shape is taken of may be in any precision.
-        let taken = ["Shape", "Size"].contains(&node.op_type.as_str());
+        let taken = ["Shape", "Size"].contains(&node.operator());
         if !taken && exact.insert(index) {
             open.extend(&node.input);
         }
@@ -261,7 +273,7 @@ fn sizes(graph: &GraphProto) -> HashSet<usize> {
 
 /// Inputs of a node that are sizes, scales or positions.
 fn size_inputs(node: &NodeProto) -> &[String] {
-    let from = match node.op_type.as_str() {
+    let from = match node.operator() {
         "Reshape" | "Expand" | "Tile" | "Slice" | "Resize" | "Upsample" | "Unsqueeze"
         | "Squeeze" | "Split" => 1..node.input.len(),
         "Pad" => 1..2,
@@ -275,13 +287,12 @@ fn size_inputs(node: &NodeProto) -> &[String] {
 fn constants_to_initializers(graph: &mut GraphProto) {
     let mut found = Vec::new();
     graph.node.retain(|node| {
-        let value = node.attribute.iter().find(|a| a.name == "value");
-        let tensor = value.and_then(|a| a.t.as_ref());
-        match (node.op_type.as_str(), tensor, node.output.first()) {
+        let tensor = node.attribute.iter().find_map(constant);
+        match (node.operator(), tensor, node.output.first()) {
             ("Constant", Some(tensor), Some(name)) => {
                 found.push(TensorProto {
                     name: name.clone(),
-                    ..tensor.clone()
+                    ..tensor
                 });
                 false
             }
@@ -289,6 +300,25 @@ fn constants_to_initializers(graph: &mut GraphProto) {
         }
     });
     graph.initializer.extend(found);
+}
+
+/// The value of a `Constant`, if this attribute has it as a tensor or as floats.
+fn constant(attribute: &AttributeProto) -> Option<TensorProto> {
+    let floats = |dims: Vec<i64>, values: &[f32]| TensorProto {
+        data_type: FLOAT,
+        dims,
+        float_data: values.to_vec(),
+        ..TensorProto::default()
+    };
+    match attribute.name.as_str() {
+        "value" => attribute.t.clone(),
+        "value_float" => Some(floats(vec![], &[attribute.f])),
+        "value_floats" => {
+            let values = &attribute.floats;
+            Some(floats(vec![values.len() as i64], values))
+        }
+        _ => None,
+    }
 }
 
 /// A float32 tensor in half precision. What is too large becomes the largest number there is.

@@ -35,14 +35,17 @@ pub(crate) fn rewrite(kernels: Kernels, graph: &mut GraphProto, signature: &Sign
 fn pad_channels(graph: &mut GraphProto, mut b: Builder) -> Builder {
     let tensors = graph.initializer.iter();
     let tensors = tensors.map(|tensor| (tensor.name.clone(), tensor.dims.clone()));
-    let constants = graph.node.iter().filter(|node| node.op_type == "Constant");
+    let constants = graph
+        .node
+        .iter()
+        .filter(|node| node.operator() == "Constant");
     let constants = constants.filter_map(|node| {
         let value = node.attribute.iter().find_map(|a| a.t.as_ref())?;
         Some((node.output.first()?.clone(), value.dims.clone()))
     });
     let dims: HashMap<Name, Vec<i64>> = tensors.chain(constants).collect();
     for mut node in std::mem::take(&mut graph.node) {
-        let missing = (node.op_type == "Conv")
+        let missing = (node.operator() == "Conv")
             .then(|| node.input.get(1).and_then(|weights| dims.get(weights)))
             .flatten()
             .and_then(|dims| missing_channels(&node, dims));

@@ -6,7 +6,7 @@
 //! That moves floats about at the size of the frame, a tenth of the time on a CPU. A frame's components
 //! can be made of the blocks, and bytes are moved for a quarter of the cost.
 
-use crate::onnx::GraphProto;
+use crate::onnx::{GraphProto, NodeProto, walk};
 
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{Layout, Signature};
@@ -44,12 +44,12 @@ pub(crate) fn take(graph: &mut GraphProto, signature: &Signature) -> Option<Late
     if signature.output.layout != Layout::Nchw {
         return None;
     }
-    let makes = |node: &crate::onnx::NodeProto| node.output.contains(output);
+    let makes = |node: &NodeProto| node.output.contains(output);
     let index = graph.node.iter().position(makes)?;
     let node = &graph.node[index];
     let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name);
     let side = attribute("blocksize").map(|a| a.i);
-    if node.op_type != "DepthToSpace" || side != Some(SIDE as i64) {
+    if node.operator() != "DepthToSpace" || side != Some(SIDE as i64) {
         return None;
     }
     let by_colour = match attribute("mode").map(|a| a.s.as_slice()) {
@@ -57,7 +57,8 @@ pub(crate) fn take(graph: &mut GraphProto, signature: &Signature) -> Option<Late
         Some(b"CRD") => true,
         Some(_) => return None,
     };
-    if graph.node.iter().any(|node| node.input.contains(output)) {
+    let reads = |node: &NodeProto| walk::reads(node).any(|name| name == output);
+    if graph.node.iter().any(reads) {
         return None;
     }
     let blocks = node.input.first()?.clone();

@@ -19,6 +19,9 @@ pub(crate) fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
+/// ONNX's number of int32.
+const INT32: i32 = 6;
+
 /// Nodes and constants to be appended to a graph.
 pub(crate) struct Builder {
     opset: i64,
@@ -188,7 +191,32 @@ impl Builder {
     }
 
     pub(crate) fn max(&mut self, a: &str, b: &str) -> Name {
+        if self.opset < 8 {
+            // `Max` wants the same shape of both.
+            let above = self.sub(a, b);
+            let above = self.node("Relu", &[&above], vec![]);
+            return self.add(b, &above);
+        }
         self.node("Max", &[a, b], vec![])
+    }
+
+    /// Codes of 0 to 1023 with 0 for each that is not a number, which would go on from sum to sum.
+    pub(crate) fn without_nan(&mut self, x: &str) -> Name {
+        if self.opset >= 9 {
+            // Nothing is true of what is not a number.
+            let lowest = self.floats(&[], &[f32::MIN]);
+            let zero = self.floats(&[], &[0.0]);
+            let is_number = self.node("Greater", &[x, &lowest], vec![]);
+            return self.node("Where", &[&is_number, x, &zero], vec![]);
+        }
+        // There is no `Where`. What is not a number becomes an integer below 0, or 0, by the processor.
+        const FINE: f32 = 65_536.0;
+        let x = self.clip(x, 0.0, 1023.0);
+        let x = self.times(&x, FINE);
+        let x = self.cast(&x, INT32);
+        let x = self.cast(&x, ElementType::F32);
+        let x = self.times(&x, 1.0 / FINE);
+        self.clip(&x, 0.0, 1023.0)
     }
 
     /// The same by comparing, from operator set 9 on.

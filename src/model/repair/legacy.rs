@@ -11,9 +11,7 @@ use crate::onnx::{
 
 /// Rewrites every such node, for a graph of this operator set.
 pub(crate) fn modernize(graph: &mut GraphProto, opset: i64) {
-    let is_old = |node: &NodeProto| {
-        node.domain.is_empty() && matches!(node.op_type.as_str(), "ImageScaler" | "Crop" | "Affine")
-    };
+    let is_old = |node: &NodeProto| matches!(node.operator(), "ImageScaler" | "Crop" | "Affine");
     if !graph.node.iter().any(is_old) {
         return;
     }

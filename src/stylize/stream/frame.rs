@@ -200,6 +200,17 @@ pub(crate) fn usual_layout(info: &gst_video::VideoInfo) -> Result<Frame, Error> 
     layout_of(info, memory, memory)
 }
 
+/// The layout of frames with these offsets and strides of their planes.
+#[cfg(fuzzing)]
+pub(crate) fn layout_in(
+    info: &gst_video::VideoInfo,
+    offsets: &[usize],
+    strides: &[i32],
+) -> Result<Frame, Error> {
+    let memory = memory(offsets, strides)?;
+    layout_of(info, memory, memory)
+}
+
 fn memory(offsets: &[usize], strides: &[i32]) -> Result<Memory, Error> {
     let mut memory = Memory::default();
     for (to, stride) in memory.strides.iter_mut().zip(strides) {

@@ -53,7 +53,7 @@ impl Playlist {
         Self::parse(&text, names).map_err(error)
     }
 
-    fn parse(text: &str, names: &[String]) -> Result<Self, String> {
+    pub fn parse(text: &str, names: &[String]) -> Result<Self, String> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut repeat = None;
         for (number, line) in text.lines().enumerate() {
