@@ -34,7 +34,8 @@ impl StyleInput {
     /// This input as a style input, if its shape says so.
     pub(super) fn of(value: &ValueInfoProto) -> Option<Self> {
         let port = port(value).ok()?;
-        let count: i64 = port.dims.iter().product();
+        let mut dims = port.dims.iter();
+        let count = dims.try_fold(1_i64, |count, size| count.checked_mul(*size))?;
         let line = port.dims.iter().all(|size| *size == 1 || *size == count);
         let fits = port.element == ElementType::F32 && (2..=MOST).contains(&count) && line;
         fits.then_some(Self {
@@ -248,7 +249,14 @@ mod tests {
                 "{dims:?}"
             );
         }
-        for dims in [&[1][..], &[-1], &[2, 2], &[1, 3, -1, -1], &[]] {
+        for dims in [
+            &[1][..],
+            &[-1],
+            &[2, 2],
+            &[i64::MAX, i64::MAX],
+            &[1, 3, -1, -1],
+            &[],
+        ] {
             assert_eq!(input(dims), None, "{dims:?}");
         }
         let bytes = value_info("s", ElementType::U8, Some(&[26]));

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use crate::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, walk};
 
 use super::attribute::{float, graph, int, ints, text};
 use crate::model::ElementType;
@@ -18,9 +18,6 @@ pub(crate) type Name = String;
 pub(crate) fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
-
-/// ONNX's number of int32.
-const INT32: i32 = 6;
 
 /// Nodes and constants to be appended to a graph.
 pub(crate) struct Builder {
@@ -211,6 +208,7 @@ impl Builder {
         }
         // There is no `Where`. What is not a number becomes an integer below 0, or 0, by the processor.
         const FINE: f32 = 65_536.0;
+        const INT32: i32 = 6;
         let x = self.clip(x, 0.0, 1023.0);
         let x = self.times(&x, FINE);
         let x = self.cast(&x, INT32);
@@ -479,7 +477,7 @@ impl Builder {
         let mut kept = Vec::new();
         for node in std::mem::take(&mut self.nodes).into_iter().rev() {
             if node.output.iter().any(|name| read.contains(name)) {
-                note_inputs(std::slice::from_ref(&node), &mut read);
+                read.extend(walk::reads(&node).map(String::from));
                 kept.push(node);
             }
         }
@@ -498,17 +496,6 @@ impl Builder {
             node: branch.nodes,
             initializer: branch.constants,
             ..GraphProto::default()
-        }
-    }
-}
-
-/// Notes what nodes read, those in their branches, too.
-fn note_inputs(nodes: &[NodeProto], read: &mut HashSet<String>) {
-    for node in nodes {
-        read.extend(node.input.iter().cloned());
-        for branch in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
-            read.extend(branch.output.iter().map(|value| value.name.clone()));
-            note_inputs(&branch.node, read);
         }
     }
 }
