@@ -9,7 +9,7 @@ use gst::prelude::*;
 use gststylize::engine::probe::probe;
 use gststylize::engine::session::load;
 use gststylize::engine::{Choice, Runtime};
-use gststylize::graph::{self, Blend, Effects, Format, Forms, Frame, Memory, Packed};
+use gststylize::graph::{self, Blend, Effects, Format, Frame, Lowering, Memory, Packed};
 use gststylize::model::{Facts, Model, Signature, metadata};
 use gststylize::onnx::attribute_proto::AttributeType;
 use gststylize::onnx::{AttributeProto, StringStringEntryProto, tensor_proto::DataLocation};
@@ -234,12 +234,12 @@ fn painted(model: &Model, half: bool) -> Vec<u8> {
         source: memory,
         target: memory,
     };
-    let forms = Forms {
+    let forms = Lowering {
         scaling: graph::Scaling::Products,
         blend: Blend::Branch,
         early_pad: false,
         half,
-        frame: graph::Given::Twice,
+        frame: graph::FrameInputs::Two,
         kernels: graph::Kernels::All,
     };
     let signature = Signature::resolve(model, &facts);

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
-use gststylize::graph::{self, Blend, Colour, Effects, Forms, Given, Kernels, Scaling, Upscale};
+use gststylize::graph::{self, Blend, Colour, Effects, Lowering, FrameInputs, Kernels, Scaling, Upscale};
 use gststylize::model::{Facts, Model, Signature};
 use libfuzzer_sys::fuzz_target;
 
@@ -97,12 +97,12 @@ fuzz_target!(|input: Input| {
         stability: bit(0),
         mask: bit(1),
     };
-    let forms = Forms {
+    let forms = Lowering {
         blend: if bit(2) { Blend::Always } else { Blend::Branch },
         scaling: if bit(3) { Scaling::Kernels } else { Scaling::Products },
         early_pad: bit(4),
         half: bit(5),
-        frame: if bit(6) { Given::Once } else { Given::Twice },
+        frame: if bit(6) { FrameInputs::One } else { FrameInputs::Two },
         kernels: [Kernels::All, Kernels::Floats, Kernels::WebGpu][usize::from(input.effects >> 4) % 3],
     };
     let signature = Signature::resolve(model, &Facts::default());

@@ -4,7 +4,7 @@
 #![no_main]
 
 use gststylize::graph::{
-    self, Blend, Colour, Effects, Format, Forms, Frame, Given, Kernels, Memory, Packed, Scaling,
+    self, Blend, Colour, Effects, Format, Lowering, Frame, FrameInputs, Kernels, Memory, Packed, Scaling,
     Upscale,
 };
 use gststylize::model::{Facts, Layout, Model, Signature, metadata};
@@ -63,24 +63,24 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// A job for each kind of provider.
-fn jobs() -> [(Effects, Forms); 3] {
-    let forms = Forms {
+fn jobs() -> [(Effects, Lowering); 3] {
+    let forms = Lowering {
         blend: Blend::Branch,
         scaling: Scaling::Kernels,
         early_pad: false,
         half: false,
-        frame: Given::Twice,
+        frame: FrameInputs::Two,
         kernels: Kernels::All,
     };
-    let compiler = Forms {
+    let compiler = Lowering {
         blend: Blend::Always,
         scaling: Scaling::Products,
         early_pad: true,
         ..forms
     };
-    let gpu = Forms {
+    let gpu = Lowering {
         half: true,
-        frame: Given::Once,
+        frame: FrameInputs::One,
         kernels: Kernels::WebGpu,
         ..forms
     };

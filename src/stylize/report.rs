@@ -43,14 +43,6 @@ pub(crate) enum Error {
         "Multiview video whose views are pictures of their own (multiview-mode={0}) cannot be stylized. Put one view through stylize at a time, or pack them into one picture before it (`glstereomix`, `glviewconvert`)."
     )]
     Multiview(String),
-    #[error(
-        "The generator {name} takes pictures of {width}x{height} only; more than 8192 pixels in width or height are too many. Use one of smaller or open size."
-    )]
-    GeneratorSize {
-        name: String,
-        width: usize,
-        height: usize,
-    },
     #[error("{0}")]
     Style(#[from] StyleError),
     #[error("{0}")]
@@ -210,7 +202,6 @@ impl Error {
             }
             Self::FrameSize { .. }
             | Self::Multiview(_)
-            | Self::GeneratorSize { .. }
             | Self::Format(_)
             | Self::Hdr(_)
             | Self::Interlaced(_) => {

@@ -197,7 +197,7 @@ impl Builder {
         self.node("Max", &[a, b], vec![])
     }
 
-    /// Codes of 0 to 1023 with 0 for each that is not a number, which would go on from sum to sum.
+    /// Codes of 0 to 1023, and 0 for what is not a number and would go from sum to sum.
     pub(crate) fn without_nan(&mut self, x: &str) -> Name {
         if self.opset >= 9 {
             // Nothing is true of what is not a number.

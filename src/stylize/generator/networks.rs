@@ -14,9 +14,6 @@ use crate::model::{self, Model, ModelError, Signature, metadata, modelinfo};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{Quality, Settings};
 
-/// Most pixels in width and height of a generator's picture; as of frames.
-const LARGEST: usize = 8192;
-
 /// A network as it was read, with what is known about it so far.
 struct Unprobed {
     model: Arc<Model>,
@@ -130,16 +127,6 @@ impl Unprobed {
         let Self {
             model, facts, name, ..
         } = self;
-        // Before a probe run allocates tensors of this size.
-        if let Some((width, height)) = model.fixed_size(&facts)
-            && width.max(height) > LARGEST
-        {
-            return Err(Error::GeneratorSize {
-                name,
-                width,
-                height,
-            });
-        }
         let facts = if self.foreign || Signature::needs_probe(&model, &facts) {
             let found = probe::probe(runtime, &model, &facts);
             facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
