@@ -27,7 +27,7 @@ SECONDS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: matrix help setup build demo gallery pictures docs test test-older soak lint bench doctor gpu-check gpu-bundle install uninstall test-training test-cluster train campaign clean
+.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz gpu-check gpu-bundle install uninstall test-training test-cluster train campaign clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
