@@ -100,7 +100,7 @@ test-training: setup ## Run the tests of the training tool
 test-cluster: setup ## Run the tests of the Ray driver: three nodes on this machine, killed and stopped
 	cargo build -p stylize-cli
 	@cluster/setup.sh
-	cd cluster && .venv/bin/ruff check . && .venv/bin/ruff format --check . && STYLIZE=../target/debug/stylize .venv/bin/pytest -q
+	cd cluster && .venv/bin/ruff check . && .venv/bin/ruff format --check . && STYLIZE="$(CURDIR)/target/debug/stylize" .venv/bin/pytest -q
 
 train: setup ## Train a generator: STYLE=image.jpg CONTENT=folder OUT=model.onnx
 	$(if $(and $(STYLE),$(CONTENT),$(OUT)),,$(error say make train STYLE=image.jpg CONTENT=folder OUT=model.onnx))

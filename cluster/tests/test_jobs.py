@@ -38,7 +38,8 @@ for i in ${{array//,/ }}; do SLURM_ARRAY_TASK_ID=$i SLURM_CPUS_PER_TASK=4 sh -c 
 [ -n "$array" ] || sh -c "$line"
 echo 17""",
     )
-    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "GRES": "gpu:1"}
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "STYLIZE": "stylize"}
+    environment["GRES"] = "gpu:1"
     command = [str(JOBS / "slurm.sh"), "a film.mkv", "out put.mp4", "--segments", "3"]
     folder = tmp_path / "out put.mp4.pieces"
     for missing in ("0,1,2", "2"):
