@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MPL-2.0
 # Feeds made-up inputs to what reads files, caps and requests: fuzz.sh [TARGET] [SECONDS]. Without a target
-# all of them, a minute each. What is found lies in fuzz/artifacts; new inputs of worth in fuzz/found, beside
+# all of them, a minute each. SEED=n makes other inputs; the same seed makes the same ones. What is found lies in fuzz/artifacts; new inputs of worth in fuzz/found, beside
 # the small corpora that are kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,6 +22,6 @@ for target in $targets; do
     echo "== $target, $seconds s" >&2
     # Inputs that take a second or a gigabyte are as wrong as crashes.
     nice -n 10 cargo fuzz run -s none "$target" "$found" "fuzz/corpus/$target" -- \
-        -max_total_time="$seconds" -timeout=10 -report_slow_units=1 -rss_limit_mb=1024 \
+        -seed="${SEED:-1}" -max_total_time="$seconds" -timeout=10 -report_slow_units=1 -rss_limit_mb=1024 \
         -max_len=65536 -print_final_stats=1 -verbosity=0
 done
