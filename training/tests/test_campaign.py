@@ -18,7 +18,8 @@ from stylize_train.balance import GREATEST_WEIGHT, Balance
 from stylize_train.campaign import store
 from stylize_train.campaign.plan import Loss, Plan, Style, read_plan
 from stylize_train.campaign.release import release
-from stylize_train.campaign.run import Campaign, train
+from stylize_train.campaign.run import Campaign
+from stylize_train.campaign.sitting import train
 from stylize_train.cli import main
 from stylize_train.errors import UserError
 from stylize_train.generators import create

@@ -11,7 +11,8 @@ from ..errors import UserError
 from . import store
 from .plan import read_plan
 from .release import release
-from .run import Campaign, train
+from .run import Campaign
+from .sitting import train
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..files import append_json, write_whole
 from ..render import to_pil
-
-if TYPE_CHECKING:
-    from .run import Campaign
+from .run import Campaign
 
 COLUMNS = 6
 """Pictures in a row of a sheet."""
