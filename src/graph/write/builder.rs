@@ -201,8 +201,7 @@ impl Builder {
     pub(crate) fn without_nan(&mut self, x: &str) -> Name {
         if self.opset >= 9 {
             // Nothing is true of what is not a number.
-            let lowest = self.floats(&[], &[f32::MIN]);
-            let zero = self.floats(&[], &[0.0]);
+            let [lowest, zero] = [f32::MIN, 0.0].map(|number| self.floats(&[], &[number]));
             let is_number = self.node("Greater", &[x, &lowest], vec![]);
             return self.node("Where", &[&is_number, x, &zero], vec![]);
         }
