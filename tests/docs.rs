@@ -106,6 +106,9 @@ fn default(property: &glib::ParamSpec) -> String {
     if let Some((_, entry)) = glib::EnumValue::from_value(value) {
         return format!("`{}`", entry.nick());
     }
+    if value.type_() == gst::Structure::static_type() {
+        return "NULL".into();
+    }
     match value.serialize() {
         Ok(text) if value.type_() == Type::STRING && text == "NULL" => "NULL".into(),
         Ok(text) => text.to_string(),
