@@ -150,3 +150,50 @@ pub async fn isolate(mut response: Response) -> Response {
     );
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::made_up;
+
+    #[test]
+    fn nobody_comes_in_by_a_made_up_request() {
+        let secret = Guard {
+            token: Some(checksum("a long secret")),
+        };
+        let local = Guard { token: None };
+        // The lines are Host, Origin, Authorization and the token of the address.
+        let seeds = [
+            "localhost:8080\nhttp://localhost:8080\nBearer a long secret\n",
+            "127.0.0.1:8080\n\n\na long secret",
+            "example.org\nhttps://example.org\nBearer another\nx",
+        ];
+        let (mut inside, mut here) = (0, 0);
+        made_up::each(&seeds, |bytes| {
+            let mut headers = HeaderMap::new();
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            for name in [header::HOST, header::ORIGIN, header::AUTHORIZATION] {
+                let value = HeaderValue::from_bytes(lines.next().unwrap_or_default());
+                if let Some(value) = value.ok().filter(|value| !value.is_empty()) {
+                    headers.insert(name, value);
+                }
+            }
+            let token = lines.next().and_then(|line| std::str::from_utf8(line).ok());
+            if secret.check(&headers, token).is_ok() {
+                inside += 1;
+                let bearer = text(&headers, header::AUTHORIZATION);
+                assert!(bearer == Some("Bearer a long secret") || token == Some("a long secret"));
+            }
+            if local.check(&headers, token).is_ok() {
+                here += 1;
+                let host = text(&headers, header::HOST).unwrap_or_default();
+                let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+                assert!(
+                    name == "localhost" || host.contains("127.") || host.contains("::1"),
+                    "{host}"
+                );
+            }
+        });
+        assert!(inside > 100 && here > 100, "{inside}, {here}");
+    }
+}

@@ -234,3 +234,50 @@ async fn fetch(mut look: Look, name: Name) -> Result<Bytes, ApiError> {
         Err(_) => Err(late("this part")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::hls_window::{Lengths, Part};
+    use crate::shared::made_up;
+
+    #[test]
+    fn addresses_of_any_kind_are_an_answer_or_an_error() {
+        let mut window = Window::new(0, 100, Lengths::at(25));
+        window.set_init(Bytes::from_static(b"init"), "avc1".into());
+        for number in 0..40_u32 {
+            window.push(Part {
+                time: Duration::from_millis(250) * number,
+                duration: Duration::from_millis(250),
+                independent: number % 4 == 0,
+                data: Bytes::from_static(b"part"),
+            });
+        }
+        let mut found = 0;
+        let seeds = [
+            "/hls/init-100.mp4",
+            "/hls/105.m4s",
+            "/hls/105.2.m4s?token=secret",
+            "/live.m3u8?viewer=ab12&stream=100&_HLS_msn=106&_HLS_part=1",
+        ];
+        made_up::each(&seeds, |bytes| {
+            let Ok(uri) = Uri::try_from(bytes) else {
+                return;
+            };
+            if let Ok(query) = Query::of(&uri) {
+                assert!(query.viewer.chars().count() <= LONGEST_NAME);
+                let token = query.token().unwrap_or_default();
+                assert!(!token.contains(['\n', '"', ' ']), "{token}");
+                if let Some(segment) = query.segment {
+                    let _ = window.reload(segment, query.part);
+                }
+                let _ = window.playlist(&token);
+            }
+            let file = uri.path().rsplit('/').next().unwrap_or_default();
+            if let Some(name) = Name::of(file) {
+                found += usize::from(matches!(name.find(&window), Answer::Ready(_)));
+            }
+        });
+        assert!(found > 1_000, "{found} addresses are still some");
+    }
+}

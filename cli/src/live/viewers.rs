@@ -117,8 +117,7 @@ impl Viewers {
         offer: &str,
         seat: OwnedSemaphorePermit,
     ) -> Result<(String, String), ApiError> {
-        let sdp = gst_sdp::SDPMessage::parse_buffer(offer.as_bytes())
-            .map_err(|_| ApiError::value("the body is not SDP; send a browser's offer"))?;
+        let sdp = offer::parse(offer)?;
         let video = Track::video(output, offer::video(&sdp)?);
         let sound = offer::sound(&sdp).map(|place| Track::sound(output, place));
         let tracks = std::iter::once(video).chain(sound);

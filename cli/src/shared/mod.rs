@@ -5,5 +5,7 @@ pub mod address;
 pub mod element;
 pub mod failure;
 pub mod live;
+#[cfg(test)]
+pub mod made_up;
 pub mod run;
 pub mod text;
