@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,18 @@ def intact(path: Path) -> str:
     return advice if path.exists() else ""
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU (``weights_only``: data, never code)."""
+def read_checkpoint(
+    path: Path,
+    held: Collection[str] = HELD,
+    otherwise: str = "is not a checkpoint of this program, or damaged; give another, or train anew",
+) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU (``weights_only``: data, never code).
+
+    Args:
+        path: of the file.
+        held: what it must hold.
+        otherwise: what to say of a file that does not.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -39,8 +50,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {path}: {error.strerror}.") from None
     except Exception:  # whatever a damaged file makes of the unpickler
         state = None
-    if not isinstance(state, dict) or not state.keys() >= HELD:
-        raise UserError(
-            f"{path} is not a checkpoint of this program, or damaged; give another, or train anew."
-        )
+    if not isinstance(state, dict) or not state.keys() >= set(held):
+        raise UserError(f"{path} {otherwise}.")
     return state

@@ -20,6 +20,7 @@ from stylize_train.campaign.plan import Loss, Plan, Style, read_plan
 from stylize_train.campaign.release import release
 from stylize_train.campaign.run import Campaign
 from stylize_train.campaign.sitting import train
+from stylize_train.checkpoint import write_checkpoint
 from stylize_train.cli import main
 from stylize_train.errors import UserError
 from stylize_train.generators import create
@@ -138,7 +139,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     whole = campaign(folder, photos)
     for _ in range(3):
         whole.train_step()
-    store.save(tmp_path / "half.pt", whole.state())
+    write_checkpoint(tmp_path / "half.pt", whole.state())
     again = campaign(folder, photos)
     again.restore(store.load(tmp_path / "half.pt"))
     for run in (whole, again):
@@ -171,7 +172,7 @@ def test_moments_are_those_of_torch(folder: Path, photos: Path) -> None:
 def test_styles_may_come_and_go(folder: Path, photos: Path, tmp_path: Path) -> None:
     run = campaign(folder, photos)
     run.train_step()
-    store.save(tmp_path / "two.pt", run.state())
+    write_checkpoint(tmp_path / "two.pt", run.state())
     styles = {"third": Style("third.png", 64), "second": Style("second.png", 80)}
     changed = campaign(folder, photos, styles=styles)
     changed.restore(store.load(tmp_path / "two.pt"))
@@ -186,7 +187,7 @@ def test_a_checkpoint_of_another_body_is_refused(
     folder: Path, photos: Path, tmp_path: Path
 ) -> None:
     run = campaign(folder, photos)
-    store.save(tmp_path / "one.pt", run.state())
+    write_checkpoint(tmp_path / "one.pt", run.state())
     other = campaign(folder, photos, options={**BODY, "width": 12})
     with pytest.raises(UserError, match="does not fit"):
         other.restore(store.load(tmp_path / "one.pt"))

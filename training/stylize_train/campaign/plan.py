@@ -134,8 +134,8 @@ def _check(plan: Plan, path: Path) -> None:
     names = style_names([f"{name}.png" for name in plan.styles])
     if names != plan.style_names:
         raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
-    least = {"samples": 1, "batch": 1, "crop": 32, "lr": 0, "temporal": 0, "pixel": 0, "feature": 0}
-    least["mixed_every"] = 2
+    counts = {"samples": 1, "batch": 1, "crop": 32, "mixed_every": 2}
+    least = {**counts, "lr": 0, "temporal": 0, "pixel": 0, "feature": 0}
     for name, minimum in least.items():
         if not getattr(plan, name) >= minimum:
             raise UserError(f"{path}: {name} is {getattr(plan, name)}, the least is {minimum}.")

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..files import append_json, write_whole
-from ..render import to_pil
+from ..files import append_json
+from ..render import to_pil, write_image
 from .run import Campaign
 
 COLUMNS = 6
@@ -39,7 +38,7 @@ def note(campaign: Campaign, curve: Path, rate: float) -> None:
 
 @torch.no_grad()
 def write_sheet(campaign: Campaign, path: Path) -> None:
-    """Every style on photos of the campaign, as one JPEG that is replaced."""
+    """Every style on photos of the campaign, as one picture that is replaced."""
     generator = campaign.averaged()
     names = campaign.plan.style_names
     multiple = generator.size_multiple
@@ -62,6 +61,4 @@ def write_sheet(campaign: Campaign, path: Path) -> None:
         left, top = index % COLUMNS * width, index // COLUMNS * height
         draw.text((left + 4, top + 2), name, "black", font)
         sheet.paste(cell, (left, top + 20))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=88)
-    write_whole(path, buffer.getvalue())
+    write_image(path, sheet)

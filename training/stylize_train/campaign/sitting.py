@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from . import store
+from ..checkpoint import write_checkpoint
 from .report import note, write_sheet
 from .run import Campaign
 
@@ -43,7 +43,7 @@ def train(
         if over or campaign.done or time.monotonic() - saved > every:
             now = time.monotonic()
             rate = (campaign.step - last) * campaign.plan.batch / max(now - saved, 1e-9)
-            store.save(checkpoint, campaign.state())
+            write_checkpoint(checkpoint, campaign.state())
             note(campaign, curve, rate)
             if sheet is not None:
                 write_sheet(campaign, sheet)

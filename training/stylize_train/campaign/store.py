@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint import write_checkpoint
+from ..checkpoint import read_checkpoint
 from ..errors import UserError
 from ..generators import Generator
 from ..norms import ConditionalNorm
@@ -129,19 +129,6 @@ def rearrange(
     return result
 
 
-def save(path: Path, state: dict[str, object]) -> None:
-    """Write a checkpoint whole, or leave the last one."""
-    write_checkpoint(path, state)
-
-
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint (data, never code)."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"the checkpoint {path} does not exist.") from None
-    except Exception:  # whatever a damaged file makes of the unpickler
-        state = None
-    if not isinstance(state, dict) or not state.keys() >= HELD:
-        raise UserError(f"{path} is not the checkpoint of a campaign, or damaged.")
-    return state
+    """Read the checkpoint of a campaign."""
+    return read_checkpoint(path, HELD, "is not the checkpoint of a campaign, or damaged")
