@@ -35,11 +35,11 @@ pub enum FrameInputs {
 /// Which kernels a provider has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernels {
-    /// Those for all that the compiler writes.
+    /// For all operators and types that the compiler writes.
     All,
-    /// None for bytes but conversions of inputs and outputs, as TensorRT has them.
+    /// No u8 kernels except casts of graph inputs and outputs (TensorRT).
     Floats,
-    /// Those of WebGPU, which knows no bytes: they come and go as u32, four in each, in one row.
+    /// Those of WebGPU, which has no u8: bytes are passed packed into u32, four in each, in one row.
     WebGpu,
 }
 

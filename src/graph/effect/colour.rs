@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Whose colours a painting has: told in the frame's own components, at its own size.
+//! The property `color`: takes colours from the source, in the frame's own components and at its size.
 //!
 //! `color=match` gives luma and both colour differences the mean and variance that they have in the
 //! source (Reinhard et al. 2001). Frames of luma and chroma have just these components; those of red,
@@ -54,7 +54,7 @@ pub(crate) fn of_pixels(
     match colour {
         Colour::Style => painted.into(),
         Colour::Source => {
-            // The source, with its luma moved. Their difference would be one pass more.
+            // Adds the difference of lumas to the source; computing chroma separately would be one pass more.
             let matrix = b.floats(&[packed.bytes as i64; 2], &pixels.spread(luma));
             let [painted, dark] = [painted, source].map(|x| pixels.times(b, x, &matrix));
             let light = b.sub(&painted, &dark);

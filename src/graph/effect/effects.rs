@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What is done to the painting between the generator and the frame, and at which size.
+//! The effects that a graph is compiled with: stroke size, upscaling, colour, stability, mask.
 
 use gst::glib;
 
@@ -58,8 +58,8 @@ pub enum Colour {
     Match,
 }
 
-/// The effects that a graph is compiled for; part of its key. Those that change from frame to frame
-/// are inputs of the graph instead.
+/// The effects that are compiled into a graph, and part of its key. Values that may change with every frame are
+/// inputs of the graph instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Effects {
     /// Height of the picture that is shown to the generator, pixels; 0, or more than the frame's: as
@@ -88,7 +88,7 @@ impl Effects {
     pub fn sizes(&self, signature: &Signature, width: usize, height: usize) -> Sizes {
         let frame = (height, width);
         let shown = match signature.extent {
-            // Its own size wins: there is no other.
+            // A generator of fixed size ignores `inference-height`.
             Extent::Fixed { width, height } => (height, width),
             Extent::Any { .. } => self.shown(frame),
         };
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(shown(360, (720, 1280)), (360, 640));
         assert_eq!(shown(480, (1080, 1919)), (480, 853));
         assert_eq!(shown(4000, (720, 1280)), (720, 1280));
-        // Never so small that there is nothing to reflect.
+        // Not smaller than the reflection padding.
         assert_eq!(shown(1, (720, 1280)), (16, 28));
         assert_eq!(shown(16, (8192, 16)), (16, 16));
     }

@@ -35,7 +35,7 @@ pub(crate) fn enlarge_along(
     let (from, to) = (sizes.shown, sizes.frame);
     let (slope, change) = fit_luma(b, painting, small, luma, from, scaling);
     let colours = b.add(painting, &change);
-    // Each by itself: it would cost more to take them apart again at full size.
+    // Enlarged separately: splitting them at full size would cost more.
     let colours = enlarge(b, &colours, 3, from, to, scaling);
     let slope = enlarge(b, &slope, 1, from, to, scaling);
     let light = b.mul(&slope, full);
@@ -118,8 +118,8 @@ fn fit(
     (slope, offset)
 }
 
-/// Means of 3x3 pixels of a plane; those at the edge see it repeated. Planes by themselves: to take two
-/// apart again costs more than to go over both.
+/// Means of 3x3 pixels of one plane, with edge pixels repeated. Called per plane: splitting a two-channel result
+/// costs more than a second pass.
 fn window(b: &mut Builder, x: &str, size: (usize, usize), scaling: Scaling) -> Name {
     let x = b.pad(x, "edge", &[0, 0, 1, 1, 0, 0, 1, 1]);
     match scaling {

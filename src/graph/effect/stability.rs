@@ -7,8 +7,8 @@
 //! past keeps its weight; where it differs by more, the new painting takes its place at once. Because
 //! the kept source moves on with the painting's weight, slow changes add up until they count, too.
 //!
-//! How much noise there may be is told by the grain of the blocks around: what is smooth has none, and
-//! there a generator, which gives every frame the painting's contrast, makes much of a small difference.
+//! The noise level is estimated from the grain of the surrounding blocks: smooth areas have none, and there even
+//! a small difference matters, because the generator amplifies it to the painting's contrast.
 //!
 //! After a cut nothing is kept: the gate is open everywhere when it is open for half of the frame.
 
@@ -31,7 +31,7 @@ const SAME_BY_GRAIN: f32 = 0.8;
 const SAME: (f32, f32) = (1.2, 7.0);
 /// By how much more a block is new.
 const NEW: f32 = 16.0 / 7.0;
-/// Shares of the frame that are new from which a cut begins and is certain.
+/// Shares of changed blocks between which a cut is blended in: none at the first, certain at the second.
 const CUT: (f32, f32) = (0.4, 0.5);
 
 /// A float32 tensor that the graph makes for the next frame: its name as an input and as an output.
@@ -118,7 +118,7 @@ impl<'a> TemporalBlend<'a> {
         let gate = ramp(b, &moved, (1.0, NEW));
         let share = b.mean_of_picture(&gate);
         let cut = ramp(b, &share, CUT);
-        // What moves covers and uncovers what is beside it.
+        // Also the neighbours: moving objects cover and uncover them.
         let gate = most_of_neighbours(b, &gate, frame, scaling);
         let gate = b.max(&gate, &cut);
         let one = b.floats(&[], &[1.0]);
@@ -178,7 +178,7 @@ impl<'a> TemporalBlend<'a> {
             x = b.slice(&x, 3, 0, width as i64);
         }
         if times > 1 {
-            // While there are few rows: a compiler is slow at one weight for each few bytes.
+            // Before the rows are enlarged: compilers are slow at broadcasting one weight to a few bytes.
             let ones = b.floats(&[1, times as i64], &vec![1.0; times]);
             let column = b.reshape(&x, &[(h * width) as i64, 1]);
             x = b.matmul(&column, &ones);
@@ -247,9 +247,9 @@ fn blocks_of_source(b: &mut Builder, frame: &Frame, scaling: Scaling) -> (Name, 
     }
 }
 
-/// Of interleaved bytes, the colours only: products with few columns are quicker everywhere than to
-/// put the channels apart and to pool them. Each use has its conversion to float: what a compiler sees
-/// shared it keeps in memory, at the size of the frame.
+/// The colour bytes of interleaved pixels, through matrix products with few columns, which every provider runs
+/// faster than splitting the channels and pooling them. Each use converts to float by itself: a compiler would
+/// keep a shared conversion in memory at the size of the frame.
 fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> (Name, Name) {
     let mut x = interleaved::pixels(b, frame, packed, SOURCE);
     let (h, w) = (blocks(frame.height), blocks(frame.width));

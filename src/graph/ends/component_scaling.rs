@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames of luma and chroma that are shown small: scaled component by component, so that nothing of
-//! three channels ever has the frame's size. At half the height the chroma of 4:2:0 has its size
-//! already.
+//! Scales YCbCr frames component by component when the generator's picture is smaller, so that no RGB tensor of
+//! the frame's size is made. At half the height, the chroma of 4:2:0 already has the right size.
 //!
-//! Of a frame with an odd size the last sample of chroma lies half outside. That is not made up for: at
-//! that edge chroma is half a pixel off, and less before.
+//! In a frame of odd size the last chroma sample lies half outside. This is not compensated: at that edge chroma
+//! is half a pixel off, and less elsewhere.
 
 use crate::graph::effect::guided;
 use crate::graph::frame::components::{from_blocks, from_rgb, to_rgb};
@@ -148,8 +147,7 @@ impl ComponentScaling {
         enlarge(b, &x, 2, between, to, self.scaling)
     }
 
-    /// Chroma that lies on luma samples seen where its middle would be without that, a quarter of a
-    /// sample further on; with -1, back.
+    /// Shifts co-sited chroma by a quarter of a sample to where centred chroma lies; with -1, back.
     fn moved(&self, b: &mut Builder, x: &str, direction: i64) -> Name {
         let mut x = x.to_string();
         for (axis, length) in [(3, self.chroma.1), (2, self.chroma.0)] {

@@ -2,9 +2,9 @@
 //! The last steps to an interleaved frame: colours in the frame's order, effects, the mix with the
 //! source, bytes.
 //!
-//! Two forms of them exist, because providers differ in what they make of them. One fuses the mix, the
-//! clamp and the interleaving into one pass over pixels (`mixed`); where nothing is fused, every operator
-//! is a pass over memory, and the shortest chain (`full`) is taken at full strength.
+//! There are two forms. A provider that fuses elementwise operators computes mix, clamp and interleaving in one
+//! pass over the pixels (`mixed`). Elsewhere every operator is a pass over memory, so at full strength the
+//! shortest chain is run (`full`).
 
 use crate::graph::effect::colour;
 use crate::graph::effect::effects::{Colour, Effects};
@@ -73,7 +73,7 @@ impl PackedOutput<'_> {
             Stylized::Blocks(blocks, shuffle) => self.pixels_of_blocks(b, shuffle, blocks),
             Stylized::Pixels(pixels) => pixels.clone(),
         };
-        // Compilers go along the last axis: one of three bytes is a third of the speed.
+        // Compilers vectorize along the last axis: a length of 3 runs at a third of the speed.
         let (height, row) = self.frame.plane(0);
         let (height, row) = (height as i64, row as i64);
         x = b.reshape(&x, &[height, row]);
@@ -86,7 +86,7 @@ impl PackedOutput<'_> {
         let source = b.cast(&bytes, ElementType::F32);
         let colour = self.effects.colour;
         if colour != Colour::Style {
-            // What is compared is what would be seen.
+            // Compared after rounding, as displayed.
             x = b.clip(&x, 0.0, 255.0);
             x = colour::of_pixels(b, self.frame, self.packed, colour, &x, (&source, &bytes));
         }
@@ -109,7 +109,7 @@ impl PackedOutput<'_> {
     fn mask_of_bytes(&self, b: &mut Builder) -> Name {
         let (height, row) = self.frame.plane(0);
         let bytes = self.packed.bytes;
-        // A product repeats them, in numbers that have a place in 16 bits.
+        // Repeated by a matrix product with ones, which is exact in 16 bits.
         let pixels = interleaved::together(height * self.frame.width);
         let repeated = |pixel: usize| {
             let column = move |at: usize| if at / bytes == pixel { 1.0 } else { 0.0 };
@@ -200,7 +200,7 @@ impl PackedOutput<'_> {
         let [rows, columns] =
             [self.frame.height, self.frame.width].map(|size| (size / SIDE) as i64);
         let all = match self.scaling {
-            // One pass for a compiler; a kernel copies whole rows faster than it reorders.
+            // A compiler does the transposition in one pass; kernels are faster at copying whole rows.
             Scaling::Products => {
                 let x = b.reshape(&x, &[rows, columns, SIDE as i64, half]);
                 b.transpose(&x, &[0, 2, 1, 3])

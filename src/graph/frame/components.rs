@@ -2,10 +2,9 @@
 //! Components to red, green and blue, and back: matrix, range and siting of chroma (ITU-R BT.601,
 //! BT.709, BT.2020; siting as in ITU-R BT.2100 and H.273).
 //!
-//! Few passes over whole pictures is what counts. On the way in the matrix is linear, so chroma's
-//! share of red, green and blue is made while chroma is enlarged, in one transposed convolution. On
-//! the way out one convolution makes all components of a block of 2x2 pixels; its kernels are the
-//! triangles that match the enlargement.
+//! Speed depends on the number of passes over full-size tensors. To RGB: the matrix is linear, so one transposed
+//! convolution upsamples chroma and applies chroma's columns of the matrix. From RGB: one convolution computes
+//! all components of a block of 2x2 pixels; its kernels are the triangle filters that match the upsampling.
 
 use super::codes::Codes;
 use super::format::{Components, Frame, Planar};
@@ -29,7 +28,7 @@ pub(crate) fn to_rgb(
         (Components::Yuv { .. }, Some((others, which))) => {
             let inverse = codes.to_rgb();
             let ([luma, ..], black) = inverse[0];
-            // Around zero, where a provider with short floats is exact, so that grey stays grey.
+            // Centred on zero, where 16-bit floats are exact, so that grey stays neutral.
             let neutral = b.floats(&[], &[codes.neutral() as f32]);
             let others = b.sub(others, &neutral);
             let mut weights = Vec::new();
@@ -147,9 +146,9 @@ impl Reduction {
         }
     }
 
-    /// All components of 2x2 pixels by one convolution, then put in their places. A convolution to
-    /// one or three channels costs as much as one to sixteen with ONNX Runtime's CPU provider, and
-    /// this one has a quarter of the places.
+    /// All components of 2x2 pixels by one convolution with stride 2, then rearranged. With ONNX Runtime's CPU
+    /// provider a convolution to one or three channels costs as much as one to sixteen, and this one has a
+    /// quarter of the output positions.
     fn in_blocks(&self, b: &mut Builder, rgb: &str) -> (Name, Option<Name>) {
         let rgb = self.padded(b, rgb, 2);
         let [across, down] = self.begin.map(|begin| begin + 2);
@@ -241,8 +240,8 @@ impl Reduction {
         (luma, Some(others))
     }
 
-    /// The same by means and sums. A compiler that shortens floats does so for what convolutions read
-    /// and not for these; with more than 8 bits a code that would show.
+    /// The same by `AveragePool` and sums. A compiler that computes convolutions in 16-bit floats keeps these
+    /// in 32 bits, which formats of more than 8 bits need.
     fn in_full_precision(&self, b: &mut Builder, rgb: &str) -> (Name, Option<Name>) {
         let first = weighed(b, rgb, &self.luma);
         let Some(others) = &self.others else {

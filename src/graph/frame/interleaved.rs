@@ -5,7 +5,7 @@ use super::format::{Frame, Packed};
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::ChannelOrder;
 
-/// Pixels that are multiplied with a matrix together: a product with fewer columns is no quicker.
+/// Pixels per row of a matrix product: one with fewer columns is not faster.
 const TOGETHER: usize = 4;
 
 /// Axis positions of the frame's channels in the generator's order.
@@ -42,7 +42,7 @@ pub(crate) fn pixels(b: &mut Builder, frame: &Frame, packed: &Packed, frame_name
     b.reshape(&x, &[1, height, width, packed.bytes as i64])
 }
 
-/// How many of so many pixels are multiplied with a matrix together.
+/// How many of `count` pixels go into one row of a matrix product.
 pub(crate) fn together(pixels: usize) -> usize {
     match pixels.is_multiple_of(TOGETHER) {
         true => TOGETHER,

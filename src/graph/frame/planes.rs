@@ -73,8 +73,7 @@ pub(crate) fn read(b: &mut Builder, frame: &Frame, planar: &Planar, bytes: &str)
     }
 }
 
-/// Codes in this shape from a plane's bytes: still bytes if they are, because those are quicker to
-/// move; else floats.
+/// A plane's codes in this shape: u8 for 8-bit formats, because bytes are cheaper to move; else floats.
 fn codes(b: &mut Builder, depth: Depth, rows: &str, dims: &[i64]) -> Name {
     if depth.bytes() == 1 {
         return b.reshape(rows, dims);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Interleaved frames that are shown smaller by a whole ratio, scaled as they lie in memory.
+//! Scales interleaved frames by an integer ratio in their interleaved layout.
 //!
-//! A frame whose side is `n` times that of the picture is one of tiles of n x n pixels. The bytes of a
-//! tile's row follow each other, so that a row of pixels is as well a row of tiles with `n` times the
-//! channels, and a convolution that steps over `n` rows takes the mean of each tile. On the way
-//! back a convolution for each of a tile's rows makes whole rows of bytes, which are only put one
-//! below the other. Nothing of three channels has the frame's size, and no pixel is moved: with
-//! OpenVINO half of the time that scaling takes otherwise. The same arithmetic as in `scale`.
+//! For a ratio of `n` the frame consists of tiles of n x n pixels. The bytes of one row of a tile are adjacent,
+//! so a row of pixels can be reshaped to a row of tiles with `n` times the channels, and a convolution with
+//! kernel height and stride `n` computes the mean of each tile. For enlarging, one convolution per row of a tile
+//! produces whole rows of bytes, which are concatenated. No planar tensor of the frame's size is made and no
+//! pixel is transposed: OpenVINO takes half the time of the other route. The arithmetic is that of `scale`.
 
 use super::format::Packed;
 use super::interleaved;
@@ -16,10 +15,10 @@ use crate::graph::ops::scale::lines;
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{ChannelOrder, ElementType, Extent, Signature};
 
-/// Most pixels on a tile's side, as far as it was measured; weights grow with its square.
+/// Largest ratio that was measured to be faster; the number of weights grows with its square.
 const MOST: usize = 4;
 
-/// How a frame falls into tiles.
+/// The division of a frame into tiles.
 pub(crate) struct Tiles {
     /// Pixels on a side.
     side: usize,
@@ -29,8 +28,8 @@ pub(crate) struct Tiles {
 }
 
 impl Tiles {
-    /// `None` for frames that are not so many times the size of what is shown of them, or where single
-    /// kernels are faster.
+    /// `None` if the ratio is not an integer within the limit, or where the provider is faster with separate
+    /// kernels.
     pub(crate) fn of(
         packed: &Packed,
         signature: &Signature,
@@ -61,7 +60,7 @@ impl Tiles {
         self.side * self.packed.bytes
     }
 
-    /// Sums over a tile: for each of `outputs` its weight of a row, a column and a byte.
+    /// Weighted sums over each tile; `outputs` gives each sum's weight for a row, column and byte.
     fn summed(
         &self,
         b: &mut Builder,
@@ -89,7 +88,7 @@ impl Tiles {
         let sums = self.summed(b, rows, 3, |colour, _, byte| {
             f32::from(u8::from(colours[colour] == byte as i64))
         });
-        // Not in the weights, which a provider may round to 16 bits.
+        // A separate multiplication: in the weights a provider might round it to 16 bits.
         b.times(&sums, 1.0 / (self.side * self.side) as f32)
     }
 
@@ -136,7 +135,7 @@ impl Tiles {
         added: Option<(&str, &str)>,
     ) -> Name {
         let lines = lines(self.side);
-        // Thirds have no place in 16 bits: whole numbers, and divided at last.
+        // Integer weights and one division at the end, because fractions such as 1/3 are inexact in 16 bits.
         let unit = match self.side.is_power_of_two() {
             true => 1.0,
             false => (self.side * self.side) as f32,
@@ -151,7 +150,7 @@ impl Tiles {
         let mut rows = Vec::new();
         for at in 0..self.side {
             let down = &lines[at * 3..][..3];
-            // The rows of tiles above and below that it takes something of.
+            // The neighbouring rows of tiles that contribute to this row.
             let [above, below] = [0, 2].map(|beside| i64::from(down[beside] > 0.0));
             let seen = 1 - above as usize..2 + below as usize;
             let mut weights = Vec::new();

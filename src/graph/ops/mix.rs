@@ -34,8 +34,7 @@ pub(crate) fn right(
     b.clip(&right, 0.0, 1.0)
 }
 
-/// A number that is below 1 where the source shows somewhere: through the strength, or left of the
-/// split.
+/// A scalar below 1 if the source is visible anywhere in the frame: through the strength or the split.
 pub(crate) fn coverage(b: &mut Builder) -> Name {
     b.sub(STRENGTH, SPLIT)
 }

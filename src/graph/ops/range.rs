@@ -4,7 +4,7 @@
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::Range;
 
-/// Floats of 0..255 to the generator's values: `x · scale + offset`, leaving out what does nothing.
+/// Floats of 0..255 to the generator's values: `x · scale + offset`, without the identity parts.
 pub(crate) fn ranged(b: &mut Builder, x: Name, range: &Range, axis: usize) -> Name {
     match range.plain_scale() {
         Some(1.0) => x,
@@ -13,7 +13,7 @@ pub(crate) fn ranged(b: &mut Builder, x: Name, range: &Range, axis: usize) -> Na
     }
 }
 
-/// The same with all of it.
+/// The same with both nodes, even if they are identities.
 pub(crate) fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     let (scale, offset) = range.scale_offset();
     let scale = per_channel(b, &scale, axis);
@@ -40,7 +40,8 @@ pub(crate) fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
     x
 }
 
-/// Weights and offset that make of tensor values what `weights` make of 0..255.
+/// Folds the range into a weighted sum: weights and offset for the generator's values that give what `weights`
+/// give for values of 0..255.
 pub(crate) fn of_byte_range(range: &Range, weights: &[f32; 3]) -> ([f32; 3], f32) {
     let (scale, offset) = range.scale_offset();
     let weights = [0, 1, 2].map(|c| weights[c] / scale[c]);

@@ -3,11 +3,11 @@
 //! by the mean over each new pixel's area, larger by linear interpolation with pixel centres at half
 //! integers.
 //!
-//! Sizes whose ratio is that of small numbers repeat the same few weights, so a product with one
-//! small matrix for each block of pixels does it: in every operator set, and with OpenVINO in a third
-//! of the time of its own interpolation. Other sizes go through ONNX's `Resize`, which knows pixel
-//! centres since operator set 11, or before through `resample`. ONNX Runtime's CPU provider is faster
-//! with kernels of its own, wherever those compute the same.
+//! For a ratio of small integers the interpolation weights repeat, so each block of pixels is multiplied with the
+//! same small matrix: this works in every operator set and takes OpenVINO a third of the time of its own
+//! interpolation. Other ratios use ONNX's `Resize` with `half_pixel` coordinates (operator set 11), or `resample`
+//! before that. On ONNX Runtime's CPU provider `AveragePool` and `Resize` are faster and used where they compute
+//! the same.
 
 use super::resample::resample;
 use crate::graph::lowering::Scaling;
@@ -15,13 +15,13 @@ use crate::graph::write::builder::{Builder, Name};
 
 /// Oldest operator set whose `Resize` knows pixel centres at half integers.
 const HALF_PIXEL_SINCE: i64 = 11;
-/// Pixels of a block on the longer side, at most: more would be work for nothing.
+/// Longest side of a block in pixels: larger matrices hold mostly zeros.
 const BLOCK: usize = 32;
 
 /// Height and width.
 type Size = (usize, usize);
 
-/// Float pictures of so many channels reduced from one size to another, without skipping a pixel.
+/// Reduces float pictures of `channels` channels; every source pixel counts.
 pub(crate) fn reduce(
     b: &mut Builder,
     x: &str,
@@ -67,8 +67,8 @@ pub(crate) fn reduce(
     }
 }
 
-/// Each place of a plane of this size with its eight neighbours, by an operator that takes two: first the
-/// three above each other, then the three side by side. `x` has one row and column more on each side.
+/// Combines each element of a plane with its eight neighbours through a binary operator (such as `Max`), first
+/// vertically, then horizontally. `x` is padded by one row and column on each side.
 pub(crate) fn with_neighbours(
     b: &mut Builder,
     x: &str,
@@ -120,7 +120,7 @@ pub(crate) fn enlarge(
         true => b.resize(x, to, channels),
         false => resample(b, x, from, to),
     };
-    // Columns first, while there are few rows.
+    // Columns first: there are fewer rows before the vertical step.
     let mut x = x.to_string();
     if from.1 != to.1 {
         x = match Blocks::new(from.1, to.1) {
@@ -134,7 +134,7 @@ pub(crate) fn enlarge(
     }
     match Blocks::new(from.0, to.0) {
         Some(blocks) => {
-            // Each block with a row above and below.
+            // Each block with one neighbouring row on either side.
             let rows = b.reshape(&x, &[1, channels, from.0 as i64, width]);
             let rows = b.gather(&rows, 2, &blocks.places(-1..blocks.from + 1));
             let rows = b.reshape(&rows, &[1, channels, blocks.count, blocks.from + 2, width]);
@@ -149,8 +149,8 @@ pub(crate) fn enlarge(
     }
 }
 
-/// Columns of so many rows enlarged, in any shape. What lies in a block and what lies beside it are
-/// products of their own, because it is slow to gather single columns.
+/// Enlarges along the columns. The block's own columns and its neighbours are separate matrix products, because
+/// gathering single columns is slow.
 fn columns(b: &mut Builder, x: &str, rows: i64, blocks: &Blocks) -> Name {
     let weights = transposed(&blocks.lines(), blocks.from as usize + 2);
     let row = blocks.to as usize;

@@ -4,6 +4,7 @@
 //! this, such a provider would leave the u8 operators to the CPU, and f32 would be copied, four times
 //! the bytes.
 
+use crate::onnx::tensor_proto::DataType;
 use crate::onnx::{GraphProto, ValueInfoProto, type_proto, walk};
 
 use crate::onnx::tensor_shape_proto::{Dimension, dimension::Value};
@@ -14,7 +15,7 @@ use crate::model::ElementType;
 use crate::model::edit::value_info;
 
 /// ONNX's number of uint32.
-const UINT32: i32 = 12;
+const UINT32: i32 = DataType::Uint32 as i32;
 /// Bytes of a word.
 const BYTES: i64 = 4;
 
@@ -75,8 +76,8 @@ pub(crate) fn convert_io(elements: IoElements, graph: &mut GraphProto, mut b: Bu
 /// Whole numbers of 0..255 of these sizes, floats, from so many words.
 fn unpack(b: &mut Builder, name: &str, words: i64, dims: &[i64]) -> Name {
     let column = b.reshape(name, &[words, 1]);
-    // A product moves a byte to the upper end of its word, whatever is above it is lost; a quotient
-    // brings it down.
+    // Shifts by arithmetic: a multiplication moves a byte to the top of its word, where the bytes above it
+    // overflow, and a division moves it down.
     let up = constant(b, &[1 << 24, 1 << 16, 1 << 8, 1]);
     let down = constant(b, &[1 << 24]);
     let moved = b.mul(&column, &up);
@@ -88,7 +89,7 @@ fn unpack(b: &mut Builder, name: &str, words: i64, dims: &[i64]) -> Name {
 /// So many words from whole numbers of 0..255, floats.
 fn pack(b: &mut Builder, x: &str, words: i64) -> Name {
     let bytes = b.reshape(x, &[words, BYTES]);
-    // Floats hold whole numbers of 24 bits: one sum for each half of a word.
+    // Floats are exact up to 24 bits, so each half of a word is summed separately.
     let weights = b.floats(&[BYTES, 2], &[1.0, 0.0, 256.0, 0.0, 0.0, 1.0, 0.0, 256.0]);
     let halves = b.matmul(&bytes, &weights);
     let halves = b.cast(&halves, UINT32);

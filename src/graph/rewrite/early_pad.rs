@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Moves the padding that a generator begins with in front of the conversion to float.
 //!
-//! Most generators pad the picture first. Reflected or repeated pixels are the same before the
-//! conversion as after it, but there the pixels are bytes, interleaved as the frame has them. That
-//! leaves nothing between the conversion and the first convolution, and a compiler can hand the
-//! pixels on in the order that its convolution reads, without reordering them twice.
+//! Most generators pad the picture first. Reflection and edge padding commute with the conversion to float, and
+//! before it the pixels are interleaved bytes. Nothing is then left between the conversion and the first
+//! convolution, so a compiler can write the pixels in the layout that the convolution reads and reorders them
+//! once instead of twice.
 
 use crate::onnx::{GraphProto, NodeProto, TensorProto, walk};
 
@@ -94,7 +94,7 @@ fn integers(tensor: &TensorProto) -> Vec<i64> {
 mod tests {
     use super::*;
     use crate::graph::write::attribute;
-    use crate::model::{Facts, Model};
+    use crate::model::{Conventions, Model};
     use crate::onnx::{Bytes, ModelProto, OperatorSetIdProto, ValueInfoProto};
 
     fn node(op: &str, domain: &str, inputs: &[&str], output: &str) -> NodeProto {
@@ -140,7 +140,7 @@ mod tests {
         };
         let bytes = crate::onnx::write(&model).expect("bytes");
         let model = Model::parse(bytes).expect("a generator");
-        let signature = Signature::resolve(&model, &Facts::default());
+        let signature = Signature::resolve(&model, &Conventions::default());
         take(&mut graph, &signature, 13).is_some()
     }
 

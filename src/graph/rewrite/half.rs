@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::onnx::tensor_proto::DataType;
 use crate::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, walk};
 use half::f16;
 
@@ -16,7 +17,7 @@ use crate::graph::write::attribute::int;
 use crate::model::{ElementType, Signature};
 
 /// ONNX's number of float32 in `data_type` and `to`.
-const FLOAT: i32 = 1;
+const FLOAT: i32 = DataType::Float as i32;
 
 /// Operators that are computed in single precision.
 const FULL: [&str; 17] = [
@@ -39,8 +40,8 @@ const FULL: [&str; 17] = [
     "Softmax",
 ];
 
-/// Operators that are computed like what they are given: an epsilon added to a variance, squares put
-/// into another shape before their mean.
+/// Operators that keep the precision of their inputs, such as the addition of an epsilon to a variance, or a
+/// reshape of squares before their mean.
 const FOLLOWING: [&str; 16] = [
     "Add",
     "Sub",
@@ -95,7 +96,7 @@ pub(crate) fn convert(
     Ok(output)
 }
 
-/// What a float tensor is kept in.
+/// The precision that a float tensor is computed in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Precision {
     Half,
@@ -151,7 +152,7 @@ impl Converter {
             && float
         {
             let floats = match node.operator() {
-                // Where the values were, or which were kept, is told beside them.
+                // Further outputs are indices or masks.
                 "MaxPool" | "TopK" | "Unique" | "Dropout" => 1,
                 _ => node.output.len(),
             };
@@ -164,7 +165,7 @@ impl Converter {
 
     fn wants_full(&self, node: &NodeProto) -> bool {
         let kind = node.operator();
-        // A square, maybe spelt out: x · (x + 1e-9).
+        // A square, possibly written as x · (x + 1e-9).
         let square = kind == "Mul" && node.input.iter().all(|n| !self.weights.contains_key(n));
         let follows = || {
             let computed = node.input.iter().filter(|n| !self.weights.contains_key(*n));

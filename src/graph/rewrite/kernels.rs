@@ -138,7 +138,7 @@ fn casts_to_bytes(node: &mut NodeProto) -> bool {
     true
 }
 
-/// WebGPU (1.27) has neither, but `Floor`, which takes halves up, and comparisons.
+/// WebGPU (1.27) has neither operator; it is written with `Floor` and comparisons.
 fn without_round_and_max(graph: &mut GraphProto, mut b: Builder) -> Builder {
     for node in std::mem::take(&mut graph.node) {
         let made = match node.op_type.as_str() {

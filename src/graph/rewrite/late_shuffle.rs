@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Leaves out the shuffle of channels into pixels that a generator ends with.
 //!
-//! Many generators compute the colours of a block of 2x2 pixels as twelve channels of one place, and
-//! put them where they belong at last, with `DepthToSpace` (sub-pixel convolution, Shi et al. 2016).
-//! That moves floats about at the size of the frame, a tenth of the time on a CPU. A frame's components
-//! can be made of the blocks, and bytes are moved for a quarter of the cost.
+//! Many generators compute a block of 2x2 pixels as twelve channels and end with `DepthToSpace` (sub-pixel
+//! convolution, Shi et al. 2016). That rearranges floats at the size of the frame, a tenth of the time on a CPU.
+//! Here the frame's components are computed from the blocks, and bytes are rearranged at a quarter of the cost.
 
 use crate::onnx::{GraphProto, NodeProto, walk};
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Changes to nodes that are there already: to the generator, whose first padding and last shuffle of
-//! channels can be done on the frame's side, or whose numbers become 16-bit floats; and to the whole
-//! graph, for what a provider has no kernels for.
+//! Rewrites of existing nodes. Of the generator: its first padding and last `DepthToSpace` move to the frame's
+//! side, and float32 becomes float16. Of the whole graph: what a provider has no kernel for is replaced.
 
 pub(super) mod bus;
 pub(super) mod early_pad;

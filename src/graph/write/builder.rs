@@ -197,17 +197,17 @@ impl Builder {
         self.node("Max", &[a, b], vec![])
     }
 
-    /// Codes of 0 to 1023, and 0 for what is not a number and would go from sum to sum.
+    /// Values limited to 0..1023, with NaN replaced by 0, so that it does not stay in the state.
     pub(crate) fn without_nan(&mut self, x: &str) -> Name {
         if self.opset >= 9 {
-            // Nothing is true of what is not a number.
+            // Comparisons with NaN are false.
             let [lowest, zero] = [f32::MIN, 0.0].map(|number| self.floats(&[], &[number]));
             let is_number = self.node("Greater", &[x, &lowest], vec![]);
             return self.node("Where", &[&is_number, x, &zero], vec![]);
         }
-        // There is no `Where`. What is not a number becomes an integer below 0, or 0, by the processor.
+        // Operator sets 7 and 8 have no `Where`. A NaN casts to a negative integer or 0, by processor.
         const FINE: f32 = 65_536.0;
-        const INT32: i32 = 6;
+        const INT32: i32 = crate::onnx::tensor_proto::DataType::Int32 as i32;
         let x = self.clip(x, 0.0, 1023.0);
         let x = self.times(&x, FINE);
         let x = self.cast(&x, INT32);
