@@ -15,6 +15,7 @@ mod files;
 pub mod gallery;
 pub mod graph;
 pub mod model;
+mod numbers;
 pub mod onnx;
 pub mod stylize;
 

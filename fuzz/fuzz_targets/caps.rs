@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use gststylize::graph::{self, Blend, Colour, Effects, Lowering, FrameInputs, Kernels, Scaling, Upscale};
-use gststylize::model::{Facts, Model, Signature};
+use gststylize::model::{Conventions, Model, Signature};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]
@@ -105,6 +105,6 @@ fuzz_target!(|input: Input| {
         frame: if bit(6) { FrameInputs::One } else { FrameInputs::Two },
         kernels: [Kernels::All, Kernels::Floats, Kernels::WebGpu][usize::from(input.effects >> 4) % 3],
     };
-    let signature = Signature::resolve(model, &Facts::default());
+    let signature = Signature::resolve(model, &Conventions::default());
     let _ = graph::compile(model, &signature, &frame, effects, forms);
 });

@@ -7,7 +7,7 @@ use gststylize::graph::{
     self, Blend, Colour, Effects, Format, Lowering, Frame, FrameInputs, Kernels, Memory, Packed, Scaling,
     Upscale,
 };
-use gststylize::model::{Facts, Layout, Model, Signature, metadata};
+use gststylize::model::{Conventions, Layout, Model, Signature, metadata};
 use gststylize::onnx;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
@@ -40,12 +40,12 @@ fuzz_target!(|data: &[u8]| {
     let Ok(model) = Model::parse(data.to_vec()) else {
         return;
     };
-    let Ok(facts) = metadata::facts(&model) else {
+    let Ok(conventions) = metadata::conventions(&model) else {
         return;
     };
     for resizable in [None, Some(true)] {
-        let facts = Facts { resizable, ..facts };
-        let signature = Signature::resolve(&model, &facts);
+        let conventions = Conventions { resizable, ..conventions };
+        let signature = Signature::resolve(&model, &conventions);
         let _ = signature.to_string();
         let _ = signature.picture_size(WIDTH, HEIGHT);
         for (effects, forms) in jobs() {

@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let file = shared::file("model.onnx.modelinfo", data);
     let model_file = file.with_extension("");
     let mut model = MODEL.clone();
-    let _ = modelinfo::facts(&mut model, &model_file);
+    let _ = modelinfo::conventions(&mut model, &model_file);
     if let Ok(Some(predictor)) = modelinfo::predictor(&model_file) {
         assert!(predictor.starts_with(file.parent().expect("a folder")));
     }

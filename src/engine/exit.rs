@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The end of the process. `exit` runs the destructors of ONNX Runtime and of its providers while other threads
-//! go on; one that is loading or running a session then would be inside of what is gone. What this does not reach
-//! is a process that ends in the milliseconds in which ONNX Runtime itself is set up: it registers its own
-//! destructors then, which run first.
+//! Process exit while sessions load or run. `exit` runs the static destructors of ONNX Runtime and of its
+//! providers while other threads go on, so a thread inside a session would use freed memory. An `atexit` handler
+//! waits for those threads first. Not covered: exit during the milliseconds in which ONNX Runtime initializes
+//! itself, because it registers its own destructors after our handler, and they run before it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
-/// What is inside of ONNX Runtime has so long to come out. What a GPU's provider compiles may take longer, and
-/// then the process ends as it would without this.
+/// How long exit waits for threads inside ONNX Runtime. A GPU provider may compile for longer; then the process
+/// ends as it would without the handler.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The number of ONNX Runtime itself in [`watch`]; providers have those of their enum.
 pub(crate) const RUNTIME: u32 = 31;
 
-/// Held for reading by all who are inside; taken for good when the process ends.
+/// Read-locked by every thread inside ONNX Runtime; write-locked for good when the process ends.
 static INSIDE: RwLock<()> = RwLock::new(());
 
-/// Keeps the process from ending for as long as it is held. When the process is ending this does not return, so
-/// the caller must hold no lock that others need to come out.
+/// Delays process exit for as long as the guard is held. Blocks for ever once the process is ending, so the
+/// caller must hold no lock that a thread inside ONNX Runtime waits for.
 pub(crate) fn inside() -> RwLockReadGuard<'static, ()> {
-    // One who is inside may go in once more while the end is waited for.
+    // Recursive: a thread that is inside may enter again while the exit handler waits for the write lock.
     INSIDE.read_recursive()
 }
 
-/// To be called when a provider has been loaded, by its number: what is registered last runs first, so before
-/// the destructors of its libraries. Does nothing for one that is known.
+/// Registers the exit handler again after a provider with this number has been loaded: handlers run in reverse
+/// order, so ours runs before the destructors of the provider's libraries. Does nothing the second time.
 pub(crate) fn watch(provider: u32) {
     static KNOWN: AtomicU32 = AtomicU32::new(0);
     let bit = 1_u32.checked_shl(provider).unwrap_or_default();

@@ -21,7 +21,7 @@ pub use run::assignment::Assignment;
 pub use run::load::LoadCanceller;
 pub use run::memory::StateTensor;
 pub use run::session;
-pub use run::shared::{Canceller, Lease};
+pub use run::shared::{Canceller, Lease, Runner};
 pub use runtime::Runtime;
 pub use study::predictor::Predictor;
 pub use study::probe;

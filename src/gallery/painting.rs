@@ -7,6 +7,7 @@ use std::path::Path;
 use image::imageops::FilterType;
 
 use crate::files;
+use crate::numbers::saturating_u32;
 
 /// Bytes of a picture file, pixels of a side, and bytes that decoding it may take: a small file can hold
 /// the promise of a picture that fits into no memory.
@@ -35,8 +36,11 @@ pub fn read(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Paintin
         reason,
     };
     let picture = decode(path).map_err(error)?;
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    let scaled = picture.resize_to_fill(side(width), side(height), FilterType::CatmullRom);
+    let scaled = picture.resize_to_fill(
+        saturating_u32(width),
+        saturating_u32(height),
+        FilterType::CatmullRom,
+    );
     Ok(scaled.into_rgb8().into_raw())
 }
 

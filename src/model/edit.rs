@@ -6,7 +6,10 @@ use crate::onnx::{
     type_proto,
 };
 
-use super::{ElementType, Layout, Model, ModelError};
+use super::ModelError;
+use super::conventions::Layout;
+use super::network::Model;
+use super::tensor::ElementType;
 
 impl Model {
     /// The generator without what ties it to a size: stale shapes go, and initializers become

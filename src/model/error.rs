@@ -3,11 +3,9 @@
 
 use std::path::PathBuf;
 
+use super::conventions::MOST_SIDE;
 use super::file::WeightsError;
 use crate::onnx::OnnxError;
-
-/// Largest width and height in pixels that a generator may ask for; that of frames.
-pub(crate) const MOST_SIDE: i64 = 8192;
 
 /// Why a file is not a generator that this software can run. The text is for the user: it says
 /// what is wrong, with which value, and what to do.
@@ -36,12 +34,12 @@ pub enum ModelError {
         "The model holds code that was compiled for one device (EPContext). Export the generator itself."
     )]
     Compiled,
-    #[error("The model needs exactly one image input, but has {}. Beside it a generator may have one style input (float32 of a fixed length) and noise (ONNX metadata stylize.noise).", ports(.inputs, .outputs))]
+    #[error("The model needs exactly one image input, but has {}. Beside it a generator may have one style input (float32 of a fixed length) and noise (ONNX metadata stylize.noise).", list(.inputs, .outputs))]
     Inputs {
         inputs: Vec<String>,
         outputs: Vec<String>,
     },
-    #[error("The model's input {input} is not an image of shape [1, 3, H, W] or [1, H, W, 3]; the model has {}.", ports(.inputs, .outputs))]
+    #[error("The model's input {input} is not an image of shape [1, 3, H, W] or [1, H, W, 3]; the model has {}.", list(.inputs, .outputs))]
     InputShape {
         input: String,
         inputs: Vec<String>,
@@ -56,7 +54,7 @@ pub enum ModelError {
         width: i64,
         height: i64,
     },
-    #[error("The model has no image output of shape [1, 3, H, W] or [1, H, W, 3]; it has {}. Only image-to-image generators can be played.", ports(.inputs, .outputs))]
+    #[error("The model has no image output of shape [1, 3, H, W] or [1, H, W, 3]; it has {}. Only image-to-image generators can be played.", list(.inputs, .outputs))]
     NoImageOutput {
         inputs: Vec<String>,
         outputs: Vec<String>,
@@ -84,13 +82,13 @@ pub enum ModelError {
 }
 
 /// "inputs: a [1, 3, 8, 8], b [26]; outputs: c [1, 3, 8, 8]", for error messages.
-fn ports(inputs: &[String], outputs: &[String]) -> String {
-    let list = |names: &[String]| {
+fn list(inputs: &[String], outputs: &[String]) -> String {
+    let joined = |names: &[String]| {
         if names.is_empty() {
             "none".to_string()
         } else {
             names.join(", ")
         }
     };
-    format!("inputs: {}; outputs: {}", list(inputs), list(outputs))
+    format!("inputs: {}; outputs: {}", joined(inputs), joined(outputs))
 }

@@ -7,8 +7,9 @@
 
 use crate::onnx::{ValueInfoProto, type_proto};
 
-use super::metadata::{Entry, ORIGIN, refuse};
-use super::{ElementType, ModelError, names};
+use super::description::entry::{Entry, METADATA, refuse};
+use super::tensor::ElementType;
+use super::{ModelError, names};
 
 /// Most noise inputs that a generator may have.
 pub(crate) const MOST: usize = 16;
@@ -56,7 +57,7 @@ impl Noise {
         let list: Option<Vec<_>> = value.split(',').take(MOST).map(parse).collect();
         list.filter(|_| few).ok_or_else(|| {
             let hint = "Write name:channels:divisor for each noise input (16 at most), separated by commas; each must be a float32 input of the graph.";
-            refuse(ORIGIN, key, value, hint)
+            refuse(METADATA, key, value, hint)
         })
     }
 }

@@ -14,8 +14,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::onnx::ValueInfoProto;
 
-use super::metadata::{Entry, refuse};
-use super::{ElementType, ModelError, port};
+use super::ModelError;
+use super::description::entry::{Entry, refuse};
+use super::tensor::{DeclaredTensor, ElementType};
 
 /// Most values that a style input may have.
 const MOST: i64 = 65_536;
@@ -33,14 +34,14 @@ pub struct StyleInput {
 impl StyleInput {
     /// This input as a style input, if its shape says so.
     pub(super) fn of(value: &ValueInfoProto) -> Option<Self> {
-        let port = port(value).ok()?;
-        let mut dims = port.dims.iter();
+        let tensor = DeclaredTensor::of(value).ok()?;
+        let mut dims = tensor.dims.iter();
         let count = dims.try_fold(1_i64, |count, size| count.checked_mul(*size))?;
-        let line = port.dims.iter().all(|size| *size == 1 || *size == count);
-        let fits = port.element == ElementType::F32 && (2..=MOST).contains(&count) && line;
+        let line = tensor.dims.iter().all(|size| *size == 1 || *size == count);
+        let fits = tensor.element == ElementType::F32 && (2..=MOST).contains(&count) && line;
         fits.then_some(Self {
-            name: port.name,
-            dims: port.dims,
+            name: tensor.name,
+            dims: tensor.dims,
             names: Vec::new(),
         })
     }

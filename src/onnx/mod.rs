@@ -6,170 +6,20 @@
 //! types are made from ONNX's own schema (`scripts/onnx-schema.sh`); weights share the memory that the
 //! file was read into, so that a copy of a model costs next to nothing.
 
+mod codec;
+mod error;
 #[rustfmt::skip]
 mod fields;
+mod limits;
 mod scan;
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod schema;
 mod table;
 pub mod walk;
 
+pub use codec::{read, write};
+pub use error::OnnxError;
+pub use limits::MOST_BYTES;
 pub use prost::Message;
 pub use prost::bytes::Bytes;
 pub use schema::*;
-
-/// Most bytes that one message can have: lengths are signed 32-bit numbers in all of protobuf's
-/// implementations, ONNX Runtime's among them.
-pub const MOST_BYTES: usize = i32::MAX as usize;
-
-/// Why bytes are not read as a model, or a model not written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)] // Each variant's message documents it.
-pub enum OnnxError {
-    #[error(
-        "The model is not an ONNX model, or it is damaged or cut short ({0}). Export or download it again."
-    )]
-    Damaged(String),
-    #[error(
-        "The model nests messages deeper than {} levels, which no exporter does. Get it from somewhere else.",
-        scan::DEPTH
-    )]
-    Deep,
-    #[error(
-        "The model would take more than {} MiB of memory beside its weights, by very many small parts. Export it with its weights as raw data.",
-        scan::MEMORY >> 20
-    )]
-    Large,
-    #[error(
-        "The model is in version {version} of ONNX's format and uses {field}, which this software does not know. Export it with ir_version={} or less.",
-        NEWEST
-    )]
-    Newer { version: i64, field: String },
-    #[error(
-        "The model has {} MiB with its weights, and ONNX's format ends at 2048. Convert its weights to float16, or take a smaller generator.",
-        .0 >> 20
-    )]
-    TooLong(u64),
-}
-
-/// Newest version of the format that the schema has.
-const NEWEST: i64 = Version::IrVersion as i64;
-
-/// Reads a model. Its weights share the memory of `bytes`.
-///
-/// # Errors
-/// [`OnnxError`] for bytes that are no model, or that would take too much of this machine.
-pub fn read(bytes: impl Into<Bytes>) -> Result<ModelProto, OnnxError> {
-    let bytes = bytes.into();
-    if bytes.len() > MOST_BYTES {
-        return Err(OnnxError::TooLong(bytes.len() as u64));
-    }
-    let unknown = scan::check(&bytes)?;
-    let model = ModelProto::decode(bytes).map_err(|err| OnnxError::Damaged(err.to_string()))?;
-    match unknown {
-        // Of older formats these are fields that ONNX has given up; ONNX Runtime skips them as well.
-        Some(field) if model.ir_version > NEWEST => Err(OnnxError::Newer {
-            version: model.ir_version,
-            field,
-        }),
-        _ => Ok(model),
-    }
-}
-
-/// Protobuf bytes of a model.
-///
-/// # Errors
-/// [`OnnxError::TooLong`] for one that the format cannot hold.
-pub fn write(model: &ModelProto) -> Result<Vec<u8>, OnnxError> {
-    let len = model.encoded_len();
-    match len > MOST_BYTES {
-        true => Err(OnnxError::TooLong(len as u64)),
-        false => Ok(model.encode_to_vec()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A field of a message, its length in front.
-    fn field(number: u64, content: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for mut rest in [number << 3 | 2, content.len() as u64] {
-            while rest >= 0x80 {
-                bytes.push(rest as u8 | 0x80);
-                rest >>= 7;
-            }
-            bytes.push(rest as u8);
-        }
-        bytes.extend(content);
-        bytes
-    }
-
-    #[test]
-    fn nested_groups_do_not_end_the_process() {
-        // 0x4b and 0x4c open and close a group as field 9: RUSTSEC-2024-0437.
-        for depth in [1, 100, 1_000_000] {
-            let mut bytes = vec![0x4b; depth];
-            bytes.extend(vec![0x4c; depth]);
-            assert!(matches!(read(bytes), Err(OnnxError::Damaged(_))), "{depth}");
-        }
-        assert!(matches!(
-            read(vec![0x4b; 1_000_000]),
-            Err(OnnxError::Damaged(_))
-        ));
-    }
-
-    #[test]
-    fn nested_graphs_and_types_are_limited() {
-        // Attribute.g, Node.attribute, Graph.node.
-        let nested = |turns: usize| {
-            let mut graph = Vec::new();
-            for _ in 0..turns {
-                graph = field(1, &field(5, &field(6, &graph)));
-            }
-            read(field(7, &graph))
-        };
-        assert!(nested(30).is_ok());
-        assert_eq!(nested(40), Err(OnnxError::Deep));
-        // A sequence of sequences of sequences: Type.sequence_type, Sequence.elem_type.
-        let mut kind = Vec::new();
-        for _ in 0..5_000 {
-            kind = field(4, &field(1, &kind));
-        }
-        let value = field(2, &kind);
-        assert_eq!(read(field(7, &field(11, &value))), Err(OnnxError::Deep));
-    }
-
-    #[test]
-    fn small_files_stay_small() {
-        // Four million nodes in eight megabytes.
-        let nodes = field(1, &[]).repeat(4_000_000);
-        assert_eq!(read(field(7, &nodes)), Err(OnnxError::Large));
-        // A number for each byte.
-        let numbers = field(7, &vec![0; 65 << 20]);
-        assert_eq!(read(field(7, &field(5, &numbers))), Err(OnnxError::Large));
-        // The same as raw data are what they are.
-        let weights = field(9, &vec![0; 65 << 20]);
-        assert!(read(field(7, &field(5, &weights))).is_ok());
-    }
-
-    #[test]
-    fn what_is_unknown_is_skipped_where_it_is_old() {
-        let unknown = field(99, b"x");
-        let of = |version: u8| read([vec![8, version], unknown.clone()].concat());
-        assert!(of(14).is_ok());
-        let Err(OnnxError::Newer { version, field }) = of(15) else {
-            panic!("must be refused");
-        };
-        assert_eq!((version, field.as_str()), (15, "field 99 of ModelProto"));
-    }
-
-    #[test]
-    fn a_model_survives() {
-        let bytes = Bytes::from_static(include_bytes!("../../models/gallery-lite.onnx"));
-        let model = read(bytes).expect("a model");
-        let again = read(write(&model).expect("bytes")).expect("a model");
-        assert!(model == again);
-    }
-}

@@ -2,15 +2,10 @@
 //! A look over a model's bytes before they are decoded: how deep they nest and how much memory the messages
 //! will take, by the table of fields that the schema has.
 
-use super::OnnxError;
+use super::error::OnnxError;
 use super::fields::MESSAGES;
+use super::limits::{DEPTH, MEMORY};
 use super::table::{Field, Message};
-
-/// Most messages within each other; protobuf's own limit, and ONNX Runtime's.
-pub(super) const DEPTH: usize = 100;
-
-/// Most memory, in bytes, for all but bytes and texts themselves. Generators take a few megabytes.
-pub(super) const MEMORY: usize = 512 << 20;
 
 /// What a list's element or a text costs beside its content, in bytes.
 const HEAD: usize = size_of::<Vec<u8>>();

@@ -7,7 +7,7 @@ use gst::glib;
 
 use crate::engine::{Optimization, Options, Precision, Provider};
 use crate::graph::{Colour, Effects, Upscale};
-use crate::model::{ChannelOrder, Facts, Range};
+use crate::model::{ChannelOrder, Conventions, Range};
 
 /** GstStylizeChannelOrder:
  *
@@ -415,9 +415,9 @@ impl Settings {
         })
     }
 
-    /// The facts about the generator that properties state; `Err` names the property whose range
+    /// The conventions about the generator that properties state; `Err` names the property whose range
     /// is not understood.
-    pub fn facts(&self) -> Result<Facts, (&'static str, String)> {
+    pub fn conventions(&self) -> Result<Conventions, (&'static str, String)> {
         let range = |name: &'static str, text: &Option<String>| match text {
             None => Ok(None),
             Some(text) => match Range::parse(text) {
@@ -425,7 +425,7 @@ impl Settings {
                 None => Err((name, text.clone())),
             },
         };
-        Ok(Facts {
+        Ok(Conventions {
             input_range: range("input-range", &self.input_range)?,
             output_range: range("output-range", &self.output_range)?,
             order: match self.order {
@@ -433,7 +433,7 @@ impl Settings {
                 Order::Rgb => Some(ChannelOrder::Rgb),
                 Order::Bgr => Some(ChannelOrder::Bgr),
             },
-            ..Facts::default()
+            ..Conventions::default()
         })
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::stream::plan::{Outcome, Shown};
+use crate::numbers::saturating_u32;
 
 /// Times of this many latest frames go into the percentiles.
 const WINDOW: usize = 512;
@@ -28,7 +29,7 @@ pub(crate) struct Stats {
     pub rung: usize,
     pub steps: u64,
     /// SessionInfo that the engine and the generator report.
-    pub facts: SessionInfo,
+    pub session: SessionInfo,
     ran: Window,
     waited: Window,
 }
@@ -144,12 +145,16 @@ impl Stats {
         self.failed += u64::from(outcome.error.is_some());
     }
 
+    /// Frames that have left, whatever they showed.
+    pub fn left(&self) -> u64 {
+        self.frames + self.passed + self.held
+    }
+
     /// The property's value; the same fields at all times. `holders` elements share the session.
     pub fn structure(&self, holders: usize) -> gst::Structure {
         let [median, p95, p99] = self.ran.percentiles([50, 95, 99]);
         let [wait_median, wait_p95] = self.waited.percentiles([50, 95]);
-        let facts = &self.facts;
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let session = &self.session;
         gst::Structure::builder("application/x-stylize-stats")
             .field("frames", self.frames)
             .field("passed", self.passed)
@@ -161,29 +166,29 @@ impl Stats {
             .field("time-p99", p99)
             .field("wait-median", wait_median)
             .field("wait-p95", wait_p95)
-            .field("session-holders", number(holders))
+            .field("session-holders", saturating_u32(holders))
             .field("compiled-graphs", self.compiled)
             .field("compile-time", nanoseconds(self.compile_time))
-            .field("provider", facts.provider)
-            .field("precision", facts.precision)
-            .field("device", &facts.device)
-            .field("nodes", facts.nodes)
-            .field("nodes-on-cpu", facts.nodes_on_cpu)
-            .field("threads", facts.threads)
-            .field("frames-in-flight", facts.frames_in_flight)
-            .field("runtime", &facts.runtime)
-            .field("model", &facts.model)
-            .field("signature", &facts.signature)
-            .field("frame-width", facts.frame.0)
-            .field("frame-height", facts.frame.1)
-            .field("inference-width", facts.inference.0)
-            .field("inference-height", facts.inference.1)
-            .field("adapt-rung", number(self.rung))
+            .field("provider", session.provider)
+            .field("precision", session.precision)
+            .field("device", &session.device)
+            .field("nodes", session.nodes)
+            .field("nodes-on-cpu", session.nodes_on_cpu)
+            .field("threads", session.threads)
+            .field("frames-in-flight", session.frames_in_flight)
+            .field("runtime", &session.runtime)
+            .field("model", &session.model)
+            .field("signature", &session.signature)
+            .field("frame-width", session.frame.0)
+            .field("frame-height", session.frame.1)
+            .field("inference-width", session.inference.0)
+            .field("inference-height", session.inference.1)
+            .field("adapt-rung", saturating_u32(self.rung))
             .field("adapt-steps", self.steps)
-            .field("picture-width", facts.picture.0)
-            .field("picture-height", facts.picture.1)
-            .field("upscale", &facts.upscale)
-            .field("color", &facts.color)
+            .field("picture-width", session.picture.0)
+            .field("picture-height", session.picture.1)
+            .field("upscale", &session.upscale)
+            .field("color", &session.color)
             .build()
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Compiled engines on disk, so that the next start is quick.
 //!
-//! Every graph has a folder of its own, named after all that decides what is compiled. It is filled
-//! under another name and put in place whole, with a list of its files' checksums; a folder whose
-//! files do not match their list is removed and made anew.
+//! Every graph has its own folder, named by a hash of everything that the engine depends on. It is filled
+//! under a temporary name and renamed when complete, with a list of its files' checksums; a folder whose
+//! files do not match the list is removed and built again.
 
 use std::fs;
 use std::io;

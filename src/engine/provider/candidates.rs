@@ -25,11 +25,10 @@ const AUTO_ORDER: [Provider; 6] = [
     Provider::Cpu,
 ];
 
-/// The places where graphs may run, the fastest to be expected first.
+/// The providers to try, in the order of expected speed.
 ///
-/// Each must run a small graph before it is given, because "built in" does not mean "works here".
-/// Where the user leaves the choice, the next one can be had when a place turns out not to run the
-/// graph in question.
+/// Each must run a small graph before it is returned, because "built in" does not mean "works here". With
+/// `execution-provider=auto`, the caller asks for the next one if a provider cannot run the real graph.
 pub struct Candidates {
     runtime: Arc<Runtime>,
     precision: Precision,
@@ -89,7 +88,7 @@ impl Candidates {
         self.last = Some(err);
     }
 
-    /// What became of a place the last time, so that the next element need not try it again.
+    /// Tries a provider, unless an earlier element of this process has seen it work.
     fn known(&self, provider: Provider) -> Result<Choice, EngineError> {
         type TrialKey = (Provider, Precision, Arc<Options>);
         static WORKING: LazyLock<Mutex<HashMap<TrialKey, Choice>>> = LazyLock::new(Mutex::default);
@@ -97,7 +96,7 @@ impl Candidates {
         if let Some(choice) = WORKING.lock().get(&place) {
             return Ok(choice.clone());
         }
-        // What fails may be mended while the process goes on: a driver, a library.
+        // Failures are not remembered: a driver or library may be installed while the process runs.
         let choice = self.check(provider)?;
         WORKING.lock().insert(place, choice.clone());
         Ok(choice)

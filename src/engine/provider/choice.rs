@@ -84,7 +84,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// ONNX Runtime's own kernels in full precision, which every graph can be tried on.
+    /// ONNX Runtime's CPU kernels in full precision, which every graph can run on.
     pub fn cpu() -> Self {
         Self {
             provider: Provider::Cpu,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A choice in the words of ONNX Runtime: session options and each provider's own options.
+//! Translates a [`Choice`] into ONNX Runtime's session options and each provider's own options.
 
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch};
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
@@ -30,14 +30,13 @@ pub(crate) fn builder(
         .map_err(EngineError::refused)?
         .with_config_entry("session.record_ep_graph_assignment_info", "1")
         .map_err(EngineError::refused)?
-        // ONNX Runtime's own threads only work between a GPU's nodes, or for the CPU provider. With
-        // one thread a run stays in the caller's.
+        // ONNX Runtime's own threads only run CPU nodes. With one thread a run stays on the calling thread.
         .with_intra_threads(threads(choice).div_ceil(options.streams))
         .map_err(EngineError::refused)?;
     let builder = match choice.provider {
-        // ONNX Runtime (1.27) puts an activation behind a convolution into that convolution, and does so
-        // once more with the next one, which takes the first one's place: a generator that ends with a
-        // sigmoid would lose it to the limits of its range.
+        // ONNX Runtime 1.27 fuses the activation after a convolution into it, and then fuses the next
+        // activation as well, replacing the first: a generator that ends with a sigmoid would lose it to
+        // our clamp behind it.
         Provider::WebGpu => builder
             .with_disabled_optimizers("ConvActivationFusion")
             .map_err(EngineError::refused)?,
@@ -49,7 +48,7 @@ pub(crate) fn builder(
         return from_plugin(runtime, choice, builder, &library);
     }
     let Some(dispatch) = built_in(choice, cache)? else {
-        // Never a device that ONNX Runtime would pick by itself.
+        // Always pass the device: ONNX Runtime must not pick one by itself.
         let builder = builder.with_auto_device(AutoDevicePolicy::PreferCPU);
         return builder.map_err(EngineError::refused);
     };
@@ -200,7 +199,7 @@ fn no_device(choice: &Choice, hint: &str) -> EngineError {
     }
 }
 
-/// For providers that ONNX Runtime takes no options of by name.
+/// For providers whose options ONNX Runtime does not accept as key-value pairs.
 fn refuse_options(choice: &Choice) -> Result<(), EngineError> {
     match choice.options.provider_options.first() {
         None => Ok(()),
@@ -219,7 +218,7 @@ fn openvino(choice: &Choice, cache: Option<String>) -> ep::OpenVINO {
     let hint = match choice.precision {
         Precision::Bf16 => "bf16",
         Precision::Fp16 => "f16",
-        // What is not in integers.
+        // Of the parts that are not quantized.
         Precision::Int8 if has_bf16() => "bf16",
         Precision::Fp32 | Precision::Auto | Precision::Int8 => "f32",
     };

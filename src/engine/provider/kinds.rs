@@ -123,7 +123,7 @@ impl Provider {
         }
     }
 
-    /// What the library is usually called that adds it to ONNX Runtime, without prefix and ending.
+    /// Usual name of the plugin library that adds it to ONNX Runtime, without `lib` and extension.
     pub(crate) fn library_name(self) -> Option<&'static str> {
         match self {
             Self::NvTensorRtRtx => Some("onnxruntime_providers_nv_tensorrt_rtx"),
@@ -133,7 +133,7 @@ impl Provider {
         }
     }
 
-    /// Runs at once that suit it: on a GPU the next frame goes up while one is computed.
+    /// Default number of concurrent runs: on a GPU the next frame is uploaded while one is computed.
     pub fn streams(self) -> usize {
         match self {
             Self::Auto | Self::Cpu | Self::OpenVino => 1,
@@ -141,7 +141,7 @@ impl Provider {
         }
     }
 
-    /// Whether what it is given crosses a bus to memory of its own.
+    /// Whether its inputs are copied over a bus to device memory.
     pub fn is_behind_a_bus(self) -> bool {
         matches!(
             self,
@@ -154,8 +154,8 @@ impl Provider {
         )
     }
 
-    /// Whether 16-bit floats are computed where the graph has them, and only there: others have an
-    /// option for it.
+    /// Whether it computes in the types that the graph has, so that half precision needs a float16 graph;
+    /// other providers have an option for it.
     pub(crate) fn computes_as_written(self) -> bool {
         matches!(
             self,
@@ -238,7 +238,7 @@ fn onednn_may_use_bf16() -> bool {
     limit.is_none_or(|limit| allows_bf16(&limit))
 }
 
-/// Whether a limit of oneDNN has bfloat16. What oneDNN does not know, it ignores.
+/// Whether this value of `ONEDNN_MAX_CPU_ISA` allows bfloat16. oneDNN ignores values that it does not know.
 #[cfg(target_arch = "x86_64")]
 fn allows_bf16(limit: &str) -> bool {
     const WITHOUT: [&str; 7] = [

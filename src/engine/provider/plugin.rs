@@ -18,11 +18,11 @@ use crate::engine::runtime::Runtime;
 /// newer version ends the process when it is loaded (seen: WebGPU's 0.4.0 in 1.24; it works in 1.27).
 const OLDEST: u32 = 27;
 
-/// Libraries that ONNX Runtime has been given; it keeps them as long as it lives.
+/// Plugin libraries registered with ONNX Runtime, which never unloads them.
 static REGISTERED: LazyLock<Mutex<Vec<PathBuf>>> = LazyLock::new(Mutex::default);
 
-/// The library that brings this provider: the one that the options name, else one of the usual name
-/// beside ONNX Runtime.
+/// The plugin library of this provider: the one named in the options, else one with the usual name beside ONNX
+/// Runtime.
 pub(crate) fn library(runtime: &Runtime, provider: Provider, options: &Options) -> Option<PathBuf> {
     let usual = format!(
         "{}{}",

@@ -7,7 +7,7 @@ use ort::value::TensorRef;
 
 use super::choice::Choice;
 use super::configure;
-use super::gate::Gate;
+use super::exclusive::exclusive;
 use crate::engine::error::EngineError;
 use crate::engine::runtime::Runtime;
 use crate::model::edit::{serialize, value_info};
@@ -17,9 +17,8 @@ use crate::model::{ElementType, ModelError};
 /// 16-bit floats where those are wanted.
 pub(crate) fn run(runtime: &Runtime, choice: &Choice) -> Result<(), EngineError> {
     let graph = tiny_graph(choice.wants_half_graph())?;
-    let gate = Gate::of(choice);
-    let _pass = gate.pass();
-    // Not worth a place in the cache.
+    let _alone = exclusive(choice.provider);
+    // Not cached: it compiles in no time.
     let mut session = configure::builder(runtime, choice, None)?
         .commit_from_memory(&graph)
         .map_err(EngineError::refused)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Which provider really got which part of a graph.
+//! How a session's graph was partitioned among providers.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -10,8 +10,7 @@ use ort::AsPointer;
 use crate::engine::error::EngineError;
 use crate::engine::provider::kinds::Provider;
 
-/// How many of a graph's nodes, as they are after ONNX Runtime's optimizations, run where; on WebGPU as
-/// they are before.
+/// Number of nodes per provider, counted after ONNX Runtime's graph optimizations; for WebGPU before them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Assignment {
     /// On the provider that was asked for.
@@ -62,8 +61,8 @@ pub(crate) fn read(
         }
     }
     if provider == Provider::WebGpu {
-        // It has the layout of tensors changed, and then ONNX Runtime (1.27) tells only of the nodes
-        // that came by that; and of all that were left.
+        // WebGPU asks for a layout transformation, after which ONNX Runtime 1.27 reports only the nodes that
+        // it inserted, beside all nodes on the CPU.
         let graph = ModelProto::decode(graph).map_err(|err| EngineError::Run(err.to_string()))?;
         let nodes = graph.graph.map_or(0, |graph| graph.node.len());
         assignment.provider = nodes.saturating_sub(assignment.cpu);

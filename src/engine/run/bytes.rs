@@ -67,7 +67,7 @@ impl BytePort {
     }
 }
 
-/// Words of these bytes. Frames may begin anywhere; who works on words copies them to a device.
+/// A u32 tensor over these bytes, which need not be aligned: the provider copies them to a device.
 ///
 /// # Safety
 /// `bytes` points to `len` bytes that live, and may be used as the tensor is, for `'a`.

@@ -40,7 +40,7 @@ impl StatePort {
     }
 }
 
-/// One element's tensors: those of the frame before, and those that the next run writes.
+/// One element's state tensors: the previous frame's, which a run reads, and those that it writes.
 #[derive(Default)]
 pub(crate) struct StateMemory {
     before: Vec<DynTensor>,
@@ -89,7 +89,7 @@ impl StateMemory {
     }
 }
 
-/// A tensor where the provider works, so that it crosses no bus from frame to frame.
+/// A tensor in the provider's device memory, so that it is not copied over a bus for every frame.
 fn room(
     session: &ort::session::Session,
     choice: &Choice,

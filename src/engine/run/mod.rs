@@ -4,9 +4,9 @@
 
 pub(super) mod assignment;
 pub(super) mod bytes;
+pub(super) mod executor;
 pub(super) mod load;
 pub(super) mod memory;
 pub(super) mod noise;
 pub mod session;
 pub(super) mod shared;
-pub(super) mod threads;

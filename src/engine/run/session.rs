@@ -15,13 +15,13 @@ use super::bytes::BytePort;
 use super::load::commit;
 use super::memory::{StateMemory, StatePort, StateTensor};
 use super::noise::normal;
-use super::threads::Threads;
 use crate::engine::error::EngineError;
 use crate::engine::exit;
 use crate::engine::provider::cache;
 use crate::engine::provider::choice::Choice;
 use crate::engine::provider::configure;
-use crate::engine::provider::gate::Gate;
+use crate::engine::provider::exclusive::exclusive;
+use crate::engine::provider::kinds::Provider;
 use crate::engine::runtime::Runtime;
 use crate::model::MOST_NOISE;
 
@@ -111,11 +111,7 @@ pub struct Blueprint {
 
 /// A session over one compiled graph.
 pub(crate) struct Session {
-    /// Threads that call Run. Declared first, so that they are joined before the session is dropped.
-    pub threads: Threads,
     session: ort::session::Session,
-    /// As many places as runs may be at once.
-    pub gate: Arc<Gate>,
     pub assignment: Assignment,
     frame: BytePort,
     source: Option<BytePort>,
@@ -169,9 +165,8 @@ impl Session {
             states,
         } = blueprint;
         let noise = noise.iter().take(MOST_NOISE);
-        let gate = Gate::of(choice);
         let session = {
-            let _pass = gate.pass();
+            let _alone = exclusive(choice.provider);
             load(runtime, graph, choice)?
         };
         let assignment = assignment::read(&session, graph, choice.provider)?;
@@ -200,9 +195,6 @@ impl Session {
             output: port(session.outputs(), names.out)?,
             mask,
             session,
-            gate,
-            threads: Threads::new(choice.options.streams)
-                .map_err(|err| EngineError::Run(format!("no thread could be started: {err}")))?,
             assignment,
             style: style.map(|len| (c(names.style), len)),
             noise: noise
@@ -219,6 +211,11 @@ impl Session {
                 .collect(),
             choice: choice.clone(),
         })
+    }
+
+    /// Where it runs.
+    pub fn provider(&self) -> Provider {
+        self.choice.provider
     }
 
     /// Length of the style input; 0 without one.

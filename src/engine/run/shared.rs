@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One session for many elements.
 //!
-//! Elements with the same graph, provider and options share one session with its weights and memory, and
-//! take turns, so that they do not compete for cores and caches. Each element has a [`Lease`] with its own
+//! Elements with the same graph, provider and options share one session with its weights, memory and threads,
+//! and take turns, so that they do not compete for cores and caches. Each element has a [`Lease`] with its own
 //! cancellation, state tensors and noise.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use ort::session::RunOptions;
@@ -15,10 +15,12 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::assignment::Assignment;
+use super::executor::Executor;
 use super::memory::StateMemory;
 use super::session::{Blueprint, Controls, Noise, Rows, Session, Source};
 use crate::engine::error::EngineError;
 use crate::engine::provider::choice::Choice;
+use crate::engine::provider::exclusive::exclusive;
 use crate::engine::runtime::Runtime;
 
 /// Most runs for one frame, each with a past of its own.
@@ -31,23 +33,41 @@ struct Key {
     choice: Choice,
 }
 
-/// A session that somebody holds; locked while it is made, so that it is made once.
-type SharedSlot = Arc<Mutex<Weak<Session>>>;
+/// A session and the threads that run it. The executor is declared first: its threads are joined before the
+/// session is dropped.
+struct Loaded {
+    executor: Arc<Executor>,
+    session: Arc<Session>,
+}
+
+/// A session that somebody holds; locked while it is loaded, so that it is loaded once.
+type SharedSlot = Arc<Mutex<Weak<Loaded>>>;
 
 static SESSIONS: LazyLock<Mutex<HashMap<Key, SharedSlot>>> = LazyLock::new(Mutex::default);
 
-/// An element's hold on a session. As many threads may run it at once as [`Options::streams`](super::Options::streams) says;
-/// others wait.
+/// An element's hold on a session. As many frames run at once as [`Options::streams`](super::Options::streams)
+/// says; others wait, and the earliest deadline goes first.
 #[derive(Clone)]
-pub struct Lease(Arc<Held>);
+pub struct Lease(Arc<Hold>);
 
-struct Held {
+struct Hold {
+    loaded: Arc<Loaded>,
+    own: Arc<Own>,
+    token: CurrentToken,
+}
+
+/// What is one element's. Holds the session but not its threads, so that a thread can drop it: a thread that
+/// dropped the executor would wait for itself.
+struct Own {
     /// Declared first: state tensors must be dropped before the session that allocated them.
     memories: [Mutex<StateMemory>; LAYERS],
     session: Arc<Session>,
-    token: Mutex<Arc<Token>>,
     noise: Mutex<Noise>,
+    id: u64,
 }
+
+/// The token that runs are started with now.
+type CurrentToken = Arc<Mutex<Arc<Token>>>;
 
 /// Cancels all runs that were started with it. A cancelled token is replaced, never reset: a run that it
 /// terminates may still be going on after the flush, and must not be revived.
@@ -77,42 +97,149 @@ impl Lease {
         choice: &Choice,
         blueprint: &Blueprint,
     ) -> Result<Self, EngineError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let key = Key {
             graph: Sha256::digest(graph).into(),
             choice: choice.clone(),
         };
-        let place = {
+        let slot = {
             let mut sessions = SESSIONS.lock();
             // A slot that another thread holds a reference to is about to be filled.
-            sessions.retain(|_, place| {
-                Arc::strong_count(place) > 1
-                    || place.try_lock().is_none_or(|held| held.strong_count() > 0)
+            sessions.retain(|_, slot| {
+                Arc::strong_count(slot) > 1
+                    || slot.try_lock().is_none_or(|held| held.strong_count() > 0)
             });
             sessions.entry(key).or_default().clone()
         };
-        let mut place = place.lock();
-        let session = match place.upgrade() {
-            Some(session) => session,
-            None => Arc::new(Session::new(runtime, graph, choice, blueprint)?),
+        let mut slot = slot.lock();
+        let loaded = match slot.upgrade() {
+            Some(loaded) => loaded,
+            None => Arc::new(Loaded {
+                session: Arc::new(Session::new(runtime, graph, choice, blueprint)?),
+                executor: Executor::of(choice).map_err(|err| {
+                    EngineError::Run(format!("no thread could be started: {err}"))
+                })?,
+            }),
         };
-        *place = Arc::downgrade(&session);
-        Ok(Self(Arc::new(Held {
-            memories: Default::default(),
-            session,
-            token: Mutex::new(Token::new()?),
-            noise: Mutex::default(),
+        *slot = Arc::downgrade(&loaded);
+        Ok(Self(Arc::new(Hold {
+            own: Arc::new(Own {
+                memories: Default::default(),
+                session: loaded.session.clone(),
+                noise: Mutex::default(),
+                id: NEXT.fetch_add(1, Ordering::Relaxed),
+            }),
+            loaded,
+            token: Arc::new(Mutex::new(Token::new()?)),
         })))
     }
 
     /// Where the parts of the graph run.
     pub fn assignment(&self) -> Assignment {
-        self.0.session.assignment
+        self.0.loaded.session.assignment
     }
 
     /// Runs the graph on an empty frame, to see that the provider can.
     pub fn try_run(&self, frame: Rows, out: Rows) -> Result<(), EngineError> {
-        let style = vec![0.0; self.0.session.style_len()];
-        let mask = vec![0; self.0.session.mask_len()];
+        let runner = self.runner();
+        let (sender, result) = mpsc::channel();
+        self.spawn(Instant::now(), move || {
+            // Fails only if nobody waits any more.
+            let _ = sender.send(runner.try_run(frame, out));
+        });
+        let lost = |_| EngineError::Run("its thread ended".into());
+        result.recv().map_err(lost)?
+    }
+
+    /// Whether the graph takes a mask.
+    pub fn masks(&self) -> bool {
+        self.0.loaded.session.mask_len() > 0
+    }
+
+    /// A handle that cancels the runs of this lease.
+    pub fn canceller(&self) -> Canceller {
+        Canceller {
+            token: self.0.token.clone(),
+            id: self.0.own.id,
+            loaded: Arc::downgrade(&self.0.loaded),
+        }
+    }
+
+    /// What runs the graph, on one of the session's threads, until it is cancelled.
+    pub fn runner(&self) -> Runner {
+        Runner {
+            own: self.0.own.clone(),
+            token: self.0.token.lock().clone(),
+        }
+    }
+
+    /// Does `job` on a thread of the session when it is its turn. It is dropped instead if the lease is
+    /// cancelled before.
+    pub fn spawn(&self, deadline: Instant, job: impl FnOnce() + Send + 'static) {
+        let id = self.0.own.id;
+        self.0.loaded.executor.spawn(id, deadline, job);
+    }
+}
+
+/// Runs the graph for one frame.
+#[derive(Clone)]
+pub struct Runner {
+    own: Arc<Own>,
+    token: Arc<Token>,
+}
+
+impl Runner {
+    /// A number that no other lease of the process has.
+    pub fn id(&self) -> u64 {
+        self.own.id
+    }
+
+    /// Whether the graph hands tensors from one run to the next: then frames must come one by one.
+    pub fn remembers(&self) -> bool {
+        self.own.session.remembers()
+    }
+
+    /// Runs the graph once. Reads `source` and writes `out` in place: no copy is made where the provider
+    /// works in host memory. Returns the time of the run.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
+    /// then hold part of a picture.
+    pub fn run(
+        &self,
+        source: Source,
+        controls: Controls,
+        out: (&mut [u8], Rows),
+    ) -> Result<Duration, EngineError> {
+        let session = &self.own.session;
+        let numbers = session.numbers(&self.own.noise, controls.seed)?;
+        let _alone = exclusive(session.provider());
+        if self.token.cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        // Locked only for graphs with state tensors; others may run concurrently.
+        let mut held;
+        let mut none = StateMemory::default();
+        let memory = match session.remembers() {
+            true => {
+                held = self.own.memories[controls.layer.min(LAYERS - 1)].lock();
+                &mut *held
+            }
+            false => &mut none,
+        };
+        let begin = Instant::now();
+        let options = &self.token.options;
+        let result = session.run(options, source, controls, &numbers, memory, out);
+        // Also if the provider ignored the terminate flag: a frame may take more than one run.
+        match self.token.cancelled() {
+            true => Err(EngineError::Cancelled),
+            false => result.map(|()| begin.elapsed()),
+        }
+    }
+
+    fn try_run(&self, frame: Rows, out: Rows) -> Result<(), EngineError> {
+        let style = vec![0.0; self.own.session.style_len()];
+        let mask = vec![0; self.own.session.mask_len()];
         let controls = Controls {
             strength: 1.0,
             split: 0,
@@ -129,88 +256,36 @@ impl Lease {
             under: &source,
             rows: frame,
         };
-        self.run(source, controls, Instant::now(), (&mut target, out))?;
-        self.0.memories[0].lock().valid = false;
+        self.run(source, controls, (&mut target, out))?;
+        self.own.memories[0].lock().valid = false;
         Ok(())
-    }
-
-    /// Whether it is the same hold.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Whether the graph takes a mask.
-    pub fn masks(&self) -> bool {
-        self.0.session.mask_len() > 0
-    }
-
-    /// Whether the graph hands tensors from one run to the next: then frames must come one by one.
-    pub fn remembers(&self) -> bool {
-        self.0.session.remembers()
-    }
-
-    /// A handle that cancels the runs of this lease.
-    pub fn canceller(&self) -> Canceller {
-        Canceller(self.0.clone())
-    }
-
-    /// Runs the graph once, when it is this one's turn: of those who wait, the earliest `deadline`
-    /// goes first. Reads `source` and writes `out` in place: no copy is made where the provider works
-    /// in host memory. Returns the time of the run, without the waiting.
-    ///
-    /// # Errors
-    /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
-    /// then hold part of a picture.
-    pub fn run(
-        &self,
-        source: Source,
-        controls: Controls,
-        deadline: Instant,
-        out: (&mut [u8], Rows),
-    ) -> Result<Duration, EngineError> {
-        let session = &self.0.session;
-        let token = self.0.token.lock().clone();
-        let numbers = session.numbers(&self.0.noise, controls.seed)?;
-        let pass = session.gate.enter(deadline, || token.cancelled());
-        let _pass = pass.ok_or(EngineError::Cancelled)?;
-        // Locked only for graphs with state tensors; others may run concurrently.
-        let mut held;
-        let mut none = StateMemory::default();
-        let memory = match session.remembers() {
-            true => {
-                held = self.0.memories[controls.layer.min(LAYERS - 1)].lock();
-                &mut *held
-            }
-            false => &mut none,
-        };
-        let begin = Instant::now();
-        let run = || session.run(&token.options, source, controls, &numbers, memory, out);
-        let result = session.threads.run(run);
-        // Also if the provider ignored the terminate flag: a frame may take more than one run.
-        match token.cancelled() {
-            true => Err(EngineError::Cancelled),
-            false => result.map(|()| begin.elapsed()),
-        }
     }
 }
 
-/// Stops the runs of a lease from another thread.
+/// Stops the runs of a lease from another thread. Keeps no session alive.
 #[derive(Clone)]
-pub struct Canceller(Arc<Held>);
+pub struct Canceller {
+    token: CurrentToken,
+    id: u64,
+    loaded: Weak<Loaded>,
+}
 
 impl Canceller {
-    /// Ends the run in progress as soon as the provider allows, and refuses later ones.
+    /// Ends the runs in progress as soon as the provider allows, drops those that have not begun, and refuses
+    /// later ones.
     pub fn cancel(&self) {
-        let token = self.0.token.lock().clone();
+        let token = self.token.lock().clone();
         token.cancelled.store(true, Ordering::SeqCst);
         // Fails only on a null handle.
         let _ = token.options.terminate();
-        self.0.session.gate.wake();
+        if let Some(loaded) = self.loaded.upgrade() {
+            loaded.executor.cancel(self.id);
+        }
     }
 
-    /// How many leases there are on the session, this one included.
+    /// How many leases there are on the session, this one included; 0 when it has been dropped.
     pub fn holders(&self) -> usize {
-        Arc::strong_count(&self.0.session)
+        self.loaded.strong_count()
     }
 
     /// Allows runs again; those that were cancelled stay so.
@@ -218,7 +293,7 @@ impl Canceller {
     /// # Errors
     /// [`EngineError::Refused`] if ONNX Runtime makes no new options.
     pub fn reset(&self) -> Result<(), EngineError> {
-        let mut token = self.0.token.lock();
+        let mut token = self.token.lock();
         if token.cancelled() {
             *token = Token::new()?;
         }

@@ -15,8 +15,10 @@ use crate::engine::provider::choice::Choice;
 use crate::engine::run::noise::normal;
 use crate::engine::run::session::load;
 use crate::engine::runtime::Runtime;
-use crate::model::signature::DEFAULT_MINIMUM;
-use crate::model::{ElementType, Facts, Layout, Model, ModelError, Port, Range, Signature};
+use crate::model::{
+    Conventions, DEFAULT_MINIMUM, DeclaredTensor, ElementType, Layout, Model, ModelError, Range,
+    Signature,
+};
 
 /// Candidate size multiples with a picture size for each: not a multiple of the next candidate, and
 /// larger than the reflection paddings in use. "Any size" must mean odd and even ones.
@@ -36,7 +38,7 @@ const SIZES: [(usize, (usize, usize)); 9] = [
 /// what generators ask for, and much cheaper than a graph made for whole frames.
 const HALF: (usize, usize) = (256, 192);
 
-/// A picture in and what came out of it.
+/// An input picture and the output for it.
 struct Outcome {
     width: usize,
     height: usize,
@@ -44,59 +46,70 @@ struct Outcome {
     values: Vec<f32>,
 }
 
-/// Runs the generator on the CPU and returns what the runs tell, to stand behind `facts`.
+/// Runs the generator on the CPU and returns what the runs tell, to stand behind `conventions`.
 ///
 /// # Errors
 /// [`EngineError::Refused`] when the graph does not load or run at any size, and
 /// [`ModelError::SizeChanges`] when no size comes back unchanged.
-pub fn probe(runtime: &Runtime, model: &Model, facts: &Facts) -> Result<Facts, EngineError> {
+pub fn probe(
+    runtime: &Runtime,
+    model: &Model,
+    conventions: &Conventions,
+) -> Result<Conventions, EngineError> {
     let _inside = crate::engine::exit::inside();
-    let found = probe_layout(runtime, model, facts);
-    if found.is_ok() || facts.layout.is_some() || !model.layout_is_open() {
+    let found = probe_layout(runtime, model, conventions);
+    if found.is_ok() || conventions.layout.is_some() || !model.layout_is_open() {
         return found;
     }
-    // Nothing says where the colours are, and they are not where most exporters put them.
-    let other = Facts {
+    // The layout is unknown, and NCHW, the usual one, failed: try NHWC.
+    let other = Conventions {
         layout: Some(Layout::Nhwc),
-        ..Facts::default()
+        ..Conventions::default()
     };
-    match probe_layout(runtime, model, &facts.or(other)) {
+    match probe_layout(runtime, model, &conventions.or(other)) {
         Ok(found) => Ok(found.or(other)),
         Err(_) => found,
     }
 }
 
-fn probe_layout(runtime: &Runtime, model: &Model, facts: &Facts) -> Result<Facts, EngineError> {
-    // Where nothing is known of the range, 0..255 tells more: a network that squashes its output
-    // gives 0..1 back all the same.
-    let unknown = facts.input_range.or(facts.output_range).is_none();
-    let assumed = Facts {
+fn probe_layout(
+    runtime: &Runtime,
+    model: &Model,
+    conventions: &Conventions,
+) -> Result<Conventions, EngineError> {
+    // With an unknown range, probe with 0..255: a network whose output is bounded by a sigmoid returns 0..1
+    // regardless of the input's scale, and the others follow it.
+    let unknown = conventions
+        .input_range
+        .or(conventions.output_range)
+        .is_none();
+    let assumed = Conventions {
         input_range: unknown.then_some(Range::BYTE),
-        ..Facts::default()
+        ..Conventions::default()
     };
     let prober = Prober {
         runtime,
         model,
-        signature: &Signature::resolve(model, &facts.or(assumed)),
-        minimum: facts.minimum.unwrap_or(0),
+        signature: &Signature::resolve(model, &conventions.or(assumed)),
+        minimum: conventions.minimum.unwrap_or(0),
     };
-    let (picture, mut found) = match model.fixed_size(facts) {
+    let (picture, mut found) = match model.fixed_size(conventions) {
         Some((width, height)) => prober.fixed(width, height)?,
-        None => prober.any(facts)?,
+        None => prober.any(conventions)?,
     };
     if unknown && follows_scale(model) {
-        // 0..255 may have come from us; and given nothing but positive numbers, a network that
-        // expects -1..1 may not have answered with a negative one.
+        // A range of 0..255 may only be the probe's own scale; and a network for -1..1 that is given positive
+        // numbers only may not return negative ones. Probe again with the other range.
         let other = match found.output_range {
             Some(Range::BYTE) => Range::UNIT,
             _ => Range::SIGNED,
         };
-        let other = Facts {
+        let other = Conventions {
             input_range: Some(other),
-            ..Facts::default()
+            ..Conventions::default()
         };
         let prober = Prober {
-            signature: &Signature::resolve(model, &facts.or(found).or(other)),
+            signature: &Signature::resolve(model, &conventions.or(found).or(other)),
             ..prober
         };
         found.output_range = Some(range_of(&prober.run(&picture)?.values));
@@ -105,13 +118,13 @@ fn probe_layout(runtime: &Runtime, model: &Model, facts: &Facts) -> Result<Facts
     Ok(found)
 }
 
-/// Whether the output may follow the scale of the input: not so in networks that divide by the
-/// statistics of their own activations, or that deal in bytes.
+/// Whether the output's scale may follow the input's: not in networks with instance normalization, nor in those
+/// with u8 inputs or outputs.
 fn follows_scale(model: &Model) -> bool {
     let normalized = ["Normalization", "ReduceMean", "GlobalAveragePool"]
         .iter()
         .any(|name| model.has_operator(name));
-    let bytes = |port: &Port| port.element == ElementType::U8;
+    let bytes = |tensor: &DeclaredTensor| tensor.element == ElementType::U8;
     !normalized && !bytes(model.input()) && !bytes(model.output())
 }
 
@@ -125,9 +138,13 @@ struct Prober<'a> {
 }
 
 impl Prober<'_> {
-    /// For a graph that fixes its size: the range, and whether the graph means it.
-    fn fixed(&self, width: usize, height: usize) -> Result<(TestPicture, Facts), EngineError> {
-        // Running a graph of which a part goes on believing in the old size could crash.
+    /// For a graph of fixed size: the range, and whether the size is a real limit.
+    fn fixed(
+        &self,
+        width: usize,
+        height: usize,
+    ) -> Result<(TestPicture, Conventions), EngineError> {
+        // Running a graph that has its size in constants at another size could crash.
         if !self.model.is_baked() {
             match self.resizable() {
                 Ok(Some(found)) => return Ok(found),
@@ -138,16 +155,16 @@ impl Prober<'_> {
         let picture = TestPicture::test(width, height);
         let outcome = self.run(&picture)?;
         same_size(&picture, &outcome)?;
-        let found = Facts {
+        let found = Conventions {
             output_range: Some(range_of(&outcome.values)),
             resizable: Some(false),
-            ..Facts::default()
+            ..Conventions::default()
         };
         Ok((picture, found))
     }
 
-    /// The facts about a graph that works at other sizes than its own; `None` if it only runs.
-    fn resizable(&self) -> Result<Option<(TestPicture, Facts)>, EngineError> {
+    /// The conventions about a graph that works at other sizes than its own; `None` if it only runs.
+    fn resizable(&self) -> Result<Option<(TestPicture, Conventions)>, EngineError> {
         let (width, height) = self.at_least(HALF, 64);
         let half = TestPicture::test(width, height);
         let small = self.run(&half)?;
@@ -159,24 +176,24 @@ impl Prober<'_> {
             return Ok(None);
         }
         let (multiple, ..) = self.multiple()?;
-        let found = Facts {
+        let found = Conventions {
             output_range: Some(range_of(&outcome.values)),
             resizable: Some(true),
             multiple: Some(multiple),
-            ..Facts::default()
+            ..Conventions::default()
         };
         Ok(Some((whole, found)))
     }
 
     /// For a graph of open size: the range and the multiple.
-    fn any(&self, facts: &Facts) -> Result<(TestPicture, Facts), EngineError> {
+    fn any(&self, conventions: &Conventions) -> Result<(TestPicture, Conventions), EngineError> {
         if self.model.is_baked() {
             let reason = "The size of its input is open, but a ConvTranspose in it states the size of its output.";
             return Err(EngineError::Refused(reason.into()));
         }
-        let (multiple, picture, outcome) = match facts.multiple {
+        let (multiple, picture, outcome) = match conventions.multiple {
             Some(multiple) => {
-                let side = DEFAULT_MINIMUM.max(facts.minimum.unwrap_or(0));
+                let side = DEFAULT_MINIMUM.max(conventions.minimum.unwrap_or(0));
                 let side = side.next_multiple_of(multiple);
                 let picture = TestPicture::test(side, side);
                 let outcome = self.run(&picture)?;
@@ -185,10 +202,10 @@ impl Prober<'_> {
             }
             None => self.multiple()?,
         };
-        let found = Facts {
+        let found = Conventions {
             output_range: Some(range_of(&outcome.values)),
             multiple: Some(multiple),
-            ..Facts::default()
+            ..Conventions::default()
         };
         Ok((picture, found))
     }
@@ -276,10 +293,10 @@ impl Prober<'_> {
         tensor.map_err(EngineError::run)
     }
 
-    /// Whether the graph does to a picture what it does to the same picture inside its four-fold
-    /// mirror image. Mirroring keeps the statistics that instance normalization sees, so a graph
-    /// that truly works at any size agrees; one with its size baked in (a mean taken as a sum over
-    /// a constant, for instance) runs but does not.
+    /// Whether a picture comes out the same when it is tiled to twice the size with mirrored copies.
+    /// Mirroring keeps the statistics that instance normalization computes, so a graph that works at any size
+    /// agrees; one with its size in constants (a mean computed as a sum over a constant, for instance) runs but
+    /// does not.
     fn agree(&self, half: &TestPicture, small: &Outcome, whole: &Outcome) -> bool {
         let layout = self.signature.output.layout;
         let (mut difference, mut count) = (0.0, 0.0);

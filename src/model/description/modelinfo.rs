@@ -26,8 +26,10 @@ use std::path::{Component, Path, PathBuf};
 
 use gst::glib;
 
-use super::metadata::{Entry, read_order, read_range, read_side, refuse};
-use super::{Facts, Layout, Model, ModelError, names};
+use super::entry::{Entry, read_order, read_range, read_side, refuse};
+use crate::model::conventions::{Conventions, Layout};
+use crate::model::network::Model;
+use crate::model::{ModelError, names};
 
 /// More bytes of a sidecar are not read.
 const MOST_BYTES: u64 = 1 << 20;
@@ -39,16 +41,16 @@ pub fn candidates(model_file: &Path) -> [PathBuf; 2] {
     [appended.into(), model_file.with_extension("modelinfo")]
 }
 
-/// The facts in the sidecar of `model_file`; none if there is no sidecar. Names the model's styles if
+/// The conventions in the sidecar of `model_file`; none if there is no sidecar. Names the model's styles if
 /// the sidecar does.
 ///
 /// # Errors
 /// [`ModelError::Description`] for a file that is not a key file, has another major version, or
 /// has a value that makes no sense. Unknown keys are skipped, as GStreamer does.
-pub fn facts(model: &mut Model, model_file: &Path) -> Result<Facts, ModelError> {
+pub fn conventions(model: &mut Model, model_file: &Path) -> Result<Conventions, ModelError> {
     match candidates(model_file).iter().find(|path| path.is_file()) {
         Some(path) => read(model, path),
-        None => Ok(Facts::default()),
+        None => Ok(Conventions::default()),
     }
 }
 
@@ -103,12 +105,16 @@ fn text(file: &glib::KeyFile, section: &str, key: &str) -> Entry {
     Some((format!("[{section}] {key}"), value.trim().to_string()))
 }
 
-fn read(model: &mut Model, path: &Path) -> Result<Facts, ModelError> {
+fn read(model: &mut Model, path: &Path) -> Result<Conventions, ModelError> {
     described(model, path.display().to_string(), &load(path)?)
 }
 
-/// The facts in a key file.
-fn described(model: &mut Model, origin: String, file: &glib::KeyFile) -> Result<Facts, ModelError> {
+/// The conventions in a key file.
+fn described(
+    model: &mut Model,
+    origin: String,
+    file: &glib::KeyFile,
+) -> Result<Conventions, ModelError> {
     let text = |section: &str, key: &str| text(file, section, key);
 
     let version = text("modelinfo", "version").map(|(_, value)| value);
@@ -125,7 +131,7 @@ fn described(model: &mut Model, origin: String, file: &glib::KeyFile) -> Result<
         style.name(&origin, text("stylize", "styles"))?;
     }
     let [input, output] = [model.input(), model.output()].map(|port| names::original(&port.name));
-    Ok(Facts {
+    Ok(Conventions {
         input_range: read_range(&origin, text(input, "ranges"))?,
         output_range: read_range(
             &origin,
@@ -152,32 +158,33 @@ fn layout(dims: &str) -> Option<Layout> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ChannelOrder, Range, tests::image_model};
+    use crate::model::network::tests::image_model;
+    use crate::model::{ChannelOrder, Range};
 
-    /// The facts of a sidecar with this content.
-    fn facts_of(content: &str) -> Result<Facts, ModelError> {
+    /// The conventions of a sidecar with this content.
+    fn conventions_of(content: &str) -> Result<Conventions, ModelError> {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("style.onnx");
         std::fs::write(dir.path().join("style.onnx.modelinfo"), content).expect("a file");
-        facts(&mut image_model(), &file)
+        conventions(&mut image_model(), &file)
     }
 
     #[test]
     fn every_key_is_read() {
-        let found = facts_of(
+        let found = conventions_of(
             "[modelinfo]\nversion = 1.2\ngroup-id=a\n\n\
              [x]\ndir=input\ndims=1, -1, -1, 3\nranges=0.0,1.0; -1.0,1.0; 0.0,255.0\n\
              [y]\nranges=-1,1\n\
              [stylize]\nchannel-order=BGR\nsize-multiple=8\nsize-minimum=64\nmood=blue\n",
         )
-        .expect("facts");
+        .expect("conventions");
         let per_channel = Range {
             min: [0.0, -1.0, 0.0],
             max: [1.0, 1.0, 255.0],
         };
         assert_eq!(
             found,
-            Facts {
+            Conventions {
                 input_range: Some(per_channel),
                 output_range: Some(Range::SIGNED),
                 order: Some(ChannelOrder::Bgr),
@@ -192,11 +199,14 @@ mod tests {
     #[test]
     fn our_own_output_range_goes_first_and_silence_says_nothing() {
         let content = "[modelinfo]\nversion=1.0\n[y]\nranges=-1,1\n[stylize]\noutput-range=0,1\n";
-        let found = facts_of(content).expect("facts");
+        let found = conventions_of(content).expect("conventions");
         assert_eq!(found.output_range, Some(Range::UNIT));
-        assert_eq!(facts_of("[modelinfo]\nversion=1.0\n"), Ok(Facts::default()));
-        let alone = facts(&mut image_model(), Path::new("/nowhere/style.onnx"));
-        assert_eq!(alone, Ok(Facts::default()));
+        assert_eq!(
+            conventions_of("[modelinfo]\nversion=1.0\n"),
+            Ok(Conventions::default())
+        );
+        let alone = conventions(&mut image_model(), Path::new("/nowhere/style.onnx"));
+        assert_eq!(alone, Ok(Conventions::default()));
     }
 
     #[test]
@@ -211,7 +221,7 @@ mod tests {
                 "[stylize] size-minimum",
             ),
         ] {
-            let Err(ModelError::Description { key: named, .. }) = facts_of(content) else {
+            let Err(ModelError::Description { key: named, .. }) = conventions_of(content) else {
                 panic!("must be refused: {content}");
             };
             assert_eq!(named, key, "{content}");

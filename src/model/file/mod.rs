@@ -2,6 +2,7 @@
 //! Model files: reading them whole, with the files beside them in which exporters keep weights. Only here
 //! are models read from disk, and only with what is looked for here are they trusted to run.
 
+mod error;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -13,7 +14,7 @@ use std::path::Path;
 use super::ModelError;
 use crate::onnx::{self, Bytes, MOST_BYTES, ModelProto, OnnxError, walk};
 
-pub use weights::WeightsError;
+pub use error::WeightsError;
 use weights::{Folder, Outside, load};
 
 /// A model file with the weights that lie beside it, as one message that names no file.

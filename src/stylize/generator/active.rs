@@ -15,6 +15,7 @@ use crate::engine::session::{Blueprint, Names, Rows};
 use crate::engine::{Assignment, Candidates, Choice, EngineError, Lease, Runtime, StateTensor};
 use crate::graph::{self, Effects, Frame};
 use crate::model::{Extent, StyleInput};
+use crate::numbers::saturating_u32;
 use crate::stylize::adapt::ladder::Ladder;
 use crate::stylize::adapt::rungs::rungs;
 use crate::stylize::background::{Background, BackgroundThreads};
@@ -306,9 +307,9 @@ impl ActiveGenerator {
     }
 
     /// What `stats` and the log say about frames of this size.
-    pub fn facts(&self, width: u32, height: u32) -> SessionInfo {
+    pub fn session_info(&self, width: u32, height: u32) -> SessionInfo {
         let effects = self.compiler.effects_at(self.inference_height());
-        self.compiler.facts(width, height, effects)
+        self.compiler.session_info(width, height, effects)
     }
 }
 
@@ -407,27 +408,29 @@ impl GraphCompiler {
         lease().map_err(|err| Error::of_engine(&network.name, err))
     }
 
-    fn facts(&self, width: u32, height: u32, effects: Effects) -> SessionInfo {
+    fn session_info(&self, width: u32, height: u32, effects: Effects) -> SessionInfo {
         let place = self.place.lock();
         let network = self.networks.at(&place.choice);
         let (wide, high) = (width as usize, height as usize);
         let sizes = effects.sizes(&network.signature, wide, high);
         let options = &place.choice.options;
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         SessionInfo {
             provider: place.choice.provider.nick(),
             precision: place.choice.precision.nick(),
             device: options.device.clone().unwrap_or_default(),
-            threads: number(options.threads),
-            frames_in_flight: number(options.streams),
-            nodes: number(place.assignment.provider),
-            nodes_on_cpu: number(place.assignment.cpu),
+            threads: saturating_u32(options.threads),
+            frames_in_flight: saturating_u32(options.streams),
+            nodes: saturating_u32(place.assignment.provider),
+            nodes_on_cpu: saturating_u32(place.assignment.cpu),
             runtime: self.runtime.version().to_string(),
             model: network.name.clone(),
             signature: network.signature.to_string(),
             frame: (width, height),
-            inference: (number(sizes.shown.1), number(sizes.shown.0)),
-            picture: (number(sizes.picture.1), number(sizes.picture.0)),
+            inference: (saturating_u32(sizes.shown.1), saturating_u32(sizes.shown.0)),
+            picture: (
+                saturating_u32(sizes.picture.1),
+                saturating_u32(sizes.picture.0),
+            ),
             upscale: nick(effects.upscale),
             color: nick(effects.colour),
         }
@@ -447,5 +450,44 @@ fn state(state: graph::State) -> StateTensor {
         input: state.input,
         output: state.output,
         shape: state.shape,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::engine::Provider;
+    use crate::stylize::stream::frame::usual_layout;
+
+    #[test]
+    fn nobody_who_streams_waits_for_a_provider_s_trial() {
+        gst::init().expect("GStreamer");
+        let settings = Settings {
+            provider: Provider::Cpu,
+            ..Settings::default()
+        };
+        let threads = BackgroundThreads::default();
+        let mut player = ActiveGenerator::load(&settings, None, None, threads).expect("loaded");
+        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, 64, 48);
+        let frame = usual_layout(&info.build().expect("caps")).expect("a layout");
+        let compiler = player.compiler.clone();
+        let trial = compiler.candidates.lock();
+        let (sender, done) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                player.layout_for(&frame, &frame);
+                player.has_one_size();
+                player.session_info(64, 48);
+                assert_eq!(player.streams(), 1);
+                let found = player.session(&frame, false).expect("begun");
+                let _ = sender.send(matches!(found, Lookup::Compiling));
+            });
+            // Long before, unless it waits for the trial, which ends after this.
+            let seen = done.recv_timeout(Duration::from_secs(60));
+            drop(trial);
+            assert_eq!(seen, Ok(true));
+        });
     }
 }

@@ -17,7 +17,7 @@ use crate::stylize::settings::{Quality, Settings};
 /// A network as it was read, with what is known about it so far.
 struct Unprobed {
     model: Arc<Model>,
-    facts: model::Facts,
+    conventions: model::Conventions,
     name: String,
     /// A user's file is run once even if it says all about itself: what cannot run is refused when
     /// the element starts, and not in the middle of the stream.
@@ -46,19 +46,21 @@ pub(crate) struct ReadNetworks(Networks<Unprobed>);
 impl ReadNetworks {
     /// Reads what the settings mean.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let facts = settings
-            .facts()
+        let conventions = settings
+            .conventions()
             .map_err(|(name, value)| Error::Property { name, value })?;
         let networks = match file(settings) {
             Some(file) => Networks {
-                first: Unprobed::open(&file, facts)?,
+                first: Unprobed::open(&file, conventions)?,
                 gpu: None,
             },
             None => {
                 let (first, gpu) = built_in(settings.quality, settings.precision);
                 Networks {
-                    first: Unprobed::built_in(first, facts)?,
-                    gpu: gpu.map(|gpu| Unprobed::built_in(gpu, facts)).transpose()?,
+                    first: Unprobed::built_in(first, conventions)?,
+                    gpu: gpu
+                        .map(|gpu| Unprobed::built_in(gpu, conventions))
+                        .transpose()?,
                 }
             }
         };
@@ -90,34 +92,34 @@ impl<N> Networks<N> {
 }
 
 impl Unprobed {
-    fn open(file: &Path, properties: model::Facts) -> Result<Self, Error> {
+    fn open(file: &Path, properties: model::Conventions) -> Result<Self, Error> {
         let name = file.display().to_string();
         let read = || {
             let mut model = Model::read(file)?;
-            let facts = properties
-                .or(modelinfo::facts(&mut model, file)?)
-                .or(metadata::facts(&model)?);
-            Ok((model, facts))
+            let conventions = properties
+                .or(modelinfo::conventions(&mut model, file)?)
+                .or(metadata::conventions(&model)?);
+            Ok((model, conventions))
         };
-        let (model, facts) = read().map_err(Error::of_model(&name))?;
+        let (model, conventions) = read().map_err(Error::of_model(&name))?;
         Ok(Self {
             model: Arc::new(model),
-            facts,
+            conventions,
             name,
             foreign: true,
         })
     }
 
-    fn built_in(network: &BuiltIn, properties: model::Facts) -> Result<Self, Error> {
+    fn built_in(network: &BuiltIn, properties: model::Conventions) -> Result<Self, Error> {
         let read = || {
             let model = shared(network)?;
-            let facts = properties.or(metadata::facts(&model)?);
-            Ok((model, facts))
+            let conventions = properties.or(metadata::conventions(&model)?);
+            Ok((model, conventions))
         };
-        let (model, facts) = read().map_err(Error::of_model(network.name))?;
+        let (model, conventions) = read().map_err(Error::of_model(network.name))?;
         Ok(Self {
             model,
-            facts,
+            conventions,
             name: network.name.into(),
             foreign: false,
         })
@@ -125,16 +127,19 @@ impl Unprobed {
 
     fn understood(self, runtime: &Runtime) -> Result<Network, Error> {
         let Self {
-            model, facts, name, ..
+            model,
+            conventions,
+            name,
+            ..
         } = self;
-        let facts = if self.foreign || Signature::needs_probe(&model, &facts) {
-            let found = probe::probe(runtime, &model, &facts);
-            facts.or(found.map_err(|err| Error::of_engine(&name, err))?)
+        let conventions = if self.foreign || Signature::needs_probe(&model, &conventions) {
+            let found = probe::probe(runtime, &model, &conventions);
+            conventions.or(found.map_err(|err| Error::of_engine(&name, err))?)
         } else {
-            facts
+            conventions
         };
         Ok(Network {
-            signature: Signature::resolve(&model, &facts),
+            signature: Signature::resolve(&model, &conventions),
             model,
             name,
         })

@@ -8,6 +8,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
+use super::output::Turn;
 use super::{STYLE_EVENT, Stream, Stylize};
 use crate::engine::{EngineError, Lease};
 use crate::graph::Frame;
@@ -84,13 +85,14 @@ impl Stylize {
         })
     }
 
-    /// What is to be done for a frame, with the settings of this moment.
+    /// What is to be done for a frame, with the settings of this moment, and by whose threads, if it is to be
+    /// painted.
     pub(super) fn plan(
         &self,
         stream: &mut Stream,
         inbuf: &gst::BufferRef,
         outbuf: &gst::BufferRef,
-    ) -> Result<Plan, Error> {
+    ) -> Result<(Plan, Option<Turn>), Error> {
         let info = stream.info.clone().ok_or(Error::NotNegotiated)?;
         let (layout, usual) = (
             frame::layout(&info, inbuf, outbuf)?,
@@ -103,41 +105,40 @@ impl Stylize {
         let session =
             session.map(|(session, layout)| (self.adapt_size(stream, &layout, session), layout));
         let loading = session.is_none() && stream.refused.is_none();
-        let task = match session {
-            Some((session, layout)) => {
-                Some(self.task(stream, session, layout, info.clone(), inbuf)?)
-            }
-            None => None,
-        };
+        let painting = session
+            .map(|(lease, layout)| self.task(stream, lease, layout, info.clone(), inbuf))
+            .transpose()?;
+        let (task, turn) = painting.unzip();
         let substitute = match loading {
             true => stream.start.while_loading.substitute(),
             false => stream.start.on_error.substitute(),
         };
         let last = self.history.lock().last.clone();
-        Ok(Plan {
+        let plan = Plan {
             info,
             task,
             substitute: substitute.map(|substitute| match (substitute, last) {
                 (settings::Fallback::Last, Some(last)) => Substitute::Last(last),
                 _ => Substitute::Source,
             }),
-        })
+        };
+        Ok((plan, turn))
     }
 
     /// What is to be painted for a frame.
     fn task(
         &self,
         stream: &mut Stream,
-        session: Lease,
+        lease: Lease,
         layout: Frame,
         info: gst_video::VideoInfo,
         inbuf: &gst::BufferRef,
-    ) -> Result<Task, Error> {
+    ) -> Result<(Task, Turn), Error> {
         if (inbuf.flags()).intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::GAP) {
             stream.reset_history();
         }
         let player = stream.active.as_mut().ok_or(Error::NotNegotiated)?;
-        self.begin_run(session.canceller())?;
+        self.begin_run(lease.canceller())?;
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
@@ -148,7 +149,7 @@ impl Stylize {
         if let Some(levels) = player.mask.take() {
             stream.masks.begin(levels);
         }
-        let mask = match session.masks() {
+        let mask = match lease.masks() {
             true => {
                 let (masks, size) = (&mut stream.masks, (layout.width, layout.height));
                 let threads = &self.threads;
@@ -167,7 +168,7 @@ impl Stylize {
                 None => (style, None),
             };
             Task {
-                session,
+                runner: lease.runner(),
                 info,
                 layout,
                 inference_height: player.inference_height(),
@@ -185,7 +186,6 @@ impl Stylize {
                 style,
                 mask,
                 rest,
-                deadline,
             }
         };
         stream.painted = Some((task.style.clone(), task.rest.clone()));
@@ -193,7 +193,7 @@ impl Stylize {
             // Not fatal: the previous style and mask stay in use.
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{error}"));
         }
-        Ok(task)
+        Ok((task, Turn { lease, deadline }))
     }
 
     /// The deadline of a frame with this running time on the pipeline clock, at most [`AHEAD`] from now;

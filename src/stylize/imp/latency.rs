@@ -11,6 +11,7 @@ use gst_base::prelude::*;
 use super::{CAT, Stream, Stylize};
 use crate::engine::Lease;
 use crate::graph::Frame;
+use crate::numbers::saturating_u32;
 use crate::stylize::adapt::ladder::{Sample, Step, TimeBudget};
 use crate::stylize::generator::active::Lookup;
 use crate::stylize::report::Error;
@@ -168,10 +169,9 @@ impl Stylize {
         self.stats.lock().steps += 1;
         gst::info!(CAT, imp = self, "from {from} lines: {step:?}");
         self.update_info(stream);
-        let lines = |height: usize| u32::try_from(height).unwrap_or(u32::MAX);
         let structure = gst::Structure::builder("stylize-adapt")
-            .field("from", lines(from))
-            .field("to", lines(step.height))
+            .field("from", saturating_u32(from))
+            .field("to", saturating_u32(step.height))
             .field("reason", step.reason.nick())
             .field("time", nanoseconds(step.time))
             .field("budget", nanoseconds(step.budget))

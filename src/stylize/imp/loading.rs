@@ -43,7 +43,7 @@ impl Stylize {
                     }
                     stream.refused = None;
                     self.update_info(stream);
-                    self.resize_pool(stream)?;
+                    self.update_streams(stream);
                 }
                 // Generator and style are two properties; the load began after the first was set.
                 Err(_) if revision != wanted => overtaken = true,
@@ -129,25 +129,25 @@ impl Stylize {
         let (Some(player), Some(info)) = (&stream.active, &stream.info) else {
             return;
         };
-        let facts = player.facts(info.width(), info.height());
+        let info = player.session_info(info.width(), info.height());
         let old = {
             let mut stats = self.stats.lock();
             stats.rung = player.ladder.rung();
-            std::mem::replace(&mut stats.facts, facts.clone())
+            std::mem::replace(&mut stats.session, info.clone())
         };
-        if facts == old || !facts.compiled() {
+        if info == old || !info.compiled() {
             return;
         }
-        gst::info!(CAT, imp = self, "{}", facts.line());
-        if facts.place() != old.place() || !old.compiled() {
+        gst::info!(CAT, imp = self, "{}", info.line());
+        if info.place() != old.place() || !old.compiled() {
             let structure = gst::Structure::builder("stylize-provider")
-                .field("provider", facts.provider)
-                .field("precision", facts.precision)
-                .field("device", &facts.device)
-                .field("nodes", facts.nodes)
-                .field("nodes-on-cpu", facts.nodes_on_cpu)
-                .field("runtime", &facts.runtime)
-                .field("model", &facts.model);
+                .field("provider", info.provider)
+                .field("precision", info.precision)
+                .field("device", &info.device)
+                .field("nodes", info.nodes)
+                .field("nodes-on-cpu", info.nodes_on_cpu)
+                .field("runtime", &info.runtime)
+                .field("model", &info.model);
             self.post_element_message(structure.build());
         }
     }

@@ -7,8 +7,8 @@
 //! the [`Stream`] out of its lock while it uses it.
 //!
 //! # Threads
-//! The streaming thread of the sink pad decides what is done for a frame and hands it to a worker. With
-//! one frame in flight it waits for the result and pushes it itself, as any filter does. With more, a
+//! The streaming thread of the sink pad decides what is done for a frame and hands it to a thread of the
+//! session. With one frame in flight it waits for the result and pushes it itself, as any filter does. With more, a
 //! task of the source pad pushes each frame when it is done; serialized events and queries wait until
 //! all frames before them have been pushed, so that both threads never push at the same time.
 
@@ -40,7 +40,6 @@ use crate::stylize::stream::delays::Delays;
 use crate::stylize::stream::frame::Timing;
 use crate::stylize::stream::queue::OutputQueue;
 use crate::stylize::stream::repeat::Repeats;
-use crate::stylize::stream::workers::WorkerPool;
 use crate::stylize::style::transition::Values;
 
 pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -80,8 +79,6 @@ pub(crate) struct Stream {
     /// Style values of the previous frame, inside the mask and outside, if the next frame may blend with
     /// it.
     pub painted: Option<(Values, Option<Values>)>,
-    /// There between start and stop.
-    pub workers: Option<WorkerPool>,
     /// The next frame does not follow the one before: something was dropped.
     pub discont: bool,
 }
@@ -269,5 +266,14 @@ impl ElementImpl for Stylize {
             self.cancel_runs();
         }
         self.parent_change_state(transition)
+    }
+
+    fn post_message(&self, mut message: gst::Message) -> bool {
+        if message.type_() == gst::MessageType::Qos {
+            // The base class counts only the frames that it pushes itself, not those of the task.
+            let left = self.stats.lock().left();
+            message.make_mut().structure_mut().set("processed", left);
+        }
+        self.parent_post_message(message)
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames in flight: handed to workers, and pushed in order when they are done.
+//! Frames in flight: handed to the session's threads, and pushed in order when they are done.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -11,16 +11,23 @@ use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess
 use gst_base::subclass::prelude::*;
 
 use super::Stylize;
-use crate::engine::{Canceller, EngineError};
+use crate::engine::{Canceller, EngineError, Lease};
+use crate::numbers::saturating_u32;
 use crate::stylize::report::Error;
 use crate::stylize::stream::frame::Task;
+use crate::stylize::stream::job::Job;
 use crate::stylize::stream::plan::{Outcome, Plan, Shown};
 use crate::stylize::stream::queue::FrameResult;
-use crate::stylize::stream::workers::WorkerPool;
+
+/// Whose threads paint a frame, and when it is due: who shares a session gives way to earlier deadlines.
+pub(super) struct Turn {
+    pub lease: Lease,
+    pub deadline: Instant,
+}
 
 impl Stylize {
-    /// Hands a frame to a worker. With one frame in flight it is waited for and given back; with
-    /// more, the source pad's task pushes it.
+    /// Hands a frame to the session's threads. With one frame in flight it is waited for and given back;
+    /// with more, the source pad's task pushes it.
     pub(super) fn process(
         &self,
         inbuf: gst::Buffer,
@@ -31,7 +38,7 @@ impl Stylize {
         let PrepareOutputBufferSuccess::Buffer(mut outbuf) = prepared else {
             return Err(gst::FlowError::Error);
         };
-        let mut plan = self
+        let (mut plan, turn) = self
             .with_stream(|this, stream| this.plan(stream, &inbuf, &outbuf))
             .map_err(|err| self.failed(&err))?;
         // Frames with state tensors run one by one.
@@ -47,19 +54,20 @@ impl Stylize {
                 plan.repeat(last);
             }
         }
-        let by_task = self.frames_in_flight() > 1;
+        let by_task = self.frames_in_flight() > 1 || self.pushes_by_task();
         let promise = self.queue.append()?;
-        self.with_stream(|_, stream| {
-            if std::mem::take(&mut stream.discont) && by_task {
-                // As the base class does for the frames that it pushes itself.
-                let outbuf = outbuf.make_mut();
-                outbuf.set_flags(outbuf.flags() | gst::BufferFlags::DISCONT);
-            }
-            let workers = stream.workers.as_ref().ok_or(Error::NotNegotiated)?;
-            workers.spawn(plan, inbuf, outbuf, promise);
-            Ok(())
-        })
-        .map_err(|err| self.failed(&err))?;
+        if std::mem::take(&mut self.stream.lock().discont) && by_task {
+            // As the base class does for the frames that it pushes itself.
+            let outbuf = outbuf.make_mut();
+            outbuf.set_flags(outbuf.flags() | gst::BufferFlags::DISCONT);
+        }
+        let job = Job {
+            plan,
+            source: inbuf,
+            target: outbuf,
+            promise,
+        };
+        self.hand_over(job, turn);
         if by_task {
             self.start_pushing()?;
             if alone {
@@ -73,6 +81,15 @@ impl Stylize {
         buffer.map(Some)
     }
 
+    /// Has a frame painted by the session's threads. What is only copied is done here and now.
+    fn hand_over(&self, job: Job, turn: Option<Turn>) {
+        let begin = Instant::now();
+        match turn.filter(|_| job.plan.task.is_some()) {
+            Some(Turn { lease, deadline }) => lease.spawn(deadline, move || job.run(begin)),
+            None => job.run(begin),
+        }
+    }
+
     /// Frames that may be computed at once, at least 1.
     pub(super) fn frames_in_flight(&self) -> usize {
         self.streams.load(Ordering::Relaxed).max(1)
@@ -83,7 +100,7 @@ impl Stylize {
         match self.frames_in_flight() {
             1 => 0,
             // One more is being pushed.
-            frames => u32::try_from(frames).unwrap_or(u32::MAX),
+            frames => saturating_u32(frames),
         }
     }
 
@@ -130,19 +147,26 @@ impl Stylize {
         self.stats.lock().count(outcome);
     }
 
+    /// Whether the task that pushes frames runs. Once begun it goes on until a flush or stop, also where a
+    /// later generator computes one frame at a time.
+    fn pushes_by_task(&self) -> bool {
+        self.obj().src_pad().task_state() == gst::TaskState::Started
+    }
+
     /// Starts the task that pushes frames, unless it runs.
     fn start_pushing(&self) -> Result<(), gst::FlowError> {
-        let pad = self.obj().src_pad().clone();
-        if pad.task_state() == gst::TaskState::Started {
+        if self.pushes_by_task() {
             return Ok(());
         }
         let element = self.obj().downgrade();
-        pad.start_task(move || {
-            if let Some(element) = element.upgrade() {
-                element.imp().push_next();
-            }
-        })
-        .map_err(|err| self.failed(&Error::Threads(err.to_string())))
+        self.obj()
+            .src_pad()
+            .start_task(move || {
+                if let Some(element) = element.upgrade() {
+                    element.imp().push_next();
+                }
+            })
+            .map_err(|err| self.failed(&Error::Threads(err.to_string())))
     }
 
     /// What the task does again and again: pushes the next frame when it is done.
@@ -193,27 +217,16 @@ impl Stylize {
         }
     }
 
-    /// Resizes the worker pool to the concurrent runs of a newly loaded generator's provider.
-    pub(super) fn resize_pool(&self, stream: &mut super::Stream) -> Result<(), Error> {
+    /// Takes over how many frames a newly loaded generator's provider computes at once.
+    pub(super) fn update_streams(&self, stream: &super::Stream) {
         let (Some(player), 0) = (&stream.active, stream.start.frames_in_flight) else {
-            return Ok(());
+            return;
         };
         let wanted = player.streams();
-        if stream
-            .workers
-            .as_ref()
-            .is_some_and(|pool| pool.size() == wanted)
-        {
-            return Ok(());
+        if self.streams.swap(wanted, Ordering::Relaxed) != wanted {
+            // The pool downstream must have as many buffers.
+            self.obj().reconfigure_src();
         }
-        self.queue.wait_until_idle()?;
-        let old = stream.workers.replace(WorkerPool::new(wanted)?);
-        // One may still be at a frame that a flush gave up.
-        self.threads.dispose(old);
-        self.streams.store(wanted, Ordering::Relaxed);
-        // The pool must have as many buffers.
-        self.obj().reconfigure_src();
-        Ok(())
     }
 
     /// Makes a session the one that a flush cancels; refuses while flushing.
@@ -228,14 +241,16 @@ impl Stylize {
 
     /// Ends the frames in flight as soon as their provider allows; nobody waits until it does.
     pub(super) fn cancel_runs(&self) {
-        {
+        let current = {
             let mut cancel = self.cancel.lock();
             cancel.flushing = true;
-            if let Some(canceller) = &cancel.current {
-                canceller.cancel();
-            }
-        }
+            cancel.current.clone()
+        };
+        // First, so that a frame that is dropped before its turn is not missed by anybody.
         self.queue.close();
+        if let Some(canceller) = current {
+            canceller.cancel();
+        }
         self.threads.interrupt();
     }
 

@@ -15,7 +15,6 @@ use crate::stylize::generator::active::ActiveGenerator;
 use crate::stylize::generator::loading::Loading;
 use crate::stylize::report::Error;
 use crate::stylize::stats::Stats;
-use crate::stylize::stream::workers::WorkerPool;
 
 impl BaseTransformImpl for Stylize {
     const MODE: BaseTransformMode = BaseTransformMode::NeverInPlace;
@@ -52,7 +51,6 @@ impl BaseTransformImpl for Stylize {
             (frames, _) => frames as usize,
         };
         self.streams.store(streams, Ordering::Relaxed);
-        let workers = WorkerPool::new(streams).map_err(|err| err.message())?;
         let start = settings.at_start();
         *self.cancel.lock() = Cancel::default();
         *self.history.lock() = History {
@@ -66,7 +64,6 @@ impl BaseTransformImpl for Stylize {
             loading,
             changes: settings.changes,
             start,
-            workers: Some(workers),
             ..Stream::default()
         };
         Ok(())
@@ -75,9 +72,10 @@ impl BaseTransformImpl for Stylize {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         self.cancel_runs();
         self.stop_pushing();
+        // Waits for the frames that are being painted: upstream's and downstream's pools get all of their
+        // buffers back. Then for what was being loaded, which is cancelled by dropping it.
+        self.queue.wait_until_released();
         let stream = std::mem::take(&mut *self.stream.lock());
-        // Waits for the frame that a worker is at: upstream's and downstream's pools get all of their
-        // buffers back. Then for what was being loaded, which has been cancelled.
         drop(stream);
         self.threads.join();
         *self.history.lock() = History::default();

@@ -13,6 +13,7 @@ use gst_video::VideoFormat;
 use image::GrayImage;
 
 use super::canvas::{Mask, draw, edge, finished, soft};
+use crate::numbers::saturating_u32;
 use crate::stylize::report::Error;
 use crate::stylize::settings::MaskSettings;
 
@@ -28,8 +29,7 @@ pub(crate) fn of_findings(
     (width, height): (usize, usize),
     frame: &gst::BufferRef,
 ) -> Result<Mask, Error> {
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    let mut canvas = GrayImage::new(side(width), side(height));
+    let mut canvas = GrayImage::new(saturating_u32(width), saturating_u32(height));
     let mut segmented = false;
     for meta in frame.iter_meta::<AnalyticsRelationMeta>() {
         for segmentation in meta.iter::<Segmentation>() {

@@ -11,6 +11,7 @@ use image::imageops::FilterType;
 use super::analytics;
 use super::canvas::{Mask, draw, finished, soft};
 use crate::gallery::painting;
+use crate::numbers::saturating_u32;
 use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{MaskKind, MaskSettings};
@@ -215,8 +216,7 @@ fn read(file: &Path) -> Result<Levels, Error> {
 
 impl MaskSource {
     fn draw(&self, levels: &GrayImage) -> Mask {
-        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-        let (width, height) = (side(self.size.0), side(self.size.1));
+        let (width, height) = (saturating_u32(self.size.0), saturating_u32(self.size.1));
         let scaled = image::imageops::resize(levels, width, height, FilterType::Triangle);
         finished(soft(scaled, self.feather).into_raw(), self.invert)
     }

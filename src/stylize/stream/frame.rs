@@ -2,12 +2,13 @@
 //! Runs the compiled graph on one frame: maps both buffers, repacks rows where their layout differs from
 //! the graph's, and runs the session in place.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use gst_video::VideoFrameRef;
 use gst_video::prelude::*;
 
-use crate::engine::Lease;
+use crate::engine::Runner;
 use crate::engine::session::{Controls, Rows, Source};
 use crate::graph::{Frame, Memory};
 use crate::stylize::caps;
@@ -17,7 +18,7 @@ use crate::stylize::style::transition::Values;
 
 /// What is done to a frame.
 pub(crate) struct Task {
-    pub session: Lease,
+    pub runner: Runner,
     pub info: gst_video::VideoInfo,
     /// The layout that the session was compiled for, and the height of the picture shown to the
     /// generator.
@@ -34,8 +35,6 @@ pub(crate) struct Task {
     pub rest: Option<Values>,
     /// Weight of the frame before where nothing moved.
     pub stability: f32,
-    /// When the frame should be done: who shares the session gives way to earlier ones.
-    pub deadline: Instant,
 }
 
 /// What a frame's time was spent on.
@@ -43,7 +42,7 @@ pub(crate) struct Task {
 pub(crate) struct Timing {
     /// Of the picture shown to the generator, pixels.
     pub height: usize,
-    /// For others with the same session.
+    /// For its turn, while others with the same session had theirs.
     pub waited: Duration,
     /// The graph itself.
     pub ran: Duration,
@@ -52,15 +51,15 @@ pub(crate) struct Timing {
 impl Task {
     /// Whether it needs what the frame before left.
     pub fn remembers(&self) -> bool {
-        self.session.remembers()
+        self.runner.remembers()
     }
 
-    /// Stylizes `source` into `target`. `spare` is memory for frames that end early.
+    /// Stylizes `source` into `target`, a frame that was handed over at `begin`.
     pub fn run(
         &self,
         source: &gst::BufferRef,
         target: &mut gst::BufferRef,
-        spare: &mut Vec<u8>,
+        begin: Instant,
     ) -> Result<Timing, Error> {
         let joined;
         let source = match lies_as(&self.info, source, &self.layout.source) {
@@ -73,10 +72,10 @@ impl Task {
             }
         };
         if lies_as(&self.info, target, &self.layout.target) {
-            return self.run_in_place(source, target, spare);
+            return self.run_in_place(source, target, begin);
         }
         let mut buffer = empty(&self.info)?;
-        let timing = self.run_in_place(source, buffer.make_mut(), spare)?;
+        let timing = self.run_in_place(source, buffer.make_mut(), begin)?;
         copy(&self.info, &buffer, target)?;
         Ok(timing)
     }
@@ -85,15 +84,16 @@ impl Task {
         &self,
         source: &gst::BufferRef,
         target: &mut gst::BufferRef,
-        spare: &mut Vec<u8>,
+        begin: Instant,
     ) -> Result<Timing, Error> {
         let source = VideoFrameRef::from_buffer_ref_readable(source, &self.info);
         let source = source.map_err(unmapped)?;
         let target = VideoFrameRef::from_buffer_ref_writable(target, &self.info);
         let mut target = target.map_err(unmapped)?;
-        let source = readable(&source, &self.layout, spare)?;
+        let mut padded = SpareRows::default();
+        let source = readable(&source, &self.layout, &mut padded)?;
         let target = writable(&mut target, &self.layout)?;
-        let begin = Instant::now();
+        let waited = begin.elapsed();
         let controls = Controls {
             strength: self.strength,
             split: (self.split * self.layout.width as f64).round() as u32,
@@ -104,14 +104,13 @@ impl Task {
             layer: 0,
         };
         let (target, rows) = target;
-        let deadline = self.deadline;
         let (frame, source_rows) = source;
         let source = Source {
             frame,
             under: frame,
             rows: source_rows,
         };
-        let mut ran = (self.session).run(source, controls, deadline, (&mut *target, rows))?;
+        let mut ran = (self.runner).run(source, controls, (&mut *target, rows))?;
         if let (Some(style), Some(mask)) = (&self.rest, &self.mask) {
             // What has been painted takes the source's place.
             let painted = self.layout.rearranged(target, frame.len());
@@ -126,9 +125,8 @@ impl Task {
                 under: &painted,
                 ..source
             };
-            ran += (self.session).run(source, controls, deadline, (target, rows))?;
+            ran += (self.runner).run(source, controls, (target, rows))?;
         }
-        let waited = begin.elapsed().saturating_sub(ran);
         Ok(Timing {
             height: self.inference_height,
             waited,
@@ -246,6 +244,25 @@ fn layout_of(info: &gst_video::VideoInfo, source: Memory, target: Memory) -> Res
     }
 }
 
+thread_local! {
+    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Memory for frames that end early, kept by its thread from one frame to the next.
+struct SpareRows(Vec<u8>);
+
+impl Default for SpareRows {
+    fn default() -> Self {
+        Self(SPARE.take())
+    }
+}
+
+impl Drop for SpareRows {
+    fn drop(&mut self) {
+        SPARE.set(std::mem::take(&mut self.0));
+    }
+}
+
 /// The bytes of a frame from its first plane on.
 struct Mapped {
     data: *mut u8,
@@ -272,11 +289,11 @@ fn short(mapped: usize, needed: usize) -> Error {
 }
 
 /// The bytes of a frame that is read. A buffer may end with the last row's pixels, without that
-/// row's padding: then, and only then, they are copied to `spare`.
+/// row's padding: then, and only then, they are copied to `padded`.
 fn readable<'a>(
     frame: &'a VideoFrameRef<&gst::BufferRef>,
     layout: &Frame,
-    spare: &'a mut Vec<u8>,
+    padded: &'a mut SpareRows,
 ) -> Result<(&'a [u8], Rows), Error> {
     let mapped = mapped(frame);
     let (len, needed) = (layout.size(&layout.source), layout.needed(&layout.source));
@@ -295,10 +312,10 @@ fn readable<'a>(
         gst::CAT_PERFORMANCE,
         "copying a frame without padding in its last row"
     );
-    spare.clear();
-    spare.extend_from_slice(bytes);
-    spare.resize(len, 0);
-    Ok((spare, rows))
+    padded.0.clear();
+    padded.0.extend_from_slice(bytes);
+    padded.0.resize(len, 0);
+    Ok((&padded.0, rows))
 }
 
 /// The bytes of a frame that is written.

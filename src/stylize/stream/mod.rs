@@ -4,7 +4,7 @@
 
 pub(super) mod delays;
 pub(super) mod frame;
+pub(super) mod job;
 pub(super) mod plan;
 pub(super) mod queue;
 pub(super) mod repeat;
-pub(super) mod workers;

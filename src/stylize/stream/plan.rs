@@ -2,6 +2,8 @@
 //! What is to be done for one frame, and what was done: inference, or a substitute frame where there is no
 //! session or inference failed.
 
+use std::time::Instant;
+
 use super::frame::{Task, Timing, copy};
 use crate::engine::EngineError;
 use crate::stylize::report::Error;
@@ -44,17 +46,17 @@ impl Plan {
         self.substitute = Some(Substitute::Last(last));
     }
 
-    /// Fills `target` for `source`. `spare` is memory for frames that end early.
+    /// Fills `target` for `source`, a frame that was handed over at `begin`.
     pub fn run(
         &self,
         source: &gst::BufferRef,
         target: &mut gst::BufferRef,
-        spare: &mut Vec<u8>,
+        begin: Instant,
     ) -> Result<Outcome, Error> {
         let painted = self
             .task
             .as_ref()
-            .map(|task| task.run(source, target, spare))
+            .map(|task| task.run(source, target, begin))
             .transpose();
         let error = match painted {
             Ok(Some(timing)) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Output queue: reorders results of concurrent workers into the order of input.
+//! Output queue: reorders results of concurrent runs into the order of input.
 //!
-//! The streaming thread appends; worker threads write results; whoever pushes takes them from the front,
+//! The streaming thread appends; the session's threads write results; whoever pushes takes them from the front,
 //! so that frames leave in order whichever is done first.
 
 use std::collections::VecDeque;
@@ -32,6 +32,8 @@ type Entry = (Instant, Arc<Mutex<Slot>>);
 #[derive(Default)]
 struct State {
     slots: VecDeque<Entry>,
+    /// Promises that are held, also of frames that were given up: somebody has their buffers.
+    held: usize,
     /// A frame has been taken and is being pushed.
     pushing: bool,
     /// While flushing and when stopped: nobody waits.
@@ -50,7 +52,7 @@ struct Shared {
 #[derive(Clone, Default)]
 pub(crate) struct OutputQueue(Arc<Shared>);
 
-/// Where a worker writes the result of one frame. Dropped without one, the frame has failed.
+/// Where the result of one frame is written. Dropped without one, the frame has failed.
 pub(crate) struct Promise {
     slot: Arc<Mutex<Slot>>,
     queue: OutputQueue,
@@ -85,9 +87,11 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         if !self.is_settled() {
-            let lost = EngineError::Run("A worker thread ended.".into());
+            let lost = EngineError::Run("The thread that ran it panicked.".into());
             self.settle(Err(Error::Engine(lost)));
         }
+        self.queue.0.state.lock().held -= 1;
+        self.queue.0.changed.notify_all();
     }
 }
 
@@ -107,6 +111,7 @@ impl OutputQueue {
                 return Err(error);
             }
             state.slots.push_back((Instant::now(), slot.clone()));
+            state.held += 1;
         }
         self.0.changed.notify_all();
         Ok(Promise {
@@ -131,18 +136,11 @@ impl OutputQueue {
         self.wait(|state| state.slots.is_empty() && !state.pushing)
     }
 
-    /// Waits until all frames have been pushed, and leaves what became of them for others to be told.
-    ///
-    /// # Errors
-    /// [`EngineError::Cancelled`] when closed.
-    pub fn wait_until_idle(&self) -> Result<(), EngineError> {
+    /// Waits until nobody has a frame's buffers any more, those of frames that were given up included.
+    pub fn wait_until_released(&self) {
         let mut state = self.0.state.lock();
-        while !state.closed && (state.pushing || !state.slots.is_empty()) {
+        while state.held > 0 {
             self.0.changed.wait(&mut state);
-        }
-        match state.closed {
-            true => Err(EngineError::Cancelled),
-            false => Ok(()),
         }
     }
 

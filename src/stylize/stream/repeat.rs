@@ -3,14 +3,14 @@
 //! (`interval`), or the source's bytes did not change (`reuse`: screens, stills, telecine).
 
 use super::frame::Task;
-use crate::engine::Lease;
 use crate::stylize::mask::canvas::Mask;
 use crate::stylize::style::transition::Values;
 
 /// What the last painting was made of.
 struct Painted {
     source: gst::Buffer,
-    session: Lease,
+    /// Of the lease, not the lease: what was painted last keeps no session alive.
+    lease: u64,
     strength: f32,
     split: f64,
     seed: u64,
@@ -48,7 +48,7 @@ impl Repeats {
         self.since = 0;
         self.painted = Some(Painted {
             source: source.clone(),
-            session: task.session.clone(),
+            lease: task.runner.id(),
             strength: task.strength,
             split: task.split,
             seed: task.seed,
@@ -63,7 +63,7 @@ impl Repeats {
 impl Painted {
     /// Whether the same would come out again.
     fn is(&self, task: &Task, source: &gst::Buffer) -> bool {
-        let controls = self.session.is(&task.session)
+        let controls = self.lease == task.runner.id()
             && !task.remembers()
             && self.strength == task.strength
             && self.split == task.split
