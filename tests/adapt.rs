@@ -281,6 +281,31 @@ fn without_a_frame_rate_the_target_is_the_budget() {
 }
 
 #[test]
+fn the_budget_is_shorter_at_a_higher_rate() {
+    for (rate, budget) in [(1.0, 1000_u64), (4.0, 250), (0.5, 2000), (-2.0, 500)] {
+        let (net, height) = (negative(15).bytes(), 256);
+        let mut stream = Stream::new(&net, height, HURRY, &[("adapt", "resolution")]);
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_rate(rate);
+        segment.set_stop(gst::ClockTime::from_seconds(10));
+        stream
+            .harness
+            .push_event(gst::event::Segment::new(&segment));
+        let begin = Instant::now();
+        let step = loop {
+            assert!(begin.elapsed() < Duration::from_secs(60), "never");
+            stream.frame(&[NEGATIVE]);
+            let message = stream.bus.pop_filtered(&[gst::MessageType::Element]);
+            let structure = message.and_then(|m| m.structure().map(ToOwned::to_owned));
+            if let Some(step) = structure.filter(|s| s.has_name("stylize-adapt")) {
+                break step;
+            }
+        };
+        assert_eq!(step.get::<u64>("budget"), Ok(budget), "at rate {rate}");
+    }
+}
+
+#[test]
 fn a_generator_of_one_size_is_a_warning() {
     let net = Net::new(13)
         .input("x", F32, &[1, 3, 128, 128])

@@ -10,7 +10,7 @@ use gst::prelude::*;
 use gst_check::Harness;
 use gst_controller::prelude::*;
 use gststylize::graph::{self, Blend, Effects, Format, Frame, Lowering, Memory, Packed, Scaling};
-use gststylize::model::{Facts, Model, Range, Signature};
+use gststylize::model::{Conventions, Model, Range, Signature};
 use gststylize::onnx::{Message, ModelProto};
 
 const CAPS: &str = "video/x-raw,format=RGB,width=64,height=48,framerate=10/1";
@@ -162,10 +162,10 @@ fn graphs_are_dumped_whole_and_a_bad_path_is_a_warning() {
 /// Operators of the graph for RGB frames of 64x48 around an identity.
 fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
     let model = Model::parse(identity(17).bytes()).expect("a model");
-    let facts = Facts {
+    let conventions = Conventions {
         input_range: Some(Range::UNIT),
         minimum: Some(1),
-        ..Facts::default()
+        ..Conventions::default()
     };
     let memory = Memory {
         strides: [192, 0, 0],
@@ -189,7 +189,7 @@ fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
         frame: graph::FrameInputs::Two,
         kernels: graph::Kernels::All,
     };
-    let signature = Signature::resolve(&model, &facts);
+    let signature = Signature::resolve(&model, &conventions);
     let graph = graph::compile(&model, &signature, &frame, *effects, forms).expect("a graph");
     let graph = ModelProto::decode(&graph[..])
         .expect("a graph")

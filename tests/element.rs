@@ -276,23 +276,39 @@ fn a_flush_during_a_run_ends_it_and_the_stream_goes_on() {
 
 #[test]
 fn late_frames_are_dropped_before_inference_and_counted() {
-    let (_dir, element, mut harness) = negative();
-    harness.set_src_caps(caps(32, 16));
-    harness
-        .push(frame(32, 16, gst::ClockTime::ZERO))
-        .expect("pushed");
-    let late = gst::ClockTime::from_seconds(5);
-    let qos = gst::event::Qos::new(gst::QOSType::Underflow, 2.0, 1_000_000, late);
-    assert!(harness.push_upstream_event(qos));
-    harness
-        .push(frame(32, 16, gst::ClockTime::from_seconds(1)))
-        .expect("dropped without an error");
-    harness
-        .push(frame(32, 16, gst::ClockTime::from_seconds(10)))
-        .expect("pushed");
-    assert_eq!(stat::<u64>(&element, "dropped"), 1);
-    assert_eq!(stat::<u64>(&element, "frames"), 2);
-    assert_eq!(harness.buffers_received(), 2);
+    for in_flight in [1_u32, 3] {
+        let (_dir, element) = common::element(&common::generators::negative(13).bytes());
+        element.set_property("frames-in-flight", in_flight);
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        harness.set_src_caps(caps(32, 16));
+        let second = gst::ClockTime::from_seconds;
+        harness.push(frame(32, 16, second(0))).expect("pushed");
+        harness.pull().expect("painted");
+        let qos = gst::event::Qos::new(gst::QOSType::Underflow, 2.0, 1_000_000, second(5));
+        assert!(harness.push_upstream_event(qos));
+        let late = frame(32, 16, second(1));
+        harness.push(late).expect("dropped without an error");
+        // What was painted and what was dropped, for who watches the bus.
+        let message = bus.pop_filtered(&[gst::MessageType::Qos]).expect("told");
+        let gst::MessageView::Qos(qos) = message.view() else {
+            unreachable!("of this type");
+        };
+        assert_eq!(
+            qos.stats(),
+            (
+                gst::GenericFormattedValue::Buffers(Some(gst::format::Buffers::ONE)),
+                gst::GenericFormattedValue::Buffers(Some(gst::format::Buffers::ONE)),
+            ),
+            "{in_flight} in flight"
+        );
+        harness.push(frame(32, 16, second(10))).expect("pushed");
+        harness.pull().expect("painted");
+        assert_eq!(stat::<u64>(&element, "dropped"), 1);
+        assert_eq!(stat::<u64>(&element, "frames"), 2);
+        assert_eq!(harness.buffers_received(), 2);
+    }
 }
 
 #[test]

@@ -40,8 +40,8 @@ fn frame() -> Frame {
 fn compile(model: &Model, half: bool) -> Result<Vec<u8>, GraphError> {
     common::init();
     let runtime = Runtime::get(None).expect("ONNX Runtime");
-    let facts = metadata::facts(model).expect("metadata");
-    let facts = facts.or(probe(&runtime, model, &facts).expect("facts"));
+    let conventions = metadata::conventions(model).expect("metadata");
+    let conventions = conventions.or(probe(&runtime, model, &conventions).expect("conventions"));
     let forms = Lowering {
         scaling: graph::Scaling::Products,
         blend: Blend::Branch,
@@ -52,7 +52,7 @@ fn compile(model: &Model, half: bool) -> Result<Vec<u8>, GraphError> {
     };
     graph::compile(
         model,
-        &Signature::resolve(model, &facts),
+        &Signature::resolve(model, &conventions),
         &frame(),
         Effects::default(),
         forms,

@@ -68,7 +68,7 @@ fn frames() -> [Frame; 3] {
 fn compile(frame: &Frame, effects: Effects, kernels: Kernels, half: bool) -> Vec<u8> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/starry-night.onnx");
     let model = Model::read(&file).expect("a generator");
-    let facts = metadata::facts(&model).expect("metadata");
+    let conventions = metadata::conventions(&model).expect("metadata");
     let forms = Lowering {
         blend: Blend::Branch,
         scaling: Scaling::Products,
@@ -80,7 +80,7 @@ fn compile(frame: &Frame, effects: Effects, kernels: Kernels, half: bool) -> Vec
         },
         kernels,
     };
-    let signature = Signature::resolve(&model, &facts);
+    let signature = Signature::resolve(&model, &conventions);
     graph::compile(&model, &signature, frame, effects, forms).expect("a graph")
 }
 

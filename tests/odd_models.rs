@@ -10,7 +10,7 @@ use gststylize::engine::probe::probe;
 use gststylize::engine::session::load;
 use gststylize::engine::{Choice, Runtime};
 use gststylize::graph::{self, Blend, Effects, Format, Frame, Lowering, Memory, Packed};
-use gststylize::model::{Facts, Model, Signature, metadata};
+use gststylize::model::{Conventions, Model, Signature, metadata};
 use gststylize::onnx::attribute_proto::AttributeType;
 use gststylize::onnx::{AttributeProto, StringStringEntryProto, tensor_proto::DataLocation};
 use ort::value::Tensor;
@@ -132,14 +132,14 @@ fn names_like_the_compilers_are_the_generators_own() {
 }
 
 /// What the file does not say.
-fn probed(net: &Net, facts: Facts) -> Result<Facts, String> {
+fn probed(net: &Net, conventions: Conventions) -> Result<Conventions, String> {
     common::init();
     let runtime = Runtime::get(None).expect("ONNX Runtime");
     let model = Model::parse(net.bytes()).expect("a generator");
     let found = probe(
         &runtime,
         &model,
-        &facts.or(metadata::facts(&model).expect("facts")),
+        &conventions.or(metadata::conventions(&model).expect("conventions")),
     );
     found.map_err(|err| err.to_string())
 }
@@ -160,13 +160,13 @@ fn a_stated_minimum_holds_while_the_multiple_is_looked_for() {
         .node("GlobalAveragePool", &["windows"], "mean", vec![])
         .node("Mul", &["mean", "nothing"], "none", vec![])
         .node("Add", &["x", "none"], "y", vec![]);
-    let unsaid = probed(&net, Facts::default());
-    assert!(unsaid.is_ok_and(|facts| facts.multiple == Some(256)));
-    let minimum = Facts {
+    let unsaid = probed(&net, Conventions::default());
+    assert!(unsaid.is_ok_and(|conventions| conventions.multiple == Some(256)));
+    let minimum = Conventions {
         minimum: Some(200),
-        ..Facts::default()
+        ..Conventions::default()
     };
-    let found = probed(&net, minimum).expect("facts");
+    let found = probed(&net, minimum).expect("conventions");
     assert_eq!(found.multiple, Some(1));
 }
 
@@ -174,11 +174,11 @@ fn a_stated_minimum_holds_while_the_multiple_is_looked_for() {
 fn multiples_above_32_are_found_and_those_above_256_named() {
     for multiple in [64, 256] {
         let net = common::conventions::blocks(13, multiple);
-        let found = probed(&net, Facts::default()).expect("facts");
+        let found = probed(&net, Conventions::default()).expect("conventions");
         assert_eq!(found.multiple, Some(multiple as usize));
     }
     let net = common::conventions::blocks(13, 300);
-    let err = probed(&net, Facts::default()).expect_err("no such multiple");
+    let err = probed(&net, Conventions::default()).expect_err("no such multiple");
     assert!(err.contains("size-multiple"), "{err}");
 }
 
@@ -219,7 +219,7 @@ fn what_is_not_a_number_leaves_no_trace() {
 fn painted(model: &Model, half: bool) -> Vec<u8> {
     common::init();
     let runtime = Runtime::get(None).expect("ONNX Runtime");
-    let facts = metadata::facts(model).expect("metadata");
+    let conventions = metadata::conventions(model).expect("metadata");
     let memory = Memory {
         strides: [SIZE.0 * 3, 0, 0],
         ..Memory::default()
@@ -242,7 +242,7 @@ fn painted(model: &Model, half: bool) -> Vec<u8> {
         frame: graph::FrameInputs::Two,
         kernels: graph::Kernels::All,
     };
-    let signature = Signature::resolve(model, &facts);
+    let signature = Signature::resolve(model, &conventions);
     let graph = graph::compile(model, &signature, &frame, Effects::default(), forms);
     let graph = graph.expect("a graph");
     let mut session = load(&runtime, &graph, &Choice::cpu()).expect("a session");

@@ -3,13 +3,17 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use common::generators::{negative, slow};
 use gst::prelude::*;
 use gst_check::Harness;
+use gststylize::engine::session::{Blueprint, Names};
+use gststylize::engine::{Choice, Lease, Runtime};
+use gststylize::graph;
 
 const CAPS: &str = "video/x-raw,format=RGB,width=64,height=48,framerate=25/1";
 
@@ -146,4 +150,73 @@ fn sixteen_pipelines_play_to_their_ends() {
     for pipeline in &pipelines {
         pipeline.set_state(gst::State::Null).expect("stopped");
     }
+}
+
+/// The graph that an element compiles for these frames.
+fn compiled(name: &str) -> Vec<u8> {
+    let (dir, element) = common::element(&negative(13).meta("stylize.name", name).bytes());
+    let file = dir.path().join("graph.onnx");
+    element.set_property("dump-graph", file.to_str());
+    let _compiled = harness(&element);
+    std::fs::read(Path::new(&file)).expect("a graph")
+}
+
+fn lease(graph: &[u8]) -> Lease {
+    let blueprint = Blueprint {
+        names: Names {
+            frame: graph::FRAME,
+            source: graph::SOURCE,
+            strength: graph::STRENGTH,
+            split: graph::SPLIT,
+            style: graph::STYLE,
+            mask: graph::MASK,
+            stability: graph::STABILITY,
+            out: graph::OUT,
+        },
+        style: None,
+        noise: Vec::new(),
+        mask: None,
+        states: Vec::new(),
+    };
+    let runtime = Runtime::get(None).expect("ONNX Runtime");
+    Lease::new(&runtime, graph, &Choice::cpu(), &blueprint).expect("a session")
+}
+
+#[test]
+fn those_who_come_at_once_get_one_session() {
+    const MANY: usize = 8;
+    let graph = compiled("at once");
+    for round in 0..10 {
+        let start = Barrier::new(MANY);
+        let leases: Vec<Lease> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..MANY)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        lease(&graph)
+                    })
+                })
+                .collect();
+            let leases = threads.into_iter().map(|thread| thread.join());
+            leases.map(|lease| lease.expect("no panic")).collect()
+        });
+        for lease in &leases {
+            assert_eq!(lease.canceller().holders(), MANY, "round {round}");
+        }
+    }
+}
+
+/// The streaming thread keeps a canceller and a runner of the generator that was replaced until the next frame;
+/// dropping the session, which may take long, is for the thread that disposes of the old generator.
+#[test]
+fn a_session_is_dropped_by_who_holds_it_and_not_by_who_cancels() {
+    let lease = lease(&compiled("dropped"));
+    let (canceller, other) = (lease.canceller(), lease.clone());
+    drop(lease);
+    assert_eq!(canceller.holders(), 1);
+    drop(other);
+    assert_eq!(canceller.holders(), 0);
+    // Nothing to cancel any more.
+    canceller.cancel();
+    canceller.reset().expect("allowed again");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a `.modelinfo` file beside the model says, and which source of facts goes first.
+//! What a `.modelinfo` file beside the model says, and which source of conventions goes first.
 
 mod common;
 

@@ -23,7 +23,7 @@ fn threads() -> Vec<String> {
 /// Those that are there for longer than a thread that has been joined may be on the list.
 fn left() -> Vec<String> {
     let begin = Instant::now();
-    while !threads().is_empty() && begin.elapsed() < Duration::from_millis(200) {
+    while !threads().is_empty() && begin.elapsed() < Duration::from_secs(10) {
         std::thread::yield_now();
     }
     threads()
@@ -55,44 +55,44 @@ fn stops_and_flushes_wait_for_no_compiler_and_leave_no_thread() {
         assert_eq!(left(), Vec::<String>::new(), "after {pause} ms");
     }
 
-    // A flush while the streaming thread waits for a graph.
+    // A flush while the streaming thread waits for a graph: it goes on while the graph is still compiled. On
+    // a busy machine the compiler may be done before the flush is.
+    let sooner = (0..10).any(|_| flush_while_compiling());
+    assert!(sooner, "a flush waits for the compiler");
+    assert_eq!(left(), Vec::<String>::new());
+}
+
+/// Whether the streaming thread goes on before the compiler has ended.
+fn flush_while_compiling() -> bool {
     let element = element(&[]);
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
     let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
     let sink = element.static_pad("sink").expect("a pad");
     let caps = "video/x-raw,format=RGB,width=1920,height=1080,framerate=25/1";
-    let waited = std::thread::scope(|scope| {
+    let sooner = std::thread::scope(|scope| {
         let set = scope.spawn(|| {
             harness.set_src_caps_str(caps);
-            Instant::now()
+            threads().iter().any(|name| name == "stylize-compile")
         });
         // Until it is compiling.
-        let state = |wanted: &str| {
-            let message = bus.iter_timed_filtered(
-                gst::ClockTime::from_seconds(60),
-                &[gst::MessageType::Element],
-            );
-            message
-                .filter_map(|message| message.structure().map(gst::StructureRef::to_owned))
-                .find(|s| s.get::<&str>("state") == Ok(wanted))
-                .expect("it says so")
-        };
-        state("compiling");
-        let begin = Instant::now();
+        let messages = bus.iter_timed_filtered(
+            gst::ClockTime::from_seconds(60),
+            &[gst::MessageType::Element],
+        );
+        messages
+            .filter_map(|message| message.structure().map(gst::StructureRef::to_owned))
+            .find(|s| s.get::<&str>("state") == Ok("compiling"))
+            .expect("it says so");
         assert!(sink.send_event(gst::event::FlushStart::new()));
-        let waited = set.join().expect("no panic").duration_since(begin);
+        let sooner = set.join().expect("no panic");
         assert!(sink.send_event(gst::event::FlushStop::new(true)));
-        waited
+        sooner
     });
-    assert!(
-        waited < Duration::from_millis(100),
-        "a flush waits {waited:?}"
-    );
     // The same graph is waited for again, not begun anew.
     harness.set_src_caps_str(caps);
     let frame = gst::Buffer::from_slice(vec![7; 1920 * 1080 * 3]);
     harness.push_and_pull(frame).expect("a painting");
     element.set_state(gst::State::Null).expect("stopped");
-    assert_eq!(left(), Vec::<String>::new());
+    sooner
 }

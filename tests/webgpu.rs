@@ -404,6 +404,57 @@ fn what_is_still_stays() {
     assert_ne!(paint(100, 4), first, "a cut");
 }
 
+/// One frame at a time on the CPU, two on a GPU: the frames stay in order, and none is lost.
+#[test]
+fn a_change_of_provider_changes_how_many_frames_are_in_flight() {
+    if !ready() {
+        return;
+    }
+    let (_dir, file) = common::model_file(&generators::negative(13).bytes());
+    let element = stylize("cpu", file.to_str().expect("UTF-8"));
+    element.set_property("frames-in-flight", 0_u32);
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_src_caps_str("video/x-raw,format=RGB,width=64,height=48,framerate=25/1");
+    let in_flight = || {
+        let stats = element.property::<gst::Structure>("stats");
+        stats.get::<u32>("frames-in-flight").expect("a number")
+    };
+    let time = gst::ClockTime::from_mseconds(40);
+    let mut number = 0;
+    let mut push = |harness: &mut gst_check::Harness| {
+        let grey = (number % 251) as u8;
+        let mut buffer = gst::Buffer::from_slice([grey; 64 * 48 * 3]);
+        buffer.get_mut().expect("fresh").set_pts(time * number);
+        harness.push(buffer).expect("taken");
+        number += 1;
+        number
+    };
+    let mut pushed = 0;
+    for (provider, frames) in [("webgpu", 2), ("cpu", 1), ("webgpu", 2), ("cpu", 1)] {
+        element.set_property_from_str("execution-provider", provider);
+        let begin = std::time::Instant::now();
+        while in_flight() != frames {
+            assert!(begin.elapsed().as_secs() < 120, "never on {provider}");
+            push(&mut harness);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        for _ in 0..20 {
+            pushed = push(&mut harness);
+        }
+    }
+    for number in 0..pushed {
+        let out = harness.pull().expect("a frame");
+        assert_eq!(out.pts(), Some(time * number));
+        let bytes = out.map_readable().expect("bytes");
+        let grey = 255 - (number % 251) as u8;
+        assert!(
+            bytes.iter().all(|byte| byte.abs_diff(grey) <= 1),
+            "{number}"
+        );
+    }
+    assert!(harness.try_pull().is_none());
+}
+
 /// In a process of its own, because drivers are looked for once.
 #[test]
 fn without_a_driver_it_is_one_error_and_never_the_cpu() {

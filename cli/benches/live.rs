@@ -84,7 +84,7 @@ fn main() {
     let args = Args::parse();
     gst::init().expect("GStreamer");
     gststylize::plugin_register_static().expect("the element");
-    facts();
+    conventions();
     let wanted = |part: &str| args.parts.is_empty() || args.parts.iter().any(|word| word == part);
     let settle = Duration::from_secs(args.settle);
     let seconds = |default| Duration::from_secs(args.seconds.unwrap_or(default));
@@ -111,7 +111,7 @@ fn main() {
 }
 
 /// The machine, and what `auto` is on it.
-fn facts() {
+fn conventions() {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let name = cpus.lines().find(|line| line.starts_with("model name"));

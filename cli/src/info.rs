@@ -43,14 +43,14 @@ pub fn run(args: &Args) -> Result<()> {
     ))?;
     let result = to_end(&pipeline);
     let stylize = pipeline.by_name("stylize");
-    let facts = stylize.map(|stylize| {
+    let conventions = stylize.map(|stylize| {
         let stats = stylize.property::<gst::Structure>("stats");
         (stats, stylize.property::<Vec<String>>("styles"))
     });
     // What does not stop is no reason to wait.
     let _ = pipeline.set_state(gst::State::Null);
     result?;
-    let Some((stats, styles)) = facts else {
+    let Some((stats, styles)) = conventions else {
         return Ok(());
     };
     for name in FACTS {
