@@ -29,7 +29,7 @@ struct Codec {
 /// `ultrafast`, because the encoder shares the processor with the generator. Without a buffer capacity of 0,
 /// x264 caps the bitrate at 2 Mbit/s, and a painting becomes a mosaic; trellis is not of the preset, and would
 /// cost a quarter of the encoder's time for the same bits. VP9 without looking ahead: what `vp9enc` 1.22 still
-/// holds at the end is lost.
+/// holds at the end is lost. VP8 below zero: above it, the encoder's effort follows the clock, and no two runs are equal.
 const CODECS: [Codec; 10] = [
     Codec {
         name: "h264",
@@ -93,7 +93,7 @@ const CODECS: [Codec; 10] = [
         parser: "",
         elements: &[(
             "vp8enc",
-            "deadline=1 cpu-used=8 lag-in-frames=0 end-usage=cq cq-level={q31} target-bitrate=6000000",
+            "deadline=1 cpu-used=-8 lag-in-frames=0 end-usage=cq cq-level={q31} target-bitrate=6000000",
         )],
         formats: [Some("I420"), None, None],
     },
@@ -187,6 +187,7 @@ impl Encoder {
                     .elements
                     .iter()
                     .map(|(name, _)| *name)
+                    .filter(|name| !args.portable || is_software(name))
                     .find(|name| works(name))
                     .map(String::from),
             };
@@ -219,12 +220,7 @@ impl Encoder {
                 .replace("{q63}", &(crf + 1).min(63).to_string())
                 .replace("{q31}", &(crf / 2 + 1).max(4).to_string()),
         };
-        // What comes out depends on the number.
-        let threads = match args.encoder_threads.unwrap_or_else(threads) {
-            0 => String::new(),
-            _ if name != "x264enc" => String::new(),
-            threads => format!(" threads={threads}"),
-        };
+        let settings = with_threads(name, settings, args.encoder_threads);
         // Matroska's muxer takes VP9 as it is; MP4's asks for its profile, which only the parser tells.
         let bare = codec.name == "vp9" && ["mkv", "webm"].contains(&container.extension);
         let parser = match codec.parser {
@@ -233,7 +229,7 @@ impl Encoder {
             parser => format!(" ! {parser}"),
         };
         Ok(Self {
-            line: format!("{name} {settings}{threads}{parser}"),
+            line: format!("{name} {settings}{parser}"),
             caps: caps(codec)?,
             codec: codec.name,
             formats: codec.formats,
@@ -270,6 +266,12 @@ impl Encoder {
         wanted.or(self.formats[0]).unwrap_or(EIGHT)
     }
 
+    /// Whether every machine makes the same of the same frames: software does, with its threads fixed. What a
+    /// device makes is its driver's affair.
+    pub fn is_reproducible(&self) -> bool {
+        is_software(self.element())
+    }
+
     /// The encoder's element.
     pub fn element(&self) -> &str {
         self.line.split(' ').next().unwrap_or_default()
@@ -278,6 +280,27 @@ impl Encoder {
     /// Its codec's name, for messages.
     pub fn codec(&self) -> &'static str {
         self.codec
+    }
+}
+
+/// What comes out of these depends on the number of threads, which is the number of cores if nothing is said.
+fn with_threads(name: &str, settings: String, asked: Option<u32>) -> String {
+    // Others do better with many on few cores.
+    let usual = if name == "x264enc" { threads() } else { 0 };
+    match (name, asked.unwrap_or(usual)) {
+        (_, 0) => settings,
+        ("x264enc" | "vp9enc" | "vp8enc" | "av1enc", threads) => {
+            format!("{settings} threads={threads}")
+        }
+        ("openh264enc", threads) => format!("{settings} multi-thread={threads}"),
+        ("x265enc", threads) => {
+            let fixed = format!("frame-threads={threads}:pools={threads}");
+            match settings.contains("option-string=") {
+                true => settings.replace("option-string=", &format!("option-string={fixed}:")),
+                false => format!("{settings} option-string={fixed}"),
+            }
+        }
+        _ => settings,
     }
 }
 
@@ -290,9 +313,8 @@ fn bitrate(codec: &Codec, name: &str, settings: &str, kbit: u32) -> Result<Strin
     }
     let bits = u64::from(kbit) * 1000;
     Ok(match name {
-        "vp9enc" | "vp8enc" => {
-            format!("deadline=1 cpu-used=8 lag-in-frames=0 target-bitrate={bits}")
-        }
+        "vp9enc" => format!("deadline=1 cpu-used=8 lag-in-frames=0 target-bitrate={bits}"),
+        "vp8enc" => format!("deadline=1 cpu-used=-8 lag-in-frames=0 target-bitrate={bits}"),
         "openh264enc" => format!("complexity=low bitrate={bits}"),
         "x264enc" => format!("bitrate={kbit} speed-preset=ultrafast"),
         "x265enc" => format!("bitrate={kbit} speed-preset=ultrafast log-level=none"),
@@ -303,6 +325,11 @@ fn bitrate(codec: &Codec, name: &str, settings: &str, kbit: u32) -> Result<Strin
         }
         _ => format!("bitrate={kbit}"),
     })
+}
+
+fn is_software(element: &str) -> bool {
+    let factory = gst::ElementFactory::find(element);
+    factory.is_some_and(|factory| !factory.has_type(gst::ElementFactoryType::HARDWARE))
 }
 
 fn named(name: &str) -> Option<&'static Codec> {

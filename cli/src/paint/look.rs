@@ -41,6 +41,9 @@ pub struct Film {
     /// All streams but the video, in the input's order.
     pub others: Vec<Stream>,
     pub chapters: bool,
+    /// Where its time begins, if the demuxer sees that late. Matroska's takes the first packet's time, until an
+    /// earlier one comes: the first frame would be that much too early against all others, and against the sound.
+    pub origin: Option<gst::ClockTime>,
 }
 
 #[derive(Default)]
@@ -54,6 +57,11 @@ struct State {
     /// A container is being taken apart, and has said that there are no more streams.
     container: bool,
     complete: bool,
+    /// Streams of sound that have not begun: they may change where the film's time begins.
+    awaited: usize,
+    /// Of each stream, where its time begins as its demuxer first saw it.
+    begins: Vec<Option<gst::ClockTime>>,
+    origin: Option<gst::ClockTime>,
     ended: bool,
     read: usize,
     error: Option<anyhow::Error>,
@@ -68,7 +76,8 @@ fn lock(state: &Shared) -> MutexGuard<'_, State> {
 impl State {
     /// Whether there is nothing more to find out.
     fn done(&self) -> bool {
-        let known = self.complete || !self.container || self.read > ENOUGH;
+        let begun = self.complete && self.awaited == 0;
+        let known = begun || !self.container || self.read > ENOUGH;
         self.ended
             || (known && self.frames > 1)
             || (self.complete && self.video.is_none() && self.read > 0)
@@ -121,6 +130,7 @@ pub fn look(uri: &str) -> Result<Film> {
         },
         others,
         chapters: state.chapters,
+        origin: state.origin,
     })
 }
 
@@ -156,34 +166,47 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
         .structure(0)
         .map_or("", |s| s.name().as_str())
         .to_owned();
-    let is_video = {
+    let (is_video, index) = {
         let mut state = lock(state);
+        let index = state.streams.len();
         let picture = kind.starts_with("video/") || kind.starts_with("image/");
         let is_video = picture && state.video.is_none();
         if is_video {
-            state.video = Some(state.streams.len());
+            state.video = Some(index);
         }
         state.streams.push(Stream {
             id: stream_id(pad),
             caps: caps.clone(),
         });
-        is_video
+        state.begins.push(None);
+        (is_video, index)
     };
     if kind == "application/x-cenc" {
         bail!("it is encrypted");
     }
-    let shared = state.clone();
+    let sound = kind.starts_with("audio/");
+    lock(state).awaited += usize::from(sound);
+    let (shared, mut awaited) = (state.clone(), sound);
+    let begun = Mutex::new(move || std::mem::take(&mut awaited));
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     pad.add_probe(types, move |_, info| {
+        let ends = info.event().map(|event| event.type_()) == Some(gst::EventType::Eos);
+        let begins = info.buffer().is_some() || ends;
+        let first = begins && begun.lock().unwrap_or_else(PoisonError::into_inner)();
         let mut state = lock(&shared);
+        state.awaited -= usize::from(first);
         state.read += info.buffer().map_or(0, |buffer| buffer.size());
         if let Some(event) = info.event() {
             state.event(event);
+            state.segment(index, event);
             // Where there is video, its frames say when it has ended.
             state.ended |= state.video.is_none() && event.type_() == gst::EventType::Eos;
         }
         gst::PadProbeReturn::Ok
     });
+    if let Some(segment) = pad.sticky_event::<gst::event::Segment>(0) {
+        lock(state).segment(index, &segment);
+    }
     if let Some(tags) = pad.sticky_event::<gst::event::Tag>(0) {
         lock(state).event(&tags);
     }
@@ -245,6 +268,27 @@ fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()
 }
 
 impl State {
+    /// A demuxer that finds an earlier beginning says so, where one that goes on to another part counts on.
+    fn segment(&mut self, stream: usize, event: &gst::EventRef) {
+        let gst::EventView::Segment(segment) = event.view() else {
+            return;
+        };
+        let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() else {
+            return;
+        };
+        let begins = segment
+            .start()
+            .zip(segment.time())
+            .and_then(|(start, time)| start.checked_sub(time));
+        if let (Some(begins), Some(gst::ClockTime::ZERO)) = (begins, segment.base()) {
+            let known = self.begins[stream].get_or_insert(begins);
+            if begins < *known && self.container {
+                self.origin = Some(begins);
+                *known = begins;
+            }
+        }
+    }
+
     fn event(&mut self, event: &gst::EventRef) {
         match event.view() {
             gst::EventView::Toc(_) => self.chapters = true,

@@ -77,7 +77,7 @@ pub struct Args {
     #[arg(long)]
     runtime_library: Option<String>,
     /// h264, hevc, av1, vp9, vp8, prores, ffv1, or the name of a GStreamer element (default: the container's,
-    /// in hardware if that works)
+    /// in hardware if that works and there are no pieces)
     #[arg(long)]
     encoder: Option<String>,
     /// Constant quality, as x264 counts it: from 0, the best, to 51 (default: 23)
@@ -89,6 +89,9 @@ pub struct Args {
     /// Threads of an encoder whose output depends on their number (0 = all)
     #[arg(long, hide = true)]
     encoder_threads: Option<u32>,
+    /// Only an encoder that makes the same on every machine, unless an element is named.
+    #[arg(skip)]
+    portable: bool,
     /// Paint the film in so many pieces, each kept until the film is whole: an interrupted run goes on
     /// where it was, and the same command in other processes shares the work
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=999))]

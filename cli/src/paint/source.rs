@@ -6,9 +6,12 @@
 //! all stand still for ever. Readers of their own wait for nobody, whatever the file looks like, and need no queue
 //! that grows. What they cost is that the file is read once for each stream, which is nothing beside painting it.
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Context, Result};
 use gst::prelude::*;
 
+use super::look::Film;
 use super::watch::Watch;
 
 /// Adds what reads and takes apart the input; its streams come out of the returned element.
@@ -46,12 +49,36 @@ pub fn source(pipeline: &gst::Pipeline, uri: &str) -> Result<gst::Element> {
 /// If GStreamer's base elements are missing.
 pub fn reader(
     pipeline: &gst::Pipeline,
-    uri: &str,
+    film: &Film,
     id: &str,
     into: &gst::Pad,
     watch: &Watch,
 ) -> Result<()> {
-    let parse = source(pipeline, uri)?;
+    let parse = source(pipeline, &film.uri)?;
+    if let Some(origin) = film.origin {
+        let before = Mutex::new(None);
+        let types = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
+        into.add_probe(types, move |_, info| {
+            let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(gst::PadProbeData::Event(event)) = &mut info.data else {
+                return gst::PadProbeReturn::Ok;
+            };
+            if event.type_() == gst::EventType::FlushStop {
+                *before = None;
+            }
+            if let Some(segment) = counted_from(origin, event) {
+                // The demuxer's second thought is the same then, and no reason to begin anew.
+                if before.as_ref() == Some(&segment) {
+                    return gst::PadProbeReturn::Handled;
+                }
+                *event = gst::event::Segment::builder(&segment)
+                    .seqnum(event.seqnum())
+                    .build();
+                *before = Some(segment);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
     let (id, into, watch) = (id.to_owned(), into.clone(), watch.clone());
     parse.connect_pad_added(move |_, pad| {
         watch.see(pad);
@@ -60,6 +87,24 @@ pub fn reader(
         }
     });
     Ok(())
+}
+
+/// A segment in which the film's time begins at `origin`, from the first packet on and behind a seek.
+fn counted_from(
+    origin: gst::ClockTime,
+    event: &gst::Event,
+) -> Option<gst::FormattedSegment<gst::ClockTime>> {
+    let gst::EventView::Segment(segment) = event.view() else {
+        return None;
+    };
+    let mut segment = segment.segment().downcast_ref::<gst::ClockTime>()?.clone();
+    let (start, time) = (segment.start()?, segment.time()?);
+    if time.is_zero() {
+        segment.set_start(origin);
+    } else {
+        segment.set_time(start.checked_sub(origin)?);
+    }
+    Some(segment)
 }
 
 /// What names a stream in every reader of the same input.

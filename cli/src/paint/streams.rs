@@ -84,7 +84,7 @@ fn add(
         .with_context(|| format!("the container has no place for {}", name(&stream.caps)))?;
     out.link(&place)?;
     watch.stream(&place, &name(&stream.caps));
-    reader(pipeline, &film.uri, &stream.id, &into, watch)?;
+    reader(pipeline, film, &stream.id, &into, watch)?;
     Ok(bin)
 }
 

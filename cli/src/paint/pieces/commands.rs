@@ -13,7 +13,7 @@ use super::film_plan::FilmPlan;
 use super::here::{Here, Machine};
 use super::make::{Length, make};
 use super::store::{Record, Store};
-use super::{assemble, fixed};
+use super::{assemble, fixed, of_device};
 use crate::paint::look::look;
 use crate::paint::progress::{Show, tell};
 use crate::paint::{Args, beside, claim, interrupt, safe};
@@ -98,6 +98,9 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
         None => Length::Count(paint.segments),
     };
     let film_plan = make(&paint, &plan, &film, length, args.key_frames)?;
+    if let Some(note) = of_device(&plan) {
+        eprintln!("note: {note}");
+    }
     print!("{}", film_plan.text()?);
     Ok(())
 }

@@ -309,7 +309,7 @@ fn find_key_frames(film: &Film) -> Result<Vec<u64>> {
         gst::PadProbeReturn::Ok
     });
     let watch = Watch::default();
-    reader(&pipeline, &film.uri, &film.video.stream.id, &into, &watch)?;
+    reader(&pipeline, film, &film.video.stream.id, &into, &watch)?;
     let result = crate::paint::play::wait(
         &pipeline,
         &watch,

@@ -103,6 +103,7 @@ pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
     };
     let (mut notes, _) = assemble(&pieces.store, &pieces.plan, &here, &args.output, part)?;
     notes.splice(0..0, plan.video(&film.video)?.1);
+    notes.extend(of_device(&plan));
     std::fs::remove_dir_all(&pieces.folder)?;
     let notes = notes.iter().map(|note| format!("note: {note}\n"));
     Ok(Some(format!(
@@ -121,10 +122,19 @@ fn fixed(args: &Args) -> Result<(Args, Plan)> {
     };
     let args = Args {
         encoder_threads: args.encoder_threads.or(Some(threads)),
+        portable: true,
         ..args.clone()
     };
     let plan = Plan::new(&args)?;
     Ok((args, plan))
+}
+
+/// What the user should know of an encoder that was asked for by name.
+fn of_device(plan: &Plan) -> Option<String> {
+    let element = plan.encoder.element();
+    (!plan.encoder.is_reproducible()).then(|| {
+        format!("{element} is a device's: pieces fit together only from machines with the same device and driver")
+    })
 }
 
 /// Puts the pieces one behind the other, beside the input's other streams; what the user should know of these,

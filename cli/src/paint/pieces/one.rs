@@ -44,7 +44,7 @@ pub fn paint(here: &Here, piece: &Piece, file: &Path, show: Show) -> Result<Pain
     let kept = Arc::new(AtomicU64::new(0));
     let into = add_video(&pipeline, here, &pay, &watch, piece, &kept)?;
     let video = &here.film.video.stream.id;
-    reader(&pipeline, &here.film.uri, video, &into, &watch)?;
+    reader(&pipeline, &here.film, video, &into, &watch)?;
     let result = wait(&pipeline, &watch, show, || {
         let pad = into.peer().context("the input has no video")?;
         let begin = begin.min(start).saturating_sub(MARGIN);
