@@ -102,3 +102,57 @@ fn an_interrupted_film_takes_no_whole_one_s_place() {
         }
     }
 }
+
+/// A file may not grow beyond 64 KiB here, which programs see as they see a disk that is full.
+#[test]
+fn a_full_disk_is_one_sentence_and_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| dir.path().join(name);
+    let name = |path: &Path| path.display().to_string();
+    film(&file("a.mp4"), 400);
+    let input = name(&file("a.mp4"));
+    let short = |words: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$@\"", "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_stylize")).args(words);
+        command.output().expect("it runs")
+    };
+    let plan = Command::new(env!("CARGO_BIN_EXE_stylize"))
+        .args(["plan", &input, "out.mkv", "--segments", "1"])
+        .args(["--encoder", "ffv1", "--execution-provider", "cpu"])
+        .output()
+        .expect("it runs");
+    assert!(plan.status.success(), "{plan:?}");
+    std::fs::write(file("plan.json"), plan.stdout).expect("a file");
+    let (plan, pieces, out) = (
+        name(&file("plan.json")),
+        name(&file("pieces")),
+        name(&file("out.mkv")),
+    );
+    let painted = [
+        "--encoder",
+        "ffv1",
+        "--execution-provider",
+        "cpu",
+        "--quiet",
+    ];
+    let whole = [&[input.as_str(), out.as_str()], &painted[..]].concat();
+    let piece = ["piece", &plan, "0", "--out", &pieces, "--quiet"];
+    for words in [&whole[..], &piece[..]] {
+        let output = short(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+        assert!(said.starts_with("error: "), "{said}");
+    }
+    let ran = Command::new(env!("CARGO_BIN_EXE_stylize"))
+        .args(piece)
+        .status();
+    assert!(ran.expect("it runs").success());
+    let output = short(&["join", &plan, &pieces, &out, "--quiet"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let left = std::fs::read_dir(dir.path()).expect("a folder").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 3, "{left:?}: the film, the plan, the pieces");
+}
