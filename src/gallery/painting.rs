@@ -9,10 +9,11 @@ use image::imageops::FilterType;
 use crate::files;
 use crate::numbers::saturating_u32;
 
-/// Bytes of a picture file, pixels of a side, and bytes that decoding it may take: a small file can hold
-/// the promise of a picture that fits into no memory.
+/// Bytes of a picture file, pixels of a side and of all, and bytes that decoding it may take: a small file can hold
+/// the promise of a picture that fits into no memory, or takes long to make.
 const LARGEST_FILE: u64 = 64 << 20;
 const LARGEST_SIDE: u32 = 16_384;
+const MOST_PIXELS: u64 = 100_000_000;
 const LARGEST_PICTURE: u64 = 512 << 20;
 
 /// Why a file is not a painting. The text is for the user.
@@ -47,8 +48,18 @@ pub fn read(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Paintin
 /// A picture file as it is; its content decides its format, not its name. `Err` says why not.
 pub fn decode(path: &Path) -> Result<image::DynamicImage, String> {
     let bytes = files::read(path, LARGEST_FILE).map_err(|err| err.to_string())?;
-    let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let mut reader = reader.map_err(|err| err.to_string())?;
+    let guess = || {
+        let reader = image::ImageReader::new(Cursor::new(&bytes)).with_guessed_format();
+        reader.map_err(|err| err.to_string())
+    };
+    let (width, height) = guess()?.into_dimensions().map_err(|err| err.to_string())?;
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(format!(
+            "it has {width}x{height} pixels, more than {} million",
+            MOST_PIXELS / 1_000_000
+        ));
+    }
+    let mut reader = guess()?;
     let mut limits = image::Limits::default();
     limits.max_image_width = Some(LARGEST_SIDE);
     limits.max_image_height = Some(LARGEST_SIDE);
@@ -74,6 +85,31 @@ mod tests {
         let pixels = read(&file, 8, 8).expect("a painting");
         assert_eq!(pixels.len(), 8 * 8 * 3);
         assert_eq!(pixels[(3 * 8 + 4) * 3..][..3], [200, 100, 50]);
+    }
+
+    /// Each takes seconds to decode, for some hundred bytes.
+    #[test]
+    fn a_small_file_cannot_promise_a_huge_picture() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("small");
+        let picture = image::RgbImage::new(16, 16);
+        let format = image::ImageFormat::Jpeg;
+        picture.save_with_format(&file, format).expect("a file");
+        let mut bytes = std::fs::read(&file).expect("a file");
+        let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]);
+        let frame = frame.expect("a frame header");
+        // Length and depth of a sample stand before height and width.
+        for (side, at) in [(15_000_u16, frame + 5), (15_000, frame + 7)] {
+            bytes[at..at + 2].copy_from_slice(&side.to_be_bytes());
+        }
+        std::fs::write(&file, &bytes).expect("a file");
+        let err = read(&file, 8, 8).expect_err("too large").to_string();
+        assert!(err.contains("15000x15000 pixels"), "{err}");
+        for at in [frame + 5, frame + 7] {
+            bytes[at..at + 2].copy_from_slice(&16_u16.to_be_bytes());
+        }
+        std::fs::write(&file, &bytes).expect("a file");
+        assert!(read(&file, 8, 8).is_ok());
     }
 
     #[test]
