@@ -181,6 +181,9 @@ def shower(as_json: bool):  # noqa: ANN201
                 "pieces": state.done,
                 "frames": state.frames_there + state.frames_done,
                 "of": state.frames,
+                "fps": round(state.fps(), 2),
+                "seconds-left": state.seconds_left(),
+                "workers": state.workers,
                 "nodes": sorted(state.nodes),
             }
             print(json.dumps(told), flush=True)

@@ -46,18 +46,29 @@ class State:
     frames_done: int = 0
     """Painted since the beginning, with those in pieces that are not finished."""
     nodes: set[str] = field(default_factory=set)
+    workers: int = 0
+    """That paint now."""
     again: int = 0
     """Pieces that were started a second time because they were slow."""
     began: float = field(default_factory=time.time)
 
+    def fps(self) -> float:
+        """Of all workers together, since the beginning."""
+        return self.frames_done / max(time.time() - self.began, 1e-9)
+
+    def seconds_left(self) -> float | None:
+        """None while nothing can be said."""
+        fps = self.fps()
+        left = self.frames - self.frames_there - self.frames_done
+        return max(left, 0) / fps if fps > 0 and self.frames > 0 else None
+
     def line(self) -> str:
         """One line for a terminal."""
-        fps = self.frames_done / max(time.time() - self.began, 1e-9)
-        left = self.frames - self.frames_there - self.frames_done
         text = f"{self.done} of {self.pieces} pieces, {self.frames_there + self.frames_done}"
-        text += f" of {self.frames} frames, {fps:.1f} fps, {len(self.nodes)} nodes"
-        if fps > 0 and self.frames > 0:
-            minutes, seconds = divmod(int(max(left, 0) / fps), 60)
+        text += f" of {self.frames} frames, {self.fps():.1f} fps"
+        text += f", {self.workers} workers on {len(self.nodes)} nodes"
+        if (left := self.seconds_left()) is not None:
+            minutes, seconds = divmod(int(left), 60)
             text += f", {minutes}:{seconds:02} left"
         return text
 
@@ -163,6 +174,7 @@ class Driver:
             partial[piece] = max(partial[piece], told["frames"])
         self.state.frames_done = sum(self.frames.values()) + sum(partial.values())
         self.state.nodes = {told["node"] for told in active.values()}
+        self.state.workers = len(active)
         self.show(self.state)
         waiting = [piece for piece in self.missing if piece not in partial]
         if waiting or not self.times:

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = int(os.environ.get("FILM_SECONDS", "60"))
 RATE = 25
 PIECES = 12
+# Longer films take longer; none of these times is what is tested.
+PATIENCE = max(1, SECONDS // 60)
 NODES = 3
 # A lost node is noticed within seconds, not half a minute.
 ENVIRONMENT = {
@@ -65,7 +67,8 @@ def signal_all(root: int, what: signal.Signals) -> None:
             continue
 
 
-def wait_for(what: str, condition: Callable[[], bool], seconds: float = 240) -> None:
+def wait_for(what: str, condition: Callable[[], bool]) -> None:
+    seconds = 240 * PATIENCE
     deadline = time.time() + seconds
     while not condition():
         assert time.time() < deadline, f"{what}: not within {seconds} s"
@@ -121,16 +124,27 @@ class Cluster:
         return [node for node in self.nodes[1:] if node.poll() is None]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    logs = tmp_path / "logs"
-    logs.mkdir()
+def started_cluster(logs: Path) -> Iterator[Cluster]:
     cluster = Cluster(logs)
     try:
         cluster.begin()
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """For one test, which may kill its nodes."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    yield from started_cluster(logs)
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """For all tests that leave its nodes alone."""
+    yield from started_cluster(tmp_path_factory.mktemp("logs"))
 
 
 @pytest.fixture(scope="session")
@@ -235,16 +249,28 @@ def there(folder: Path) -> int:
     return len([file for file in folder.glob("*.json") if file.name[0].isdigit()])
 
 
+def run(command: list[str], code: int = 0) -> subprocess.CompletedProcess:
+    said = subprocess.run(
+        command, capture_output=True, text=True, env=ENVIRONMENT, timeout=400 * PATIENCE
+    )
+    assert said.returncode == code, said.stderr
+    return said
+
+
 def painting(folder: Path) -> list[int]:
     """Programs that paint pieces of this folder."""
+    return with_words(lambda words: b"piece" in words and os.fsencode(folder) in words)
+
+
+def with_words(wanted: Callable[[list[bytes]], bool]) -> list[int]:
+    """Processes by their command lines."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if wanted((entry / "cmdline").read_bytes().split(b"\0")):
+                found.append(int(entry.name))
         except OSError:
             continue
-        if b"piece" in words and os.fsencode(folder) in words:
-            found.append(int(entry.name))
     return found
 
 
@@ -267,7 +293,6 @@ def test_nothing_is_lost_when_nodes_and_the_driver_are(
     wait_for(
         "the end of what painted on the killed node",
         lambda: not set(children) & set(painting(folder)),
-        20,
     )
 
     signal_all(stopped.pid, signal.SIGSTOP)
@@ -282,26 +307,26 @@ def test_nothing_is_lost_when_nodes_and_the_driver_are(
     assert 2 < kept < PIECES, "the driver was killed in the middle"
     assert not output.exists()
 
-    said = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=400)
-    assert said.returncode == 0, said.stderr
+    said = run(command)
     known = int(said.stdout.split(" pieces were there")[0].split()[-1])
     assert known >= kept, said.stdout
     assert packets(output) == packets(undisturbed)
     assert len([line for line in packets(output) if line.startswith("0")]) == SECONDS * RATE
     assert not folder.exists()
-    wait_for("the end of all programs", lambda: not painting(folder), 20)
+    wait_for("the end of all programs", lambda: not painting(folder))
 
 
 def test_pieces_come_through_the_object_store_and_errors_are_bounded(
-    cluster: Cluster, film: Path, undisturbed: Path, tmp_path: Path
+    calm: Cluster, film: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "painted.mp4"
     wrapper = tmp_path / "stylize"
     wrapper.write_text(f'#!/bin/sh\nexec {program()} "$@"\n')
     wrapper.chmod(0o755)
-    command = stylize_ray(cluster, film, output, "--own-folders", "--stylize", str(wrapper))
-    said = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=400)
-    assert said.returncode == 0, said.stderr
+    command = stylize_ray(calm, film, output, "--own-folders", "--json", "--stylize", str(wrapper))
+    events = [json.loads(line) for line in run(command).stdout.splitlines() if line.startswith("{")]
+    assert events[-1]["of"] == SECONDS * RATE
+    assert {"pieces", "frames", "fps", "seconds-left", "workers", "nodes"} <= set(events[-1])
     assert packets(output) == packets(undisturbed)
 
     # A program that cannot paint a piece is asked as often as was said, and then quoted.
@@ -311,10 +336,81 @@ def test_pieces_come_through_the_object_store_and_errors_are_bounded(
         f'echo "$3" >>{calls}; echo "error: no bfloat16 here" >&2; exit 1\n'
     )
     more = ("--force", "--retries", "2", "--stylize", str(wrapper))
-    command = stylize_ray(cluster, film, output, *more)
-    said = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=200)
-    assert said.returncode == 1
+    command = stylize_ray(calm, film, output, *more)
+    said = run(command, 1)
     assert "no bfloat16 here" in said.stderr.splitlines()[-1]
     assert "(3 times)" in said.stderr
     assert max(calls.read_text().split().count(str(i)) for i in range(PIECES)) == 3
     assert json.loads((tmp_path / "painted.mp4.pieces" / "plan.json").read_text())
+
+
+def test_what_hangs_is_started_twice_and_killed_workers_are_no_failures(
+    calm: Cluster, film: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "painted.mp4"
+    folder = tmp_path / "painted.mp4.pieces"
+    wrapper, calls = tmp_path / "stylize", tmp_path / "calls"
+    # The first that paints piece 4 never ends. Whoever paints piece 2 loses its worker, five times.
+    wrapper.write_text(
+        f"""#!/bin/sh
+[ "$1" = piece ] && echo "$3" >>{calls}
+case "$1 $3" in
+"piece 4") mkdir {tmp_path}/hangs 2>/dev/null && exec sleep 100000 ;;
+"piece 2") for i in 1 2 3 4 5; do
+    mkdir {tmp_path}/killed$i 2>/dev/null && kill -9 $PPID && exec sleep 100000; done ;;
+esac
+exec {program()} "$@"
+"""
+    )
+    wrapper.chmod(0o755)
+    more = ("--retries", "0", "--slow", "1.5", "--stylize", str(wrapper))
+    said = run(stylize_ray(calm, film, output, *more))
+    again = int(said.stdout.split(" were started twice")[0].split()[-1])
+    assert again >= 1, said.stdout
+    started_so_often = calls.read_text().split()
+    assert started_so_often.count("4") == 2
+    assert started_so_often.count("2") >= 6
+    assert packets(output) == packets(undisturbed)
+    # The one that hangs ends when the other's result is there.
+    hangs = [b"sleep", b"100000", b""]
+    wait_for("the end of all programs", lambda: not with_words(lambda words: words == hangs))
+    assert not painting(folder)
+
+
+def test_ctrl_c_ends_all_and_the_same_command_goes_on(
+    calm: Cluster, film: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "painted.mp4"
+    folder = tmp_path / "painted.mp4.pieces"
+    # Its pieces wait for a file behind the second, so that it is not done before it is interrupted.
+    wrapper, gate = tmp_path / "stylize", tmp_path / "gate"
+    wrapper.write_text(
+        f"""#!/bin/sh
+[ "$1" = piece ] && [ "$3" -gt 1 ] && until [ -e {gate} ]; do sleep 0.2; done
+exec {program()} "$@"
+"""
+    )
+    wrapper.chmod(0o755)
+    command = stylize_ray(calm, film, output, "--stylize", str(wrapper))
+    log = tmp_path / "driver.log"
+    # As from a terminal: a shell's background processes ignore it, and so do those that they start.
+    with log.open("w") as out:
+        driver = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=out,
+            env=ENVIRONMENT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    wait_for("a piece", lambda: there(folder) >= 1 or driver.poll() is not None)
+    driver.send_signal(signal.SIGINT)
+    wait_for("the driver's end", lambda: driver.poll() is not None)
+    assert driver.returncode == 130, log.read_text()
+    assert "interrupted; the same command goes on" in log.read_text()
+    wait_for("the end of all programs", lambda: not painting(folder))
+    kept = there(folder)
+    assert 1 <= kept <= 2 and not output.exists()
+    gate.touch()
+    said = run(command)
+    assert int(said.stdout.split(" pieces were there")[0].split()[-1]) == kept
+    assert packets(output) == packets(undisturbed)
