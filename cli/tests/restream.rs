@@ -16,10 +16,11 @@ mod server;
 #[path = "restream/viewer.rs"]
 mod viewer;
 
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use janus::Janus;
-use peers::{Nginx, Relay, Restream, publish, wait_for};
+use peers::{Nginx, Peer, Relay, Restream, publish, wait_for};
 use player::record;
 use recording::Recording;
 use server::Server;
@@ -29,6 +30,28 @@ fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     stylize_cli::init().expect("GStreamer");
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn sigterm_and_ctrl_c_end_a_stream_in_order() {
+    let _alone = alone();
+    for signal in ["TERM", "INT"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let playlist = folder.path().join("live.m3u8");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stylize"));
+        command.args(["restream", "test"]).arg(&playlist);
+        command.args(["--height", "90", "--key-interval", "1"]);
+        command.args(["execution-provider=cpu", "inference-height=32"]);
+        let mut restream = Peer::start(&mut command, "stylize");
+        let text = || std::fs::read_to_string(&playlist).unwrap_or_default();
+        wait_for("a segment", || text().contains(".ts"));
+        let id = restream.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.expect("kill").success());
+        let ended = restream.0.wait().expect("it ends");
+        assert_eq!(ended.code(), Some(0), "{signal}");
+        assert!(text().contains("#EXT-X-ENDLIST"), "{signal}: {}", text());
+    }
 }
 
 #[test]
