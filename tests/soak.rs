@@ -19,7 +19,7 @@ const RECONNECTION: u64 = 1009;
 const RESTART: u64 = 9973;
 /// Share by which memory may grow once everything has happened, and MiB for what has not yet in a short run.
 const GROWTH: f64 = 0.02;
-const SHORT: f64 = 16.0;
+const SHORT: f64 = 24.0;
 
 /// Resident memory of this process, MiB, without what the allocator keeps for later.
 fn resident() -> f64 {
