@@ -160,7 +160,7 @@ fn a_live_stream_that_needs_twice_the_time_keeps_its_frames_or_loses_half_of_the
         if since > 0 && in_time >= 58 {
             break;
         }
-        let waited = begin.elapsed() < Duration::from_secs(60);
+        let waited = begin.elapsed() < Duration::from_secs(120);
         assert!(
             waited,
             "{in_time} of 60 in {latency:?}: {:?}",

@@ -113,7 +113,7 @@ fn the_runtime_s_file_may_be_replaced_while_it_runs() {
         let go_on = |what: &str| {
             let (before, begin) = (frames(), std::time::Instant::now());
             while frames() < before + 50 {
-                assert!(begin.elapsed().as_secs() < 60, "{what}");
+                assert!(begin.elapsed().as_secs() < 120, "{what}");
                 std::thread::sleep(Duration::from_millis(5));
             }
         };
@@ -172,7 +172,7 @@ fn one_of_sixteen_that_fails_is_alone() {
         let before: Vec<_> = counts.iter().map(|c| c.load(Ordering::Relaxed)).collect();
         for (count, before) in counts.iter().zip(before).take(which.end).skip(which.start) {
             while count.load(Ordering::Relaxed) < before + 5 {
-                assert!(begin.elapsed().as_secs() < 60, "{what}");
+                assert!(begin.elapsed().as_secs() < 120, "{what}");
                 std::thread::sleep(Duration::from_millis(5));
             }
         }

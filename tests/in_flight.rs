@@ -221,36 +221,58 @@ impl Endless {
     }
 }
 
+/// How often a test is tried in which a frame must not be done before something else: on a busy machine it may.
+const TRIES: usize = 5;
+
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "OpenVINO is of x86-64")]
 fn a_flush_does_not_wait_for_an_operator() {
     let mut endless = Endless::new(800);
-    let flow = endless.push_until(|element| {
-        let pad = element.static_pad("sink").expect("a pad");
-        assert!(pad.send_event(gst::event::FlushStart::new()));
-    });
-    assert_eq!(flow, Err(gst::FlowError::Flushing));
-    assert_eq!(endless.held(), 1, "it waited until the frame was painted");
-
-    // The stream goes on while the old frame is still painted.
-    let harness = &mut endless.harness;
-    harness.push_event(gst::event::FlushStop::new(true));
-    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-    harness.push_event(gst::event::Segment::new(&segment));
-    endless.paint();
-    let stats = endless.element.property::<gst::Structure>("stats");
-    assert_eq!(stats.get::<u64>("frames"), Ok(2));
+    let frames = |endless: &Endless| {
+        let stats = endless.element.property::<gst::Structure>("stats");
+        stats.get::<u64>("frames").expect("a number")
+    };
+    for _ in 0..TRIES {
+        let before = frames(&endless);
+        let flow = endless.push_until(|element| {
+            let pad = element.static_pad("sink").expect("a pad");
+            assert!(pad.send_event(gst::event::FlushStart::new()));
+        });
+        let held = endless.held();
+        let harness = &mut endless.harness;
+        harness.push_event(gst::event::FlushStop::new(true));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        harness.push_event(gst::event::Segment::new(&segment));
+        if flow.is_ok() || held == 0 {
+            while harness.try_pull().is_some() {}
+            continue;
+        }
+        assert_eq!(flow, Err(gst::FlowError::Flushing));
+        assert_eq!(held, 1, "somebody still has the frame");
+        // The stream goes on while the old frame is still painted, which is not counted.
+        endless.paint();
+        assert_eq!(frames(&endless), before + 1);
+        return;
+    }
+    panic!("it waits until the frame is painted");
 }
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "OpenVINO is of x86-64")]
 fn all_buffers_are_back_after_a_stop() {
-    let mut endless = Endless::new(801);
-    let flow = endless.push_until(|element| {
-        element.set_state(gst::State::Null).expect("stopped");
-    });
-    assert_eq!(flow, Err(gst::FlowError::Flushing));
-    assert_eq!(endless.held(), 0, "a worker outlives the stop");
+    for _ in 0..TRIES {
+        let mut endless = Endless::new(801);
+        let flow = endless.push_until(|element| {
+            element.set_state(gst::State::Null).expect("stopped");
+        });
+        assert_eq!(endless.held(), 0, "a thread goes on after the stop");
+        if flow.is_ok() {
+            continue;
+        }
+        assert_eq!(flow, Err(gst::FlowError::Flushing));
+        return;
+    }
+    panic!("no stop came before the frame was painted");
 }
 
 #[test]

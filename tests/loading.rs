@@ -63,7 +63,7 @@ impl Stream {
         let begin = Instant::now();
         let mut frames = 0;
         loop {
-            assert!(begin.elapsed() < Duration::from_secs(30), "never");
+            assert!(begin.elapsed() < Duration::from_secs(120), "never");
             let seen = self.frame(SOURCE);
             if seen == after {
                 return frames;
@@ -129,7 +129,7 @@ fn frames_pass_while_the_generator_is_loaded_and_compiled() {
             let mut seen = Vec::new();
             let begin = Instant::now();
             while seen.last() != Some(&NEGATIVE) {
-                assert!(begin.elapsed() < Duration::from_secs(30), "never");
+                assert!(begin.elapsed() < Duration::from_secs(120), "never");
                 stream.push(SOURCE).expect("taken");
                 let ready = stream.harness.buffers_in_queue();
                 seen.extend((0..ready).map(|_| stream.pull()));
@@ -188,7 +188,7 @@ fn a_generator_that_cannot_be_loaded_later_is_one_error() {
     let begin = Instant::now();
     let frame = || gst::Buffer::from_slice([9; 32 * 16 * 3]);
     while harness.push(frame()).is_ok() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "never");
+        assert!(begin.elapsed() < Duration::from_secs(120), "never");
     }
     let errors = common::errors(&bus);
     assert_eq!(errors.len(), 1, "{errors:?}");
@@ -221,7 +221,7 @@ fn a_generator_that_fails_leaves_the_old_one_in_place() {
     let begin = Instant::now();
     let (mut states, mut warnings) = (Vec::new(), Vec::new());
     while warnings.is_empty() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "no warning");
+        assert!(begin.elapsed() < Duration::from_secs(120), "no warning");
         assert_eq!(stream.frame(SOURCE), NEGATIVE);
         let (more_states, more_warnings) = stream.said();
         states.extend(more_states);

@@ -68,9 +68,16 @@ fn elements_with_the_same_generator_share_a_session() {
 }
 
 /// Two elements that share a slow session. The first is in the middle of a frame; the second waits
-/// for its turn until `end` ends it. The first must not notice.
+/// for its turn until `end` ends it. The first must not notice. Tried a few times: on a busy machine the first may
+/// be done before the second is ended.
 #[track_caller]
 fn while_another_runs(end: impl Fn(&gst::Element)) {
+    let sooner = (0..5).any(|_| ends_while_another_runs(&end));
+    assert!(sooner, "waited for the other's frame");
+}
+
+/// Whether the second ended before the first was done.
+fn ends_while_another_runs(end: impl Fn(&gst::Element)) -> bool {
     // A second or more.
     let bytes = slow(200).bytes();
     let (_dir, one) = common::element(&bytes);
@@ -94,12 +101,15 @@ fn while_another_runs(end: impl Fn(&gst::Element)) {
         std::thread::sleep(Duration::from_millis(100));
         end(&other);
         let flow = waiting.join().expect("no panic");
-        assert!(!done.load(Ordering::SeqCst), "waited for the other's frame");
-        assert_eq!(flow, Err(gst::FlowError::Flushing));
+        let sooner = !done.load(Ordering::SeqCst);
+        if sooner {
+            assert_eq!(flow, Err(gst::FlowError::Flushing));
+        }
         let out = running.join().expect("no panic").expect("a frame");
         let bytes = out.map_readable().expect("bytes");
         assert!(bytes.iter().all(|byte| *byte == 77));
-    });
+        sooner
+    })
 }
 
 #[test]

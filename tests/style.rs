@@ -241,7 +241,7 @@ fn a_painting_is_a_style() {
     let mut number = 1;
     let mut seen = frame(&mut harness, number);
     while seen == [200.0, 100.0, 50.0] {
-        assert!(begin.elapsed() < Duration::from_secs(20), "never");
+        assert!(begin.elapsed() < Duration::from_secs(120), "never");
         std::thread::sleep(Duration::from_millis(5));
         number += 1;
         seen = frame(&mut harness, number);
@@ -257,7 +257,7 @@ fn a_painting_is_a_style() {
     element.set_property("style-image", path(dir.path(), "predictor.onnx"));
     let mut warned = Vec::new();
     while warned.is_empty() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "no warning");
+        assert!(begin.elapsed() < Duration::from_secs(120), "no warning");
         std::thread::sleep(Duration::from_millis(5));
         number += 1;
         assert_eq!(frame(&mut harness, number + 3), [50.0, 150.0, 250.0]);
