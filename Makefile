@@ -27,7 +27,7 @@ SECONDS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz gpu-check gpu-bundle install uninstall test-training test-cluster train campaign clean
+.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz gpu-check gpu-bundle install uninstall deb wheel test-training test-cluster train campaign clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,7 +38,8 @@ setup: ## Install what is missing: system packages, ONNX Runtime; PROVIDERS="web
 build: setup ## Build the plugin and the program (release); FEATURES=analytics
 	cargo build --release --workspace $(if $(FEATURES),--features $(FEATURES))
 
-demo: setup ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.onnx
+demo: ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.onnx
+	@scripts/setup.sh demo
 	@scripts/demo.sh "$(IN)" "$(OUT)" "$(MODEL)"
 
 gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg IN=b.mp4 OUT=folder QUALITY=lite|full
@@ -86,6 +87,12 @@ gpu-bundle: setup ## Pack what gpu-check needs for a machine without network, Ru
 
 install: build ## Install plugin, ONNX Runtime and models for this user
 	@scripts/install.sh
+
+deb: setup ## Make a Debian package of plugin, program, ONNX Runtime and models: target/debian/stylize_*.deb
+	@scripts/deb.sh
+
+wheel: setup ## Make a Python wheel of program and plugin: target/wheels/gst_plugin_stylize-*.whl
+	@scripts/wheel.sh
 
 uninstall: ## Remove what `make install` put there
 	@scripts/install.sh --remove

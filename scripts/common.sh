@@ -9,6 +9,11 @@ die() {
     exit 1
 }
 
+# version: of plugin and program.
+version() {
+    sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"
+}
+
 # A python3 that has pip, in "${python[@]}".
 find_pip() {
     local candidate

@@ -10,5 +10,6 @@ output=${2:-demo.mp4}
 model=()
 [ -z "${3:-}" ] || model=(--model-file "$3")
 cd "$root"
-cargo build --release --quiet --workspace
+# Without the servers, which take as long to build as all the rest.
+cargo build --release --quiet -p stylize-cli --no-default-features
 exec target/release/stylize "$input" "$output" --force "${model[@]}"

@@ -2,19 +2,24 @@
 # SPDX-License-Identifier: MPL-2.0
 # Installs what is missing on Debian 12, Ubuntu or newer: system packages with apt, ONNX Runtime as a
 # PyPI wheel into .deps/onnxruntime, and what the execution providers named as arguments need
-# (providers.sh); with `tests` before them, Chromium and the streaming servers that tests need. Does
-# nothing, and needs no network, when all is there.
+# (providers.sh). `demo` before them leaves out what files need not have; `tests` adds Chromium and the streaming
+# servers that tests need. Does nothing, and needs no network, when all is there.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 cd "$root"
 
+# For files: what `make demo` needs.
 packages=(
-    build-essential pkg-config ca-certificates python3 python3-pip python3-venv
-    libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev
-    gstreamer1.0-tools gstreamer1.0-nice
+    gcc libc6-dev pkg-config ca-certificates python3 python3-pip
+    libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
-    gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-x
-    libgstrtspserver-1.0-dev
+    gstreamer1.0-plugins-ugly gstreamer1.0-libav
+)
+# For the servers, for development and for playing with pipelines.
+more=(
+    build-essential python3-venv
+    libgstreamer-plugins-bad1.0-dev libgstrtspserver-1.0-dev
+    gstreamer1.0-tools gstreamer1.0-nice gstreamer1.0-x
 )
 
 system_packages() {
@@ -23,7 +28,7 @@ system_packages() {
             echo "setup: no apt here; install GStreamer 1.22 or newer with its development files and its base, good, bad, ugly, libav and libnice plugins." >&2
         return
     fi
-    apt_install "${packages[@]}"
+    apt_install "$@"
 }
 
 # Tests say that they skip what has no browser. Ubuntu's package is a snap, which cannot be installed
@@ -52,6 +57,8 @@ servers() {
         command -v "$service" >/dev/null || new+=("$service")
     done
     apt_install ffmpeg nginx libnginx-mod-rtmp srt-tools janus
+    # What the recipes in docs/recipes.md are for.
+    apt_install ges1.0-tools python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0
     [ ! -d /run/systemd/system ] || ((${#new[@]} == 0)) ||
         as_root systemctl disable --quiet --now "${new[@]}"
 }
@@ -84,7 +91,12 @@ onnx_runtime() {
     install_wheels onnxruntime "$requirement $sha256 cp311 $platform"
 }
 
-system_packages
+if [ "${1:-}" = demo ]; then
+    system_packages "${packages[@]}"
+    shift
+else
+    system_packages "${packages[@]}" "${more[@]}"
+fi
 rust
 onnx_runtime
 if [ "${1:-}" = tests ]; then

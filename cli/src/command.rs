@@ -6,7 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{bench, doctor, info, install, live, paint, restream, rtsp, styles};
+#[cfg(feature = "live")]
+use crate::live;
+#[cfg(feature = "rtsp")]
+use crate::rtsp;
+use crate::{bench, doctor, info, install, paint, restream, styles};
 
 /// Turn videos and live streams into paintings.
 #[derive(Parser)]
@@ -30,10 +34,12 @@ enum Command {
     /// Make the video file of a plan's pieces
     Join(paint::pieces::JoinArgs),
     /// Serve a live picture to browsers and players, with an API
+    #[cfg(feature = "live")]
     Live(live::Args),
     /// Take a live stream and send it on, stylized
     Restream(restream::Args),
     /// Serve stylized video over RTSP
+    #[cfg(feature = "rtsp")]
     Rtsp(rtsp::Args),
     /// Try, compare and time every execution provider that can be found
     Doctor(doctor::Args),
@@ -62,8 +68,10 @@ impl Cli {
             (Some(Command::Plan(args)), _) => paint::pieces::plan(&args).map(done),
             (Some(Command::Piece(args)), _) => paint::pieces::piece(&args).map(done),
             (Some(Command::Join(args)), _) => paint::pieces::join(&args).map(done),
+            #[cfg(feature = "live")]
             (Some(Command::Live(args)), _) => live::run(&args).map(done),
             (Some(Command::Restream(args)), _) => restream::run(&args).map(done),
+            #[cfg(feature = "rtsp")]
             (Some(Command::Rtsp(args)), _) => rtsp::run(&args).map(done),
             (Some(Command::Doctor(args)), _) => doctor::run(&args),
             (Some(Command::Styles(args)), _) => styles::run(&args).map(done),

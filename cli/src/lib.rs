@@ -12,9 +12,11 @@ pub mod command;
 pub mod doctor;
 pub mod info;
 pub mod install;
+#[cfg(feature = "live")]
 pub mod live;
 pub mod paint;
 pub mod restream;
+#[cfg(feature = "rtsp")]
 pub mod rtsp;
 pub mod shared;
 pub mod styles;
@@ -25,6 +27,9 @@ pub mod styles;
 /// If GStreamer cannot be initialized.
 pub fn init() -> anyhow::Result<()> {
     gst::init()?;
+    if let Some(folder) = shared::place::plugins() {
+        gststylize::engine::runtime::set_plugin_dir(&folder);
+    }
     gststylize::plugin_register_static()?;
     paint::hdr::register()?;
     prefer("avdec_jpeg2000", "openjpegdec");

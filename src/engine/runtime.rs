@@ -25,7 +25,7 @@ static LIBRARY_CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// Where `make setup` put ONNX Runtime when this was built (see `.cargo/config.toml`).
+/// Where `make setup` put ONNX Runtime when this was built (see `.cargo/config.toml`); empty in packages.
 const SETUP_DIR: Option<&str> = option_env!("STYLIZE_RUNTIME_DIR");
 
 const FILE_PREFIX: &str = if cfg!(windows) {
@@ -49,9 +49,31 @@ pub fn set_plugin_dir(dir: &Path) {
     let _ = PLUGIN_DIR.set(dir.into());
 }
 
-/// The folder that holds what `make install` puts beside the plugin: `<plugin dir>/../stylize`.
-pub fn data_dir() -> Option<PathBuf> {
+/// The folder that holds what is installed beside the plugin: `<plugin dir>/../stylize`.
+fn data_dir() -> Option<PathBuf> {
     Some(PLUGIN_DIR.get()?.parent()?.join("stylize"))
+}
+
+/// The folder of the models that were installed with the plugin: what `make install` makes, or `share/stylize/models`
+/// of the prefix in whose `lib` the plugin is.
+pub fn models_dir() -> Option<PathBuf> {
+    models_near(PLUGIN_DIR.get()?)
+}
+
+fn models_near(plugins: &Path) -> Option<PathBuf> {
+    let beside = plugins.parent()?.join("stylize/models");
+    // From `PREFIX/lib/ARCHITECTURE/gstreamer-1.0` at most.
+    let prefixes = plugins.ancestors().skip(1).take(3);
+    std::iter::once(beside)
+        .chain(prefixes.map(|prefix| prefix.join("share/stylize/models")))
+        .find(|folder| folder.is_dir())
+}
+
+/// The library of the Python package `onnxruntime`, for a plugin in `site-packages/NAME/gstreamer-1.0`.
+fn python_package() -> Option<PathBuf> {
+    let packages = PLUGIN_DIR.get()?.parent()?.parent()?;
+    let folder = packages.join("onnxruntime/capi");
+    folder.is_dir().then_some(folder)
 }
 
 /// The loaded library. ONNX Runtime allows one environment per process, so it is never unloaded.
@@ -68,8 +90,9 @@ impl Runtime {
     /// The loaded runtime, loading it first if need be.
     ///
     /// Searched in this order: `wanted` (the property `runtime-library`), `ORT_DYLIB_PATH`, beside
-    /// the plugin, the setup folder the plugin was built with, the system's loader. A path that
-    /// the user named must work; the search does not go on behind it.
+    /// the plugin, the Python package `onnxruntime` if the plugin is part of one, the setup folder the
+    /// plugin was built with, the system's loader. A path that the user named must work; the search does
+    /// not go on behind it.
     pub fn get(wanted: Option<&Path>) -> Result<Arc<Self>, EngineError> {
         let mut loaded = LOADED.lock();
         if let Some(runtime) = loaded.as_ref() {
@@ -104,10 +127,12 @@ impl Runtime {
         }
         let beside = PLUGIN_DIR.get().cloned();
         let installed = data_dir().map(|dir| dir.join("onnxruntime"));
+        let setup = SETUP_DIR.filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let folders = beside
             .into_iter()
             .chain(installed)
-            .chain(SETUP_DIR.map(PathBuf::from));
+            .chain(python_package())
+            .chain(setup);
         // The loader's own search: names only, no folder.
         let names = [
             format!("{FILE_PREFIX}{FILE_SUFFIX}"),
@@ -289,6 +314,23 @@ mod tests {
         }
         assert!(text.contains("libno-such-onnxruntime.so"), "{text}");
         assert!(text.contains("make setup"), "{text}");
+    }
+
+    #[test]
+    fn models_are_found_from_wherever_packages_put_the_plugin() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let share = dir.path().join("usr/share/stylize/models");
+        std::fs::create_dir_all(&share).expect("a folder");
+        let plugins = dir.path().join("usr/lib/x86_64-linux-gnu/gstreamer-1.0");
+        assert_eq!(models_near(&plugins), Some(share.clone()));
+        assert_eq!(
+            models_near(&dir.path().join("usr/gstreamer-1.0")),
+            Some(share)
+        );
+        assert_eq!(models_near(&dir.path().join("home/plugins")), None);
+        let beside = dir.path().join("usr/lib/x86_64-linux-gnu/stylize/models");
+        std::fs::create_dir_all(&beside).expect("a folder");
+        assert_eq!(models_near(&plugins), Some(beside));
     }
 
     #[test]

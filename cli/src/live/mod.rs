@@ -47,6 +47,8 @@ use source::Source;
 use tiles::Tiles;
 use viewers::Viewers;
 
+use crate::shared::address::Input;
+
 /// Paint a live picture and serve it to browsers.
 #[derive(clap::Args, Clone)]
 pub struct Args {
@@ -133,7 +135,7 @@ async fn serve(args: Args) -> Result<()> {
         );
     }
     crate::init()?;
-    let kind = args.source.parse::<source::Kind>()?;
+    let input = Input::new(&args.source).context("--source")?;
     let (guard, token) = Guard::new(&args)?;
     // Before anything is loaded: a port that is taken is the likelier mistake.
     let listener = tokio::net::TcpListener::bind(args.listen)
@@ -150,7 +152,7 @@ async fn serve(args: Args) -> Result<()> {
     let connections = 64 + 4 * usize::from(args.max_viewers);
     let (changed, _) = watch::channel(());
     let (output, mjpeg, failed) = output::start(&args)?;
-    let source = source::start(kind, &args, output.clone(), changed.clone())?;
+    let source = source::start(input, &args, output.clone(), changed.clone())?;
     let tiles = tiles::start(&args, output.clone(), changed.clone())?;
     let app = Arc::new(App {
         max_viewers: args.max_viewers,

@@ -2,8 +2,6 @@
 //! Where pictures and sound come from. A source that fails, ends or falls silent is built anew, sooner at first
 //! and later more patiently, while the output goes on.
 
-use std::path::Path;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,64 +14,12 @@ use tokio::sync::watch;
 use super::Args;
 use super::output::{Output, picture};
 use super::sound;
+use crate::shared::address::Input;
 use crate::shared::live;
+use crate::shared::restart::{self, Restarts, SILENCE};
 
-/// Pauses before the next try: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
-/// A source that has played so long is healthy: its next failure counts as the first.
-const HEALTHY: Duration = Duration::from_secs(10);
-/// Without a picture for so long, it is taken for dead.
-const SILENCE: Duration = Duration::from_secs(5);
-/// The same before the first picture: servers and cameras take their time.
+/// No picture for so long at the beginning means a dead source: servers and cameras take their time.
 const START: Duration = Duration::from_secs(15);
-
-/// What `--source` means.
-#[derive(Clone)]
-pub enum Kind {
-    Test,
-    Camera(String),
-    /// `repeat`: a file, which begins again at its end.
-    Uri {
-        uri: String,
-        repeat: bool,
-    },
-}
-
-impl FromStr for Kind {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Ok(match text.split_once(':') {
-            None if text == "test" => Self::Test,
-            None if text == "v4l2" => Self::Camera("/dev/video0".into()),
-            Some(("v4l2", device)) => Self::Camera(device.into()),
-            _ if text.contains("://") => {
-                gst::Element::make_from_uri(gst::URIType::Src, text, None)
-                    .with_context(|| format!("--source {text} cannot be played"))?;
-                Self::Uri {
-                    uri: text.into(),
-                    repeat: text.starts_with("file:"),
-                }
-            }
-            _ if Path::new(text).is_file() => Self::Uri {
-                uri: gst::glib::filename_to_uri(std::path::absolute(text)?, None)?.into(),
-                repeat: true,
-            },
-            _ => bail!(
-                "--source {text} is not a file; give test, v4l2, v4l2:/dev/video1, a file or a URI such as rtmp://host/app/stream"
-            ),
-        })
-    }
-}
-
-impl Kind {
-    fn is_live(&self) -> bool {
-        match self {
-            Self::Test | Self::Camera(_) => true,
-            Self::Uri { uri, .. } => live::is_live(uri),
-        }
-    }
-}
 
 #[derive(Serialize, Clone, Copy, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -99,7 +45,7 @@ pub struct Status {
 pub struct Source(Arc<Shared>);
 
 struct Shared {
-    kind: Kind,
+    input: Input,
     picture: String,
     framerate: u32,
     output: Arc<Output>,
@@ -113,13 +59,13 @@ struct Shared {
 }
 
 pub fn start(
-    kind: Kind,
+    input: Input,
     args: &Args,
     output: Arc<Output>,
     changed: watch::Sender<()>,
 ) -> Result<Source> {
     let shared = Arc::new(Shared {
-        kind,
+        input,
         picture: picture(args),
         framerate: args.framerate,
         output,
@@ -165,25 +111,19 @@ impl Shared {
     }
 
     fn run(self: Arc<Self>) {
-        let mut pause = PAUSES.0;
+        let mut restarts = Restarts::default();
         while !self.stopped() {
             *self.last() = None;
             self.lock().sound = false;
             self.output.sound.begin_anew();
-            let begin = Instant::now();
+            restarts.begin();
             let Err(err) = self.play() else {
                 return;
             };
-            if begin.elapsed() > HEALTHY {
-                pause = PAUSES.0;
-            }
+            let pause = restarts.failed();
             eprintln!("source: {err:#}; trying again in {pause:?}");
             self.tell(Condition::Lost, Some(format!("{err:#}")));
-            let until = Instant::now() + pause;
-            while Instant::now() < until && !self.stopped() {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            pause = (pause * 2).min(PAUSES.1);
+            restart::wait(pause, || self.stopped());
             self.lock().restarts += 1;
         }
     }
@@ -202,30 +142,30 @@ impl Shared {
     }
 
     fn line(&self) -> String {
-        let from = match &self.kind {
+        let from = match &self.input {
             // Rings that move: something to paint at every place of the picture.
-            Kind::Test => format!(
+            Input::Test => format!(
                 "audiotestsrc is-live=true wave=ticks volume=0.3 ! {} \
                  videotestsrc is-live=true pattern=zone-plate kx2=12 ky2=12 kt=2 ! video/x-raw,framerate={}/1",
                 self.sound_line(),
                 self.framerate
             ),
-            Kind::Camera(_) => "v4l2src name=from ! decodebin".into(),
-            Kind::Uri { .. } => "uridecodebin name=from".into(),
+            Input::Camera(_) => "v4l2src name=from ! decodebin".into(),
+            Input::File(_) | Input::Stream(_) => "uridecodebin name=from".into(),
         };
         // No `videorate`: it keeps each picture until the next one has come. The feed leaves out what is
         // too much. Progressive frames pass `deinterlace` as they are. What is live has waited long enough when it is here; a file waits for its time.
         format!(
             "{from} ! videoconvert ! deinterlace fields=top ! videoscale ! {} ! appsink name=out max-buffers=2 drop=true sync={}",
             self.picture,
-            !self.kind.is_live()
+            !self.input.is_live()
         )
     }
 
     /// What sound goes through.
     fn sound_line(&self) -> String {
         // A file's waits for its pictures; what is live, for nothing.
-        let wait = !self.kind.is_live();
+        let wait = !self.input.is_live();
         format!(
             "audioconvert ! audioresample ! {} ! appsink name=sound async={wait} sync={wait}",
             sound::CAPS,
@@ -237,12 +177,12 @@ impl Shared {
         let pipeline = gst::parse::launch(&self.line())?
             .downcast::<gst::Pipeline>()
             .map_err(|_| anyhow!("not a pipeline: {}", self.line()))?;
-        if self.kind.is_live() {
+        if self.input.is_live() {
             live::hasten(pipeline.upcast_ref());
         }
-        match (&self.kind, pipeline.by_name("from")) {
-            (Kind::Camera(device), Some(from)) => from.set_property("device", device),
-            (Kind::Uri { uri, .. }, Some(from)) => {
+        match (&self.input, pipeline.by_name("from")) {
+            (Input::Camera(device), Some(from)) => from.set_property("device", device),
+            (Input::File(uri) | Input::Stream(uri), Some(from)) => {
                 from.set_property("uri", uri);
                 self.find_sound(&from);
             }
@@ -353,8 +293,8 @@ impl Shared {
                     Some(name) => bail!("no {name} is installed here"),
                     None => bail!("{}", error.error().message()),
                 },
-                Some(MessageView::Eos(_)) => match self.kind {
-                    Kind::Uri { repeat: true, .. } => {
+                Some(MessageView::Eos(_)) => match &self.input {
+                    Input::File(_) => {
                         self.output.sound.begin_anew();
                         pipeline
                             .seek_simple(

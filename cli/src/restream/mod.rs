@@ -28,13 +28,8 @@ use branches::Streams;
 use input::Input;
 use output::Output;
 
-/// Pauses before the next try: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
-/// A stream that has played so long is healthy: its next failure counts as the first.
-const HEALTHY: Duration = Duration::from_secs(10);
-/// Without a picture for so long, it is taken for dead. Before the first it may take its time: a
-/// server may wait for its publisher.
-const SILENCE: Duration = Duration::from_secs(5);
+use crate::shared::restart::{self, Restarts, SILENCE};
+
 /// What does not come to its end in this time after an interruption is not waited for.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -78,9 +73,9 @@ pub fn run(args: &Args) -> Result<()> {
             _ => std::process::exit(130),
         }
     })?;
-    let mut pause = PAUSES.0;
+    let mut restarts = Restarts::default();
     loop {
-        let begin = Instant::now();
+        restarts.begin();
         let pipeline = gst::Pipeline::new();
         *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(pipeline.clone());
         let streams = Streams::new(args, &input, &output, &stylize, &pipeline);
@@ -92,21 +87,20 @@ pub fn run(args: &Args) -> Result<()> {
             _ if interrupts.load(Ordering::SeqCst) > 0 => return Ok(()),
             Ok(()) if ends => return Ok(()),
             Err(err) if ends => return Err(err),
-            Ok(()) => eprintln!("the stream has ended; trying again in {pause:?}"),
-            Err(err) => eprintln!("{err:#}; trying again in {pause:?}"),
+            Ok(()) => again(&mut restarts, "the stream has ended", &interrupts),
+            Err(err) => again(&mut restarts, &format!("{err:#}"), &interrupts),
         }
-        if begin.elapsed() > HEALTHY {
-            pause = PAUSES.0;
+        if interrupts.load(Ordering::SeqCst) > 0 {
+            return Ok(());
         }
-        let until = Instant::now() + pause;
-        while Instant::now() < until {
-            if interrupts.load(Ordering::SeqCst) > 0 {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        pause = (pause * 2).min(PAUSES.1);
     }
+}
+
+/// Says why, and waits for the next try.
+fn again(restarts: &mut Restarts, why: &str, interrupts: &AtomicU32) {
+    let pause = restarts.failed();
+    eprintln!("{why}; trying again in {pause:?}");
+    restart::wait(pause, || interrupts.load(Ordering::SeqCst) > 0);
 }
 
 /// Plays until the stream ends or something is wrong.

@@ -3,7 +3,6 @@
 //! properties set: no text from outside becomes part of a launch description.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use gst::glib;
@@ -11,6 +10,7 @@ use gst::prelude::*;
 use gststylize::model::styles;
 
 use super::Args;
+use crate::shared::address::Input;
 use crate::shared::live;
 
 /// Parts of a weight that two mixes may differ in; what is closer is the same mix.
@@ -43,10 +43,11 @@ enum Source {
 impl Channel {
     /// Asks the source what streams it has.
     pub fn new(args: &Args, styles: Vec<String>) -> Result<Self> {
-        let source = match args.source.as_str() {
-            "test" => Source::Test,
-            source => {
-                let uri = uri(source)?;
+        let source = &args.source;
+        let input = Input::new(source).context("--source")?;
+        let source = match input.uri() {
+            None => Source::Test,
+            Some(uri) => {
                 let discoverer = gst_pbutils::Discoverer::new(gst::ClockTime::from_seconds(20))?;
                 let info = discoverer
                     .discover_uri(&uri)
@@ -56,7 +57,7 @@ impl Channel {
                 }
                 Source::Uri {
                     sound: !info.audio_streams().is_empty(),
-                    live: live::is_live(&uri),
+                    live: input.is_live(),
                     uri,
                 }
             }
@@ -263,15 +264,4 @@ fn link_by_kind(source: &gst::Element, heads: BTreeMap<&'static str, gst::Elemen
             let _ = pad.link(&entry);
         }
     });
-}
-
-/// A file or a URI as a URI.
-fn uri(source: &str) -> Result<String> {
-    if source.contains("://") {
-        return Ok(source.into());
-    }
-    let path = Path::new(source)
-        .canonicalize()
-        .with_context(|| format!("{source} cannot be opened"))?;
-    Ok(glib::filename_to_uri(path, None)?.into())
 }

@@ -7,5 +7,7 @@ pub mod failure;
 pub mod live;
 #[cfg(test)]
 pub mod made_up;
+pub mod place;
+pub mod restart;
 pub mod run;
 pub mod text;

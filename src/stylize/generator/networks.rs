@@ -185,7 +185,7 @@ fn built_in(
 
 /// The model file that the settings mean; `None`: the built-in gallery.
 fn file(settings: &Settings) -> Option<PathBuf> {
-    let models = engine::runtime::data_dir().map(|dir| dir.join("models"));
+    let models = engine::runtime::models_dir();
     let file = settings.model_file.as_deref()?;
     Some(gallery::resolve(file, models.as_deref()))
 }
