@@ -9,12 +9,14 @@ mod common;
 use common::styled;
 use gst::prelude::*;
 
-const FRAMES: u64 = 4000;
+const FRAMES: u64 = 17_000;
 /// From one frame to the next.
 const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 /// Every so many frames something happens.
 const STYLE: u64 = 97;
 const CAPS: u64 = 211;
+/// Caps that take turns.
+const COMBINATIONS: u64 = 20;
 const RECONNECTION: u64 = 1009;
 const RESTART: u64 = 9973;
 /// Share by which memory may grow once everything has happened, and MiB for what has not yet in a short run.
@@ -55,7 +57,7 @@ fn a_day_in_a_stream_loses_nothing_and_keeps_its_memory() {
     let net = styled::bytes(styled::net(&[4]));
     let (_dir, element, bus, mut harness) = common::stream("cpu", &net, &properties, &caps);
     let mut current = info(0);
-    let mut before = None;
+    let mut memory = Vec::new();
     for number in 0..frames {
         let turn = |every: u64| (number > 0 && number % every == 0).then_some(number / every);
         if let Some(turn) = turn(STYLE) {
@@ -106,16 +108,18 @@ fn a_day_in_a_stream_loses_nothing_and_keeps_its_memory() {
             let bad = [gst::MessageType::Error, gst::MessageType::Warning];
             assert!(!bad.contains(&message.type_()), "{number}: {message:?}");
         }
-        if number == frames / 2 {
-            before = Some(resident());
+        // Always with the same caps.
+        if number % (CAPS * COMBINATIONS) == CAPS * COMBINATIONS - 1 {
+            memory.push(resident());
         }
     }
     assert!(harness.try_pull().is_none());
-    let before = before.expect("half of it");
-    let growth = resident() - before;
-    println!(
-        "{frames} frames; {before:.1} MiB after the first half, {growth:+.1} after the second"
-    );
+    let quarter = memory.len() / 4;
+    assert!(quarter > 0, "too few frames to judge memory by");
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let quarters: Vec<f64> = memory.chunks_exact(quarter).map(mean).collect();
+    println!("{frames} frames; MiB in each quarter, in the mean: {quarters:.1?}");
+    let (before, growth) = (quarters[2], quarters[3] - quarters[2]);
     let short = if frames < 100_000 { SHORT } else { 0.0 };
     let limit = before * GROWTH + short;
     assert!(growth < limit, "{growth} MiB of {limit}");
