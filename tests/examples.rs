@@ -30,18 +30,22 @@ fn into(file: &Path) -> String {
     )
 }
 
-/// Plays a description into a file; its frames, each `width` x `height` x 3 bytes.
-fn frames(description: &str, [width, height]: [usize; 2]) -> Vec<Vec<u8>> {
-    let dir = tempfile::tempdir().expect("a folder");
-    let file = dir.path().join("frames");
-    let line = format!("{description} ! videoconvert ! {}", into(&file));
-    let pipeline = gst::parse::launch(&line).expect("a pipeline");
+/// Plays a description to its end.
+fn play(description: &str) {
+    let pipeline = gst::parse::launch(description).expect("a pipeline");
     pipeline.set_state(gst::State::Playing).expect("it plays");
     let bus = pipeline.bus().expect("a bus");
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
     let end = bus.timed_pop_filtered(gst::ClockTime::NONE, &ends);
     assert_eq!(end.expect("an end").type_(), gst::MessageType::Eos);
     pipeline.set_state(gst::State::Null).expect("it stops");
+}
+
+/// Plays a description into a file; its frames, each `width` x `height` x 3 bytes.
+fn frames(description: &str, [width, height]: [usize; 2]) -> Vec<Vec<u8>> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("frames");
+    play(&format!("{description} ! videoconvert ! {}", into(&file)));
     read(&file, [width, height])
 }
 
@@ -76,18 +80,11 @@ fn the_controller_turns_a_film_into_a_painting() {
     common::init();
     let dir = tempfile::tempdir().expect("a folder");
     let (film, out) = (dir.path().join("a film.mp4"), dir.path().join("out.mp4"));
-    let made = format!(
+    play(&format!(
         "videotestsrc pattern=colors num-buffers=75 ! video/x-raw,width=64,height=48,framerate=15/1 \
          ! x264enc ! h264parse ! mp4mux ! filesink location=\"{}\"",
         film.display()
-    );
-    let pipeline = gst::parse::launch(&made).expect("a pipeline");
-    pipeline.set_state(gst::State::Playing).expect("it plays");
-    let bus = pipeline.bus().expect("a bus");
-    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let end = bus.timed_pop_filtered(gst::ClockTime::NONE, &ends);
-    assert_eq!(end.expect("an end").type_(), gst::MessageType::Eos);
-    pipeline.set_state(gst::State::Null).expect("it stops");
+    ));
 
     controller::run(&film, &out).expect("it paints");
 

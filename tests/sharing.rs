@@ -11,9 +11,9 @@ use std::time::Duration;
 use common::generators::{negative, slow};
 use gst::prelude::*;
 use gst_check::Harness;
-use gststylize::engine::session::{Blueprint, Names};
+use gststylize::engine::session::Blueprint;
 use gststylize::engine::{Choice, Lease, Runtime};
-use gststylize::graph;
+use gststylize::stylize::GRAPH_NAMES;
 
 const CAPS: &str = "video/x-raw,format=RGB,width=64,height=48,framerate=25/1";
 
@@ -173,16 +173,7 @@ fn compiled(name: &str) -> Vec<u8> {
 
 fn lease(graph: &[u8]) -> Lease {
     let blueprint = Blueprint {
-        names: Names {
-            frame: graph::FRAME,
-            source: graph::SOURCE,
-            strength: graph::STRENGTH,
-            split: graph::SPLIT,
-            style: graph::STYLE,
-            mask: graph::MASK,
-            stability: graph::STABILITY,
-            out: graph::OUT,
-        },
+        names: GRAPH_NAMES,
         style: None,
         noise: Vec::new(),
         mask: None,

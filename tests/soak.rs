@@ -6,10 +6,11 @@
 
 mod common;
 
+use common::memory::resident;
 use common::styled;
 use gst::prelude::*;
 
-const FRAMES: u64 = 17_000;
+const FRAMES: u64 = 20_000;
 /// From one frame to the next.
 const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 /// Every so many frames something happens.
@@ -22,19 +23,6 @@ const RESTART: u64 = 9973;
 /// Share by which memory may grow once everything has happened, and MiB for what has not yet in a short run.
 const GROWTH: f64 = 0.02;
 const SHORT: f64 = 24.0;
-
-/// Resident memory of this process, MiB, without what the allocator keeps for later.
-fn resident() -> f64 {
-    // SAFETY: it may be called at any time, from any thread.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0)
-    };
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-    kib.expect("VmRSS") / 1024.0
-}
 
 fn info(number: u64) -> gst_video::VideoInfo {
     use gst_video::VideoFormat::{I420, Nv12, Rgb, Rgba};

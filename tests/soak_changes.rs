@@ -10,6 +10,7 @@ mod common;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use common::memory::resident;
 use common::{generators, styled};
 use gst::prelude::*;
 
@@ -23,19 +24,6 @@ const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 /// Share by which memory may grow once everything has happened, and MiB for what has not yet in a short run.
 const GROWTH: f64 = 0.02;
 const SHORT: f64 = 16.0;
-
-/// Resident memory of this process, MiB, without what the allocator keeps for later.
-fn resident() -> f64 {
-    // SAFETY: it may be called at any time, from any thread.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0)
-    };
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-    kib.expect("VmRSS") / 1024.0
-}
 
 /// Numbers that look random, the same each time (Knuth's constants).
 struct Random(u64);

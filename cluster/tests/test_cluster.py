@@ -316,13 +316,19 @@ def test_nothing_is_lost_when_nodes_and_the_driver_are(
     wait_for("the end of all programs", lambda: not painting(folder))
 
 
+def stand_in(folder: Path, first: str = "") -> Path:
+    """A program that does what the shell commands ``first`` say, then what the real one does."""
+    script = folder / "stylize"
+    script.write_text(f'#!/bin/sh\n{first}\nexec {program()} "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
 def test_pieces_come_through_the_object_store_and_errors_are_bounded(
     calm: Cluster, film: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "painted.mp4"
-    wrapper = tmp_path / "stylize"
-    wrapper.write_text(f'#!/bin/sh\nexec {program()} "$@"\n')
-    wrapper.chmod(0o755)
+    wrapper = stand_in(tmp_path)
     command = stylize_ray(calm, film, output, "--own-folders", "--json", "--stylize", str(wrapper))
     events = [json.loads(line) for line in run(command).stdout.splitlines() if line.startswith("{")]
     assert events[-1]["of"] == SECONDS * RATE
@@ -331,9 +337,9 @@ def test_pieces_come_through_the_object_store_and_errors_are_bounded(
 
     # A program that cannot paint a piece is asked as often as was said, and then quoted.
     calls = tmp_path / "calls"
-    wrapper.write_text(
-        f'#!/bin/sh\n[ "$1" = piece ] || exec {program()} "$@"\n'
-        f'echo "$3" >>{calls}; echo "error: no bfloat16 here" >&2; exit 1\n'
+    stand_in(
+        tmp_path,
+        f'[ "$1" = piece ] && echo "$3" >>{calls} && echo "error: no bfloat16 here" >&2 && exit 1',
     )
     more = ("--force", "--retries", "2", "--stylize", str(wrapper))
     command = stylize_ray(calm, film, output, *more)
@@ -349,20 +355,17 @@ def test_what_hangs_is_started_twice_and_killed_workers_are_no_failures(
 ) -> None:
     output = tmp_path / "painted.mp4"
     folder = tmp_path / "painted.mp4.pieces"
-    wrapper, calls = tmp_path / "stylize", tmp_path / "calls"
+    calls = tmp_path / "calls"
     # The first that paints piece 4 never ends. Whoever paints piece 2 loses its worker, five times.
-    wrapper.write_text(
-        f"""#!/bin/sh
-[ "$1" = piece ] && echo "$3" >>{calls}
+    wrapper = stand_in(
+        tmp_path,
+        f"""[ "$1" = piece ] && echo "$3" >>{calls}
 case "$1 $3" in
 "piece 4") mkdir {tmp_path}/hangs 2>/dev/null && exec sleep 100000 ;;
 "piece 2") for i in 1 2 3 4 5; do
     mkdir {tmp_path}/killed$i 2>/dev/null && kill -9 $PPID && exec sleep 100000; done ;;
-esac
-exec {program()} "$@"
-"""
+esac""",
     )
-    wrapper.chmod(0o755)
     more = ("--retries", "0", "--slow", "1.5", "--stylize", str(wrapper))
     said = run(stylize_ray(calm, film, output, *more))
     again = int(said.stdout.split(" were started twice")[0].split()[-1])
@@ -383,14 +386,11 @@ def test_ctrl_c_ends_all_and_the_same_command_goes_on(
     output = tmp_path / "painted.mp4"
     folder = tmp_path / "painted.mp4.pieces"
     # Its pieces wait for a file behind the second, so that it is not done before it is interrupted.
-    wrapper, gate = tmp_path / "stylize", tmp_path / "gate"
-    wrapper.write_text(
-        f"""#!/bin/sh
-[ "$1" = piece ] && [ "$3" -gt 1 ] && until [ -e {gate} ]; do sleep 0.2; done
-exec {program()} "$@"
-"""
+    gate = tmp_path / "gate"
+    wrapper = stand_in(
+        tmp_path,
+        f'[ "$1" = piece ] && [ "$3" -gt 1 ] && until [ -e {gate} ]; do sleep 0.2; done',
     )
-    wrapper.chmod(0o755)
     command = stylize_ray(calm, film, output, "--stylize", str(wrapper))
     log = tmp_path / "driver.log"
     # As from a terminal: a shell's background processes ignore it, and so do those that they start.

@@ -5,6 +5,7 @@
 
 pub mod conventions;
 pub mod generators;
+pub mod memory;
 pub mod picture;
 pub mod play;
 pub mod styled;

@@ -25,6 +25,18 @@ use crate::stylize::settings::Settings;
 use crate::stylize::stats::SessionInfo;
 use crate::stylize::style::styling::Styling;
 
+/// What compiled graphs call their inputs and outputs, as a session must know.
+pub const GRAPH_NAMES: Names = Names {
+    frame: graph::FRAME,
+    source: graph::SOURCE,
+    strength: graph::STRENGTH,
+    split: graph::SPLIT,
+    style: graph::STYLE,
+    mask: graph::MASK,
+    stability: graph::STABILITY,
+    out: graph::OUT,
+};
+
 /// Size of the least-recently-used cache of sessions: a stream alternates between few layouts, and steps
 /// from one size of the generator's picture to the next. Each session holds memory.
 const KEPT: usize = 3;
@@ -376,20 +388,10 @@ impl GraphCompiler {
         if let Some(Err(err)) = self.dump.as_ref().map(|file| dump::write(file, &graph)) {
             self.warnings.lock().push(err);
         }
-        let names = Names {
-            frame: graph::FRAME,
-            source: graph::SOURCE,
-            strength: graph::STRENGTH,
-            split: graph::SPLIT,
-            style: graph::STYLE,
-            mask: graph::MASK,
-            stability: graph::STABILITY,
-            out: graph::OUT,
-        };
         let (height, width) = effects.sizes(signature, frame.width, frame.height).picture;
         let noise = model.noise().iter();
         let blueprint = Blueprint {
-            names,
+            names: GRAPH_NAMES,
             style: model.style().map(StyleInput::size),
             noise: noise
                 .map(|noise| (noise.name.clone(), noise.shape(width, height)))
