@@ -17,6 +17,7 @@ PLAN ?=
 PHOTOS ?=
 PAINTINGS ?=
 VGG ?=
+MIXED_VGG ?=
 MINUTES ?=
 PROVIDERS ?=
 FEATURES ?=
@@ -114,8 +115,8 @@ train: setup ## Train a generator: STYLE=image.jpg CONTENT=folder OUT=model.onnx
 	@training/setup.sh
 	training/.venv/bin/stylize-train train --style "$(STYLE)" --content "$(CONTENT)" --out "$(OUT)" $(TRAIN_ARGS)
 
-campaign: ## Go on training a gallery, in the background: PLAN=full|lite|quick PHOTOS=folder PAINTINGS=folder VGG=file
-	@scripts/campaign.sh "$(PLAN)" "$(PHOTOS)" "$(PAINTINGS)" "$(VGG)" $(MINUTES)
+campaign: ## Go on training a gallery, in the background: PLAN=full|lite|quick PHOTOS=folder PAINTINGS=folder VGG=file MIXED_VGG=file
+	@scripts/campaign.sh "$(PLAN)" "$(PHOTOS)" "$(PAINTINGS)" "$(VGG)" "$(MIXED_VGG)" $(MINUTES)
 
 clean: ## Remove what was built (not what setup fetched)
 	cargo clean

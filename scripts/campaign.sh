@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Goes on with a gallery's training from its committed checkpoint, in the background at low priority:
-#   scripts/campaign.sh PLAN PHOTOS PAINTINGS VGG [MINUTES]
+#   scripts/campaign.sh PLAN PHOTOS PAINTINGS VGG [MIXED_VGG] [MINUTES]
 # PLAN is the name of a file in training/campaign/ without .toml; paintings that are drawn are drawn first.
+# MIXED_VGG is for plans with a second loss, such as full. An empty argument is one that is not given.
 set -euo pipefail
 cd "$(dirname "$0")/../training"
-if [ $# -lt 4 ] || [ $# -gt 5 ] || [ -z "$2" ] || [ -z "$3" ] || [ -z "$4" ]; then
-    echo "campaign: say make campaign PLAN=full|lite|quick PHOTOS=folder PAINTINGS=folder VGG=file.safetensors [MINUTES=n]" >&2
+if [ $# -lt 4 ] || [ $# -gt 6 ] || [ -z "$2" ] || [ -z "$3" ] || [ -z "$4" ]; then
+    echo "campaign: say make campaign PLAN=full|lite|quick PHOTOS=folder PAINTINGS=folder VGG=file.safetensors [MIXED_VGG=file.safetensors] [MINUTES=n]" >&2
     exit 2
 fi
-plan=$1 photos=$2 paintings=$3 vgg=$4 minutes=${5:-}
+plan=$1 photos=$2 paintings=$3 vgg=$4 mixed=${5:-} minutes=${6:-}
 [ -f "campaign/$plan.toml" ] || { echo "campaign: there is no campaign/$plan.toml" >&2; exit 2; }
 ./setup.sh
 mkdir -p runs/drawn
 .venv/bin/python -m styles --out runs/drawn >runs/drawn.log
 nohup nice -n 10 .venv/bin/stylize-train campaign "campaign/$plan.toml" --content "$photos" \
-    --paintings runs/drawn "$paintings" --vgg "$vgg" --exclude 'kodak-*' \
-    --sheet "runs/$plan.jpg" ${minutes:+--minutes "$minutes"} >>"runs/$plan.log" 2>&1 </dev/null &
+    --paintings runs/drawn "$paintings" --vgg "$vgg" ${mixed:+--mixed-vgg "$mixed"} \
+    --exclude 'kodak-*' --sheet "runs/$plan.jpg" ${minutes:+--minutes "$minutes"} >>"runs/$plan.log" 2>&1 </dev/null &
 echo "campaign: $plan goes on as process $!; stop it with kill $!"
 echo "  log training/runs/$plan.log, pictures training/runs/$plan.jpg, curve training/campaign/$plan.jsonl"

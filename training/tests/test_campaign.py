@@ -75,6 +75,14 @@ def campaign(folder: Path, photos: Path, **changes: object) -> Campaign:
     return Campaign(plan, photos, [folder], folder / "distilled.safetensors")
 
 
+def test_a_second_view_costs_every_so_many_steps(folder: Path, photos: Path) -> None:
+    run = campaign(folder, photos, temporal=1.0, temporal_from=2, temporal_every=2)
+    steps = [run.train_step() for _ in range(6)]
+    assert [step for step in range(6) if "temporal" in steps[step]] == [3, 5]
+    seen = [values["temporal"] for values in steps if "temporal" in values]
+    assert run.mean_losses()["temporal"] == pytest.approx(sum(seen) / 2)
+
+
 def test_a_ratio_goes_in_straight_lines() -> None:
     plan = Plan("p", "eighth", {}, {"a": Style("a.png")}, ratio=((100, 1.5), (200, 0.5)))
     assert [plan.ratio_at(s) for s in (0, 100, 150, 200, 900)] == [1.5, 1.5, 1.0, 0.5, 0.5]

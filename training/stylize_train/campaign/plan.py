@@ -43,8 +43,9 @@ class Plan:
     ``ratio`` says by value how large the style term is beside the content term, as points
     [samples of the style, ratio] with straight lines between: a style begins with a high ratio,
     so that the painting comes first, and gets its content back later. ``temporal`` is the weight
-    of steadiness from ``temporal_from`` samples of the style on. With a ``teacher`` (a plan's
-    file name) the generator learns the teacher's outputs: ``pixel`` and ``feature`` weigh their
+    of steadiness from ``temporal_from`` samples of the style on, in every ``temporal_every``-th
+    step, because the second view costs as much as the first. With a ``teacher`` (a plan's file
+    name) the generator learns the teacher's outputs: ``pixel`` and ``feature`` weigh their
     differences, and ``ratio`` the style term beside both. Every ``mixed_every``-th step has the
     loss ``mixed``, if there is one: a small loss network can be fooled, and a large one now and
     then tells.
@@ -66,6 +67,7 @@ class Plan:
     ratio: tuple[tuple[float, float], ...] = ((0.0, 1.5), (500.0, 1.5), (1000.0, 0.55))
     temporal: float = 0.0
     temporal_from: int = 0
+    temporal_every: int = 1
     teacher: str | None = None
     pixel: float = 0.0
     feature: float = 0.0
@@ -134,7 +136,7 @@ def _check(plan: Plan, path: Path) -> None:
     names = style_names([f"{name}.png" for name in plan.styles])
     if names != plan.style_names:
         raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
-    counts = {"samples": 1, "batch": 1, "crop": 32, "mixed_every": 2}
+    counts = {"samples": 1, "batch": 1, "crop": 32, "temporal_every": 1, "mixed_every": 2}
     least = {**counts, "lr": 0, "temporal": 0, "pixel": 0, "feature": 0}
     for name, minimum in least.items():
         if not getattr(plan, name) >= minimum:

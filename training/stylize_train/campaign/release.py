@@ -96,8 +96,9 @@ def write_card(
         lines.append(
             f"| `{name}` | {style.file} | {style.size} | {campaign.samples[name]:,} | {shown} |"
         )
+    mixed = "--mixed-vgg VGG19.safetensors " if plan.mixed else ""
     command = (
         f"stylize-train campaign {plan.name}.toml --content PHOTOS --paintings PAINTINGS "
-        f"--vgg VGG.safetensors --release {path.name} --decay {steps}"
+        f"--vgg VGG.safetensors {mixed}--release {path.name} --decay {steps}"
     )
     write_page(path, lines, command)

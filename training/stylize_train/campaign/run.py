@@ -161,10 +161,12 @@ class Campaign:
             for s, w in zip(seen, chosen.tolist(), strict=True)
         ]
         output = self.generate(image, mix)
-        turn = self.mixed is not None and (self.step + 1) % plan.mixed_every == 0
+        number = self.step + 1
+        turn = self.mixed is not None and number % plan.mixed_every == 0
         objective = self.mixed if turn else self.objective
         terms = objective(output, photo, which, ratios, mix)
-        if plan.temporal and min(seen) >= plan.temporal_from:
+        steady = plan.temporal > 0 and number % plan.temporal_every == 0
+        if steady and min(seen) >= plan.temporal_from:
             view, flow = temporal.second_view(
                 photo, plan.noise, fork(self.photos.random, self.photos.device)
             )
@@ -196,9 +198,12 @@ class Campaign:
             self.average[name].lerp_(parameter, 1 - decay)
 
     def mean_losses(self) -> dict[str, float]:
-        """Mean of the last (up to) 100 steps."""
-        names = self.recent[-1] if self.recent else ()
-        return {n: sum(r.get(n, 0.0) for r in self.recent) / len(self.recent) for n in names}
+        """Means of the last (up to) 100 steps; of a term that not all have, over those that do."""
+        seen: dict[str, list[float]] = {}
+        for values in self.recent:
+            for name, value in values.items():
+                seen.setdefault(name, []).append(value)
+        return {name: sum(values) / len(values) for name, values in seen.items()}
 
     def averaged(self) -> Generator:
         """A generator with the averaged weights."""
