@@ -63,8 +63,9 @@ def write_quantized_card(path: Path, original: Path, how: Mapping[str, str], com
         command: that did it.
     """
     about = {entry.key: entry.value for entry in read_model(original).metadata_props}
-    artist = about.get("stylize.style-artist") or "unknown artist"
     title = about.get("stylize.style-title") or about.get("stylize.name", original.stem)
+    artist = about.get("stylize.style-artist")
+    after = f": after *{title}* ({artist})" if artist else ""
     sizes = [round(file.stat().st_size / 1024) for file in (path.with_suffix(".onnx"), original)]
     table = {
         "Generator": about.get("stylize.generator", "unknown"),
@@ -75,7 +76,7 @@ def write_quantized_card(path: Path, original: Path, how: Mapping[str, str], com
     lines = [
         f"# {path.stem}",
         "",
-        f"`{original.name}` with convolutions on 8-bit integers: after *{title}* ({artist}). "
+        f"`{original.name}` with convolutions on 8-bit integers{after}. "
         "Inputs, outputs and metadata are those of the original.",
         "",
         "| | |",

@@ -219,13 +219,14 @@ def test_training_ends_with_the_budget_and_leaves_checkpoint_curve_and_sheet(
 def test_a_release_decays_plays_and_leaves_the_campaign_alone(
     folder: Path, photos: Path, tmp_path: Path
 ) -> None:
-    run = campaign(folder, photos)
+    run = campaign(folder, photos, about="A gallery.")
     run.train_step()
-    assert release(run, tmp_path / "gallery.onnx", 2, "A gallery.") < 1
+    assert release(run, tmp_path / "gallery.onnx", 2) < 1
     image = torch.from_numpy(np.array(picture(5, 48, 40))).permute(2, 0, 1)
     first, second = (Model(tmp_path / "gallery.onnx", mix=m)(image) for m in ("first", "second"))
     assert first.shape == image.shape and not torch.equal(first, second)
     card = (tmp_path / "gallery.md").read_text()
+    assert "--release gallery.onnx --decay 2" in card
     assert "A gallery." in card and "| `second` | second.png | 80 |" in card
 
 

@@ -48,7 +48,7 @@ class Plan:
     name) the generator learns the teacher's outputs: ``pixel`` and ``feature`` weigh their
     differences, and ``ratio`` the style term beside both. Every ``mixed_every``-th step has the
     loss ``mixed``, if there is one: a small loss network can be fooled, and a large one now and
-    then tells.
+    then tells. ``about`` is a paragraph for the model's card.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Plan:
     loss: Loss = field(default_factory=Loss)
     mixed: Loss | None = None
     mixed_every: int = 8
+    about: str = ""
 
     @property
     def style_names(self) -> tuple[str, ...]:

@@ -25,21 +25,20 @@ def decayed(campaign: Campaign, steps: int) -> Generator:
     return campaign.generator.eval() if steps else campaign.averaged()
 
 
-def release(campaign: Campaign, path: Path, steps: int, about: str = "") -> float:
+def release(campaign: Campaign, path: Path, steps: int) -> float:
     """Write the model and its card; returns the exported graph's distance in grey levels.
 
     Args:
         campaign: restored from its checkpoint.
         path: of the model.
         steps: of the decay.
-        about: a paragraph for the card.
     """
     with torch.enable_grad():
         generator = decayed(campaign, steps)
     names = campaign.plan.style_names
     model = About(path.stem, title=f"{len(names)} styles", styles=names)
     difference = export(generator, model, path)
-    write_card(campaign, generator, model, path.with_suffix(".md"), difference, steps, about)
+    write_card(campaign, generator, model, path.with_suffix(".md"), difference, steps)
     return difference
 
 
@@ -50,7 +49,6 @@ def write_card(
     path: Path,
     difference: float,
     steps: int,
-    about: str,
 ) -> None:
     """What the model is and what it was made from."""
     plan = campaign.plan
@@ -65,7 +63,7 @@ def write_card(
     lines = [
         f"# {path.stem}",
         "",
-        *([about, ""] if about else []),
+        *([plan.about, ""] if plan.about else []),
         "| | |",
         "|---|---|",
         f"| Generator | {generator.NAME} ({options}) |",
@@ -99,6 +97,6 @@ def write_card(
     mixed = "--mixed-vgg VGG19.safetensors " if plan.mixed else ""
     command = (
         f"stylize-train campaign {plan.name}.toml --content PHOTOS --paintings PAINTINGS "
-        f"--vgg VGG.safetensors {mixed}--release {path.name} --decay {steps}"
+        f"--vgg VGG.safetensors {mixed}--release {model.name}.onnx --decay {steps}"
     )
     write_page(path, lines, command)
