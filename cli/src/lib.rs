@@ -31,6 +31,7 @@ pub fn init() -> anyhow::Result<()> {
         gststylize::engine::runtime::set_plugin_dir(&folder);
     }
     gststylize::plugin_register_static()?;
+    shared::animation::register()?;
     paint::hdr::register()?;
     prefer("avdec_jpeg2000", "openjpegdec");
     Ok(())

@@ -2,6 +2,8 @@
 //! Any file in, a right file out: what people have on their disks, made by FFmpeg, painted, and looked at by FFmpeg.
 //! docs/files.md has the table.
 
+#[path = "files/animations.rs"]
+mod animations;
 #[path = "files/matrix.rs"]
 mod matrix;
 #[path = "files/probe.rs"]
@@ -350,11 +352,11 @@ fn pictures_and_folders_of_them() {
         );
     }
     ffmpeg(&format!("{PICTURE} -pix_fmt yuv420p"), &file("film.mp4"));
-    let output = stylize(&file("film.mp4"), &file("film.png"))
+    let output = stylize(&file("film.mp4"), &file("film.jpg"))
         .output()
         .expect("it runs");
     assert!(
-        text(&output).contains(".png holds one frame"),
+        text(&output).contains(".jpg holds one frame"),
         "{}",
         text(&output)
     );

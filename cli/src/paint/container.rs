@@ -21,8 +21,17 @@ pub struct Container {
     pub sound: (&'static str, &'static str),
     /// Chapters are written.
     pub chapters: bool,
-    /// It holds one frame, and nothing else.
-    pub picture: bool,
+    /// What it holds, if that is no film.
+    pub pictures: Option<Pictures>,
+}
+
+/// A file without sound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pictures {
+    /// One frame.
+    One,
+    /// One, or an animation.
+    Animated,
 }
 
 const AAC: (&str, &str) = ("avenc_aac ! aacparse", "audio/mpeg");
@@ -36,7 +45,7 @@ const fn container(extension: &'static str, muxer: &'static str) -> Container {
         codecs: H264,
         sound: AAC,
         chapters: false,
-        picture: false,
+        pictures: None,
     }
 }
 
@@ -44,12 +53,21 @@ const fn container(extension: &'static str, muxer: &'static str) -> Container {
 const fn picture(extension: &'static str, codecs: &'static [&'static str]) -> Container {
     Container {
         codecs,
-        picture: true,
+        pictures: Some(Pictures::One),
         ..container(extension, "identity")
     }
 }
 
-const CONTAINERS: [Container; 10] = [
+/// A file with one frame or many, which are joined here.
+const fn animation(extension: &'static str, codecs: &'static [&'static str]) -> Container {
+    Container {
+        codecs,
+        pictures: Some(Pictures::Animated),
+        ..container(extension, "stylizeanimation")
+    }
+}
+
+const CONTAINERS: [Container; 12] = [
     container("mp4", "mp4mux faststart=true"),
     container("m4v", "mp4mux faststart=true"),
     container("mov", "qtmux faststart=true"),
@@ -64,10 +82,12 @@ const CONTAINERS: [Container; 10] = [
         ..container("webm", "webmmux")
     },
     container("ts", "mpegtsmux"),
-    picture("png", &["png"]),
+    animation("png", &["png"]),
+    animation("apng", &["png"]),
+    animation("gif", &["gif"]),
+    animation("webp", &["webp"]),
     picture("jpg", &["jpeg"]),
     picture("jpeg", &["jpeg"]),
-    picture("webp", &["webp"]),
 ];
 
 /// The container of an output.

@@ -30,7 +30,7 @@ struct Codec {
 /// x264 caps the bitrate at 2 Mbit/s, and a painting becomes a mosaic; trellis is not of the preset, and would
 /// cost a quarter of the encoder's time for the same bits. VP9 without looking ahead: what `vp9enc` 1.22 still
 /// holds at the end is lost. VP8 below zero: above it, the encoder's effort follows the clock, and no two runs are equal.
-const CODECS: [Codec; 10] = [
+const CODECS: [Codec; 11] = [
     Codec {
         name: "h264",
         caps: "video/x-h264",
@@ -132,6 +132,13 @@ const CODECS: [Codec; 10] = [
         elements: &[("webpenc", "quality=92")],
         formats: [Some("RGB"), None, Some("RGBA")],
     },
+    Codec {
+        name: "gif",
+        caps: "image/gif",
+        parser: "",
+        elements: &[("stylizegifenc", "")],
+        formats: [Some("RGBA"), None, Some("RGBA")],
+    },
 ];
 
 /// The encoder that is used, and what it takes.
@@ -153,7 +160,7 @@ impl Encoder {
     pub fn new(args: &Args, container: &Container) -> Result<Self> {
         let muxer = container.muxer()?;
         let fits = |codec: &Codec| {
-            let free = !container.picture && !codec.caps.starts_with("image/");
+            let free = container.pictures.is_none() && !codec.caps.starts_with("image/");
             let takes = |caps| template(&muxer, &caps).is_some();
             container.codecs.contains(&codec.name) || (free && caps(codec).is_ok_and(takes))
         };

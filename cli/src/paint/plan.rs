@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use gst_video::VideoTransferFunction;
 
-use super::container::{self, Container};
+use super::container::{self, Container, Pictures};
 use super::encode::{Encoder, cores};
 use super::look::Video;
 use super::{Args, Hdr};
@@ -53,9 +53,9 @@ impl Plan {
             info.colorimetry().transfer(),
             VideoTransferFunction::Smpte2084 | VideoTransferFunction::AribStdB67
         );
-        if self.container.picture && !video.still {
+        if self.container.pictures == Some(Pictures::One) && !video.still {
             bail!(
-                ".{} holds one frame, and this is video; give .mp4, .mkv or .webm",
+                ".{} holds one frame, and this is video; give .mp4, .mkv or .webm, or .gif, .png or .webp",
                 self.container.extension
             );
         }
@@ -110,7 +110,7 @@ impl Plan {
             "queue ! decodebin ! {fields}{tone} ! {} ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
              ! {stylize}{} ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0{turn} ! videoconvert ! {encode} ! queue",
             one_size(info, deep, alpha, hdr),
-            crop(info, self.container.picture, &mut notes),
+            crop(info, self.container.pictures.is_some(), &mut notes),
         );
         Ok((line, notes))
     }

@@ -51,8 +51,9 @@ pub fn add_all(
             plan.container.extension
         ));
     }
-    // A picture has no other streams.
-    let others = film.others.iter().filter(|_| !plan.container.picture);
+    // What a picture's file holds beside it is no sound.
+    let picture = plan.container.pictures.is_some() && video.still;
+    let others = film.others.iter().filter(|_| !picture);
     for stream in others {
         match branch(stream, muxer, plan, &mut notes) {
             Some((line, wanted)) => {
@@ -204,18 +205,19 @@ fn branch(
         let line = "queue ! capssetter caps=text/x-raw,format=utf8 replace=true";
         return Some((line.into(), text));
     }
-    if kind.starts_with("audio/") {
+    let (encoder, encoded) = plan.container.sound;
+    let encoded = gst::Caps::new_empty_simple(encoded);
+    if kind.starts_with("audio/") && template(muxer, &encoded).is_some() {
         if !decodes(&stream.caps) {
             notes.push(format!("nothing here decodes {}", name(&stream.caps)));
             return None;
         }
-        let (encoder, encoded) = plan.container.sound;
         notes.push(format!(
             "{} is encoded anew for this container",
             name(&stream.caps)
         ));
         let line = format!("queue ! decodebin ! audioconvert ! audioresample ! {encoder} ! queue");
-        return Some((line, gst::Caps::new_empty_simple(encoded)));
+        return Some((line, encoded));
     }
     None
 }

@@ -95,6 +95,11 @@ impl Watch {
         let Some(structure) = message.structure() else {
             return;
         };
+        if structure.name() == "stylize-note"
+            && let Ok(text) = structure.get::<String>("text")
+        {
+            self.note(text);
+        }
         if structure.name() == "stylize-loading"
             && let Ok(state) = structure.get::<&str>("state")
         {

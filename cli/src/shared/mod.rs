@@ -2,6 +2,7 @@
 //! What several commands use: nothing here belongs to one command, and nothing here reads arguments.
 
 pub mod address;
+pub mod animation;
 pub mod element;
 pub mod failure;
 pub mod live;

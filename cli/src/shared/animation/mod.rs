@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Animated pictures: GIF, APNG and WebP. GStreamer 1.22 reads the first and writes none.
+//!
+//! An encoder makes every frame a picture that is a whole file; for GIF that is `encoder`, for the others it is
+//! GStreamer's. The element `stylizeanimation` (`muxer`) joins them: each format has a [`Writer`] that moves the
+//! data of such files into one file, and says for how long each picture is shown. Writers know nothing of GStreamer.
+//! A single picture stays the file that it is.
+
+mod apng;
+mod encoder;
+mod gif;
+mod muxer;
+mod webp;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+pub use muxer::register;
+
+/// Joins pictures to an animation that is repeated for ever, as such pictures usually are.
+pub trait Writer: Send {
+    /// The shortest time for which players show a frame as it is said.
+    fn shortest(&self) -> Duration;
+
+    /// What is written for a picture that is shown in this span of the animation.
+    ///
+    /// # Errors
+    /// If the picture is not of the format.
+    fn picture(&mut self, file: &[u8], shown: Span) -> Result<Vec<u8>>;
+
+    /// What is written last, and what is written over, by its place in the file, now that all is known.
+    fn end(&mut self) -> (Vec<u8>, Option<(u64, Vec<u8>)>);
+}
+
+/// From when to when a frame is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    pub from: Duration,
+    pub to: Duration,
+}
+
+impl Span {
+    /// Its length in units of which there are so many in a second. Both ends are rounded, not the length: errors do
+    /// not add up.
+    fn units(self, per_second: u32) -> u32 {
+        let at = |time: Duration| (time.as_secs_f64() * f64::from(per_second)).round() as u64;
+        u32::try_from(at(self.to).saturating_sub(at(self.from))).unwrap_or(u32::MAX)
+    }
+}
+
+/// Whether a PNG or WebP that begins so is animated.
+pub fn is_animated(begin: &[u8]) -> bool {
+    apng::is_animated(begin) || webp::is_animated(begin)
+}
+
+/// The writer for files of this type.
+fn writer(kind: &str) -> Option<Box<dyn Writer>> {
+    match kind {
+        "image/gif" => Some(Box::<gif::Gif>::default()),
+        "image/png" => Some(Box::<apng::Apng>::default()),
+        "image/webp" => Some(Box::<webp::WebP>::default()),
+        _ => None,
+    }
+}
+
+/// Bytes of a file that may be shorter.
+fn bytes(file: &[u8], from: usize, length: usize) -> Result<&[u8]> {
+    from.checked_add(length)
+        .and_then(|to| file.get(from..to))
+        .context("a picture ends early")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use image::codecs::{png::PngDecoder, webp::WebPDecoder};
+    use image::{AnimationDecoder, Frame, ImageFormat, RgbaImage};
+
+    use super::*;
+
+    /// Frames at 30 a second, each of a colour of its own, half of them transparent.
+    fn animation(kind: &str, file: impl Fn(&RgbaImage) -> Vec<u8>) -> Vec<u8> {
+        let mut writer = writer(kind).expect("a writer");
+        let mut all = Vec::new();
+        for n in 0..7_u32 {
+            let at = |n: u32| Duration::from_nanos(u64::from(n) * 1_000_000_000 / 30);
+            let shown = Span {
+                from: at(n),
+                to: at(n + 1),
+            };
+            all.extend(
+                writer
+                    .picture(&file(&picture(n)), shown)
+                    .expect("a picture"),
+            );
+        }
+        let (tail, over) = writer.end();
+        all.extend(tail);
+        if let Some((at, bytes)) = over {
+            let at = at as usize;
+            all[at..at + bytes.len()].copy_from_slice(&bytes);
+        }
+        all
+    }
+
+    fn picture(n: u32) -> RgbaImage {
+        let alpha = |x| if x < 10 { 0 } else { 255 };
+        RgbaImage::from_fn(20, 16, |x, _| {
+            image::Rgba([(n * 30) as u8, 100, 200, alpha(x)])
+        })
+    }
+
+    fn encoded(picture: &RgbaImage, format: ImageFormat) -> Vec<u8> {
+        let mut file = Cursor::new(Vec::new());
+        picture.write_to(&mut file, format).expect("encoded");
+        file.into_inner()
+    }
+
+    #[test]
+    fn animations_are_known_by_their_beginning() {
+        for (kind, format) in [
+            ("image/png", ImageFormat::Png),
+            ("image/webp", ImageFormat::WebP),
+        ] {
+            let all = animation(kind, |picture| encoded(picture, format));
+            assert!(is_animated(&all[..64]) && is_animated(&all), "{kind}");
+            assert!(!is_animated(&encoded(&picture(1), format)), "{kind}");
+        }
+    }
+
+    /// Frames, their colours, and when they end to half of `step` milliseconds.
+    fn check(frames: &[Frame], step: f64) {
+        assert_eq!(frames.len(), 7);
+        let mut at = 0.0;
+        for (n, frame) in frames.iter().enumerate() {
+            let (numer, denom) = frame.delay().numer_denom_ms();
+            at += f64::from(numer) / f64::from(denom);
+            let wanted = (n + 1) as f64 * 1000.0 / 30.0;
+            assert!(
+                (at - wanted).abs() <= step / 2.0,
+                "{n}: {at} of {wanted} ms"
+            );
+            let (left, right) = (
+                frame.buffer().get_pixel(2, 5),
+                frame.buffer().get_pixel(15, 5),
+            );
+            assert_eq!(left[3], 0, "{n}: it does not show what was before");
+            assert!(right[0].abs_diff((n * 30) as u8) <= 3, "{n}: {right:?}");
+        }
+    }
+
+    #[test]
+    fn png() {
+        let file = animation("image/png", |picture| encoded(picture, ImageFormat::Png));
+        let decoder = PngDecoder::new(Cursor::new(file)).expect("a PNG");
+        let frames = decoder.apng().expect("animated").into_frames();
+        check(&frames.collect_frames().expect("frames"), 1.0);
+    }
+
+    #[test]
+    fn webp() {
+        let file = animation("image/webp", |picture| encoded(picture, ImageFormat::WebP));
+        let decoder = WebPDecoder::new(Cursor::new(file)).expect("a WebP");
+        assert!(decoder.has_animation());
+        let frames = decoder.into_frames();
+        check(&frames.collect_frames().expect("frames"), 1.0);
+    }
+
+    #[test]
+    fn gif() {
+        let file = animation("image/gif", |picture| {
+            let (width, height) = (picture.width() as u16, picture.height() as u16);
+            encoder::encode(width, height, picture.as_raw().clone()).expect("encoded")
+        });
+        let mut options = ::gif::DecodeOptions::new();
+        options.set_color_output(::gif::ColorOutput::RGBA);
+        let mut decoder = options.read_info(&file[..]).expect("a GIF");
+        let mut frames = Vec::new();
+        while let Some(frame) = decoder.read_next_frame().expect("a frame") {
+            assert_eq!(frame.dispose, ::gif::DisposalMethod::Background);
+            let delay = image::Delay::from_numer_denom_ms(u32::from(frame.delay) * 10, 1);
+            let picture = RgbaImage::from_raw(20, 16, frame.buffer.to_vec()).expect("a frame");
+            frames.push(Frame::from_parts(picture, 0, 0, delay));
+        }
+        assert_eq!(decoder.repeat(), ::gif::Repeat::Infinite);
+        check(&frames, 10.0);
+    }
+
+    #[test]
+    fn what_is_no_picture_is_an_error() {
+        let shown = Span {
+            from: Duration::ZERO,
+            to: Duration::from_secs(1),
+        };
+        for (kind, format) in [
+            ("image/png", ImageFormat::Png),
+            ("image/webp", ImageFormat::WebP),
+        ] {
+            let whole = encoded(&picture(1), format);
+            for length in 0..whole.len() - 1 {
+                let mut writer = writer(kind).expect("a writer");
+                assert!(writer.picture(&whole[..length], shown).is_err(), "{length}");
+            }
+        }
+        let mut gif = writer("image/gif").expect("a writer");
+        assert!(gif.picture(b"GIF89a", shown).is_err());
+    }
+}

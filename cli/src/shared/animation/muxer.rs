@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The element `stylizeanimation`: pictures that are files by themselves come in, a file with all of them goes out.
+//!
+//! How long a frame is shown is known when the next one comes, so one waits here. What a format counts at its beginning
+//! is written when the end is known: the file has to be one that can be written over.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::encoder::GifEncoder;
+use super::{Span, Writer, writer};
+
+glib::wrapper! {
+    /// The element.
+    pub struct Animation(ObjectSubclass<Imp>) @extends gst::Element, gst::Object;
+}
+
+/// Registers the elements for this program.
+///
+/// # Errors
+/// If GStreamer refuses them.
+pub fn register() -> Result<(), glib::BoolError> {
+    let rank = gst::Rank::NONE;
+    gst::Element::register(None, "stylizeanimation", rank, Animation::static_type())?;
+    gst::Element::register(None, "stylizegifenc", rank, GifEncoder::static_type())
+}
+
+#[derive(Default)]
+struct State {
+    writer: Option<Box<dyn Writer>>,
+    segment: gst::FormattedSegment<gst::ClockTime>,
+    /// The frame that waits for the next one, and since when it is shown.
+    waiting: Option<(gst::Buffer, gst::ClockTime)>,
+    /// How long the frame before it was shown.
+    lasted: gst::ClockTime,
+    /// When the first frame was shown.
+    begin: gst::ClockTime,
+    /// More than one frame has come: something has been written.
+    animated: bool,
+    /// Frames that came too soon after another.
+    left_out: u64,
+}
+
+/// The element's implementation.
+pub struct Imp {
+    sink: gst::Pad,
+    src: gst::Pad,
+    state: Mutex<State>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Imp {
+    const NAME: &'static str = "StylizeAnimation";
+    type Type = Animation;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let pad = |name| {
+            let template = class.pad_template(name);
+            template.map_or_else(
+                || gst::Pad::builder(gst::PadDirection::Unknown),
+                |template| gst::Pad::builder_from_template(&template),
+            )
+        };
+        let sink = pad("sink")
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |imp| imp.chain(buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.event(pad, event))
+            })
+            .build();
+        Self {
+            sink,
+            src: pad("src").build(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for Imp {
+    fn constructed(&self) {
+        self.parent_constructed();
+        for pad in [&self.sink, &self.src] {
+            // It can only have one of this name already, which cannot be.
+            let _ = self.obj().add_pad(pad);
+        }
+    }
+}
+
+impl GstObjectImpl for Imp {}
+
+impl ElementImpl for Imp {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Animated pictures",
+                "Codec/Muxer",
+                "Joins GIF, PNG or WebP pictures to an animation",
+                "The gst-plugin-stylize developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps: gst::Caps = ["image/gif", "image/png", "image/webp"]
+                .into_iter()
+                .map(|kind| gst::Structure::builder(kind).build())
+                .collect();
+            let template = |name, direction| {
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
+            };
+            let templates = [
+                template("sink", gst::PadDirection::Sink),
+                template("src", gst::PadDirection::Src),
+            ];
+            templates.into_iter().filter_map(Result::ok).collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            *self.lock() = State::default();
+        }
+        self.parent_change_state(transition)
+    }
+}
+
+impl Imp {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, err: &anyhow::Error) -> gst::FlowError {
+        gst::element_imp_error!(self, gst::StreamError::Mux, ["{err:#}"]);
+        gst::FlowError::Error
+    }
+
+    fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let bytes = self.lock().add(buffer).map_err(|err| self.failed(&err))?;
+        match bytes {
+            Some(bytes) => self.src.push(gst::Buffer::from_mut_slice(bytes)),
+            None => Ok(gst::FlowSuccess::Ok),
+        }
+    }
+
+    fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(caps) => {
+                let kind = caps.caps().structure(0).map_or("", |s| s.name().as_str());
+                let mut state = self.lock();
+                if !state.animated {
+                    state.writer = writer(kind);
+                }
+                let known = state.writer.is_some();
+                drop(state);
+                known && self.src.push_event(event)
+            }
+            gst::EventView::Segment(segment) => {
+                if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
+                    self.lock().segment = segment.clone();
+                }
+                // What comes out is counted in bytes.
+                if self.src.sticky_event::<gst::event::Segment>(0).is_some() {
+                    return true;
+                }
+                self.src.push_event(bytes_from(0))
+            }
+            gst::EventView::FlushStop(_) => {
+                *self.lock() = State {
+                    writer: self.lock().writer.take(),
+                    ..State::default()
+                };
+                gst::Pad::event_default(pad, Some(&*self.obj()), event)
+            }
+            gst::EventView::Eos(_) => {
+                match self.end() {
+                    // Whoever refuses data has said why.
+                    Ok(()) | Err(None) => (),
+                    Err(Some(err)) => drop(self.failed(&err)),
+                }
+                self.src.push_event(event)
+            }
+            _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
+    }
+
+    /// Writes the last frame and what is known only now.
+    fn end(&self) -> Result<(), Option<anyhow::Error>> {
+        let (last, over, left_out) = {
+            let mut state = self.lock();
+            let (last, over) = state.end()?;
+            (last, over, std::mem::take(&mut state.left_out))
+        };
+        if left_out > 0 {
+            let said = gst::Structure::builder("stylize-note")
+                .field("text", format!("{left_out} frames are left out: players of this format slow down frames that follow so soon"))
+                .build();
+            // Without a bus nobody wants to know.
+            let _ = self.obj().post_message(gst::message::Element::new(said));
+        }
+        if let Some(last) = last {
+            self.src.push(last).map_err(|_| None)?;
+        }
+        if let Some((at, bytes)) = over {
+            self.src.push_event(bytes_from(at));
+            let bytes = gst::Buffer::from_mut_slice(bytes);
+            self.src.push(bytes).map_err(|_| None)?;
+        }
+        Ok(())
+    }
+}
+
+type Ended = (Option<gst::Buffer>, Option<(u64, Vec<u8>)>);
+
+impl State {
+    /// Takes a frame; what is to be written of the one before.
+    fn add(&mut self, buffer: gst::Buffer) -> Result<Option<Vec<u8>>> {
+        let pts = buffer.pts().context("a frame without a time")?;
+        let now = self.segment.to_running_time(pts).unwrap_or(pts);
+        let Some((before, since)) = self.waiting.take() else {
+            self.begin = now;
+            self.waiting = Some((buffer, now));
+            return Ok(None);
+        };
+        let (span, writer) = (self.span(since, now), self.writer()?);
+        // Not quite so long, because times are rounded.
+        if span.to - span.from + Duration::from_micros(500) < writer.shortest() {
+            self.left_out += 1;
+            self.waiting = Some((before, since));
+            return Ok(None);
+        }
+        let bytes = writer.picture(&before.map_readable()?, span)?;
+        self.lasted = now.saturating_sub(since);
+        self.waiting = Some((buffer, now));
+        self.animated = true;
+        Ok(Some(bytes))
+    }
+
+    /// The last frame, and what is written over. A single picture is a file already.
+    fn end(&mut self) -> Result<Ended> {
+        let Some((last, since)) = self.waiting.take() else {
+            return Ok((None, None));
+        };
+        if !self.animated {
+            return Ok((Some(last), None));
+        }
+        let lasts = last.duration().filter(|lasts| !lasts.is_zero());
+        let span = self.span(since, since + lasts.unwrap_or(self.lasted));
+        let writer = self.writer()?;
+        let mut bytes = writer.picture(&last.map_readable()?, span)?;
+        let (tail, over) = writer.end();
+        bytes.extend(tail);
+        Ok((Some(gst::Buffer::from_mut_slice(bytes)), over))
+    }
+
+    fn span(&self, from: gst::ClockTime, to: gst::ClockTime) -> Span {
+        let at = |time: gst::ClockTime| time.saturating_sub(self.begin).into();
+        Span {
+            from: at(from),
+            to: at(to),
+        }
+    }
+
+    fn writer(&mut self) -> Result<&mut Box<dyn Writer>> {
+        self.writer.as_mut().context("a frame without a format")
+    }
+}
+
+fn bytes_from(place: u64) -> gst::Event {
+    let mut segment = gst::FormattedSegment::<gst::format::Bytes>::new();
+    segment.set_start(gst::format::Bytes::from_u64(place));
+    segment.set_time(gst::format::Bytes::from_u64(place));
+    gst::event::Segment::new(&segment)
+}

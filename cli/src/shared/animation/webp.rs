@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Animated WebP (RFC 9649): the chunks of each file's picture, and of its alpha, in a chunk with the time.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Span, Writer, bytes};
+
+/// Flags of the whole file: it is animated; something is transparent.
+const ANIMATED: u8 = 0x02;
+const ALPHA: u8 = 0x10;
+/// A frame's flag: it takes the place of what was before, transparent or not.
+const REPLACE: u8 = 0x02;
+
+/// State of the file.
+#[derive(Default)]
+pub struct WebP {
+    /// Its length so far, without the first eight bytes.
+    length: u32,
+    size: (u32, u32),
+    alpha: bool,
+}
+
+impl Writer for WebP {
+    /// Browsers show what is said to be shorter for 100 ms.
+    fn shortest(&self) -> Duration {
+        Duration::from_millis(11)
+    }
+
+    fn picture(&mut self, file: &[u8], shown: Span) -> Result<Vec<u8>> {
+        let parts = parts(file)?;
+        let mut out = Vec::new();
+        if self.length == 0 {
+            self.size = parts.size;
+            out = self.head();
+            let mut repeat = Vec::new();
+            // No background, for ever.
+            write(&mut repeat, b"ANIM", &[0; 6])?;
+            out.extend(repeat);
+        }
+        self.alpha |= parts.alpha;
+        let (width, height) = parts.size;
+        let mut frame = [
+            [0; 3],
+            [0; 3],
+            three(width - 1),
+            three(height - 1),
+            three(shown.units(1000).min(0xff_ffff)),
+        ]
+        .concat();
+        frame.push(REPLACE);
+        for (name, data) in parts.chunks {
+            write(&mut frame, name, data)?;
+        }
+        write(&mut out, b"ANMF", &frame)?;
+        let before = if self.length == 0 { 8 } else { 0 };
+        let more = u32::try_from(out.len() - before).ok();
+        let length = more.and_then(|more| self.length.checked_add(more));
+        // Bytes 4 to 7 say the length, which has to be even and below 2³².
+        self.length = length.context("a WebP holds 4 GiB")?;
+        Ok(out)
+    }
+
+    fn end(&mut self) -> (Vec<u8>, Option<(u64, Vec<u8>)>) {
+        (Vec::new(), Some((0, self.head())))
+    }
+}
+
+impl WebP {
+    /// The file's length, and what is in it.
+    fn head(&self) -> Vec<u8> {
+        let flags = ANIMATED | if self.alpha { ALPHA } else { 0 };
+        let (width, height) = self.size;
+        let mut head = b"RIFF".to_vec();
+        head.extend(self.length.to_le_bytes());
+        head.extend(b"WEBPVP8X\x0a\0\0\0");
+        head.extend([flags, 0, 0, 0]);
+        head.extend([three(width - 1), three(height - 1)].concat());
+        head
+    }
+}
+
+/// Whether the flags of the file say so.
+pub fn is_animated(begin: &[u8]) -> bool {
+    let flags = begin.get(20).copied().unwrap_or_default();
+    begin.starts_with(b"RIFF") && begin.get(8..16) == Some(b"WEBPVP8X") && flags & ANIMATED != 0
+}
+
+/// What an animation takes of a file.
+struct Parts<'a> {
+    size: (u32, u32),
+    alpha: bool,
+    chunks: Vec<(&'a [u8; 4], &'a [u8])>,
+}
+
+fn parts(file: &[u8]) -> Result<Parts<'_>> {
+    let riff = bytes(file, 0, 12)?;
+    if !riff.starts_with(b"RIFF") || !riff.ends_with(b"WEBP") {
+        bail!("a picture that is no WebP");
+    }
+    let length = u32::from_le_bytes([riff[4], riff[5], riff[6], riff[7]]);
+    let mut rest = bytes(file, 12, usize::try_from(length)?.saturating_sub(4))?;
+    let (mut size, mut alpha, mut chunks) = (None, false, Vec::new());
+    while let Some((name, more)) = rest.split_first_chunk::<4>() {
+        let (length, more) = more.split_first_chunk().context("a WebP ends early")?;
+        let length = usize::try_from(u32::from_le_bytes(*length))?;
+        let data = bytes(more, 0, length)?;
+        match name {
+            b"VP8 " => {
+                // Sides of 14 bits, behind the frame's tag and start code.
+                let sides = bytes(data, 6, 4)?;
+                let side = |at| u32::from(u16::from_le_bytes([sides[at], sides[at + 1]]) & 0x3fff);
+                size = Some((side(0), side(2)));
+            }
+            b"VP8L" => {
+                // Two sides of 14 bits, less one, and whether there is alpha.
+                let bits = bytes(data, 1, 4)?;
+                let bits = u32::from_le_bytes([bits[0], bits[1], bits[2], bits[3]]);
+                size = Some(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1));
+                alpha |= (bits >> 28) & 1 == 1;
+            }
+            b"ALPH" => alpha = true,
+            _ => (),
+        }
+        if [b"VP8 ", b"VP8L", b"ALPH"].contains(&name) {
+            chunks.push((name, data));
+        }
+        // Chunks begin at even places.
+        rest = more.get(length + length % 2..).unwrap_or_default();
+    }
+    let size = size.filter(|(width, height)| *width > 0 && *height > 0);
+    Ok(Parts {
+        size: size.context("a WebP without a picture")?,
+        alpha,
+        chunks,
+    })
+}
+
+fn three(number: u32) -> [u8; 3] {
+    let [a, b, c, _] = number.to_le_bytes();
+    [a, b, c]
+}
+
+fn write(out: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) -> Result<()> {
+    out.extend(name);
+    out.extend(u32::try_from(data.len())?.to_le_bytes());
+    out.extend(data);
+    out.extend(&[0][..data.len() % 2]);
+    Ok(())
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Animated pictures out: frames, their times, and what is transparent.
+
+use std::path::Path;
+use std::time::Duration;
+
+use image::AnimationDecoder;
+use image::codecs::webp::WebPDecoder;
+
+use super::probe::{check, ffmpeg, folder, paint, stylize, text, times};
+
+const PICTURE: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=1";
+
+/// When each frame of an animated WebP is shown, seconds; FFmpeg 5.1 does not read them.
+fn webp_times(file: &Path) -> Vec<f64> {
+    let file = std::fs::File::open(file).expect("a file");
+    let decoder = WebPDecoder::new(std::io::BufReader::new(file)).expect("a WebP");
+    let mut at = Duration::ZERO;
+    let frames = decoder.into_frames().map(|frame| {
+        let begin = at;
+        at += Duration::from(frame.expect("a frame").delay());
+        begin.as_secs_f64()
+    });
+    frames.collect()
+}
+
+/// All frames are where they were, to half of the format's unit.
+#[track_caller]
+fn same(from: &[f64], to: &[f64], unit: f64, what: &str) {
+    assert_eq!(from.len(), to.len(), "frames of {what}");
+    for (before, after) in from.iter().zip(to) {
+        let off = (before - from[0]) - (after - to[0]);
+        assert!(off.abs() <= unit / 2.0 + 1e-4, "{what}: {off} s off");
+    }
+}
+
+#[test]
+fn animations_have_the_frames_and_times_of_their_source() {
+    let (_dir, file) = folder();
+    // A rate that is no whole number of any unit, and one that changes.
+    let thirty = "-f lavfi -i testsrc2=s=64x48:r=30:d=1 -f lavfi -i sine=d=1 -pix_fmt yuv420p";
+    let changing = format!("{PICTURE} -vf select='gt(mod(n,3),0)' -vsync vfr -pix_fmt yuv420p");
+    for (line, from) in [(thirty, "in.mp4"), (&changing, "in.mkv")] {
+        let from = file(from);
+        ffmpeg(line, &from);
+        let shown = times(&from);
+        for (to, unit) in [("out.gif", 0.01), ("out.apng", 0.001), ("out.png", 0.001)] {
+            let said = paint(&from, &file(to), &["--force"]);
+            same(&shown, &times(&file(to)), unit, to);
+            assert_eq!(said.contains("audio"), line == thirty, "{to}: {said}");
+        }
+        let to = file("out.webp");
+        let output = stylize(&from, &to).arg("--force").output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{}", text(&output));
+        same(&shown, &webp_times(&to), 0.001, "out.webp");
+    }
+}
+
+#[test]
+fn what_is_transparent_stays_so() {
+    let (_dir, file) = folder();
+    // The left is clear, and what is seen moves.
+    let clear = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*gte(X,32)'";
+    ffmpeg(
+        &format!("{PICTURE} -vf {clear} -c:v ffv1 -pix_fmt bgra"),
+        &file("in.mkv"),
+    );
+    let shown = times(&file("in.mkv"));
+    for to in ["out.gif", "out.apng"] {
+        paint(&file("in.mkv"), &file(to), &[]);
+        same(&shown, &times(&file(to)), 0.01, to);
+        let pixels = file(&format!("{to}.raw"));
+        ffmpeg(
+            &format!(
+                "-i {} -vf format=rgba,select=eq(n\\,5) -frames:v 1 -f rawvideo",
+                file(to).display()
+            ),
+            &pixels,
+        );
+        let pixels = std::fs::read(pixels).expect("a frame");
+        let alpha = |x: usize| pixels[(20 * 64 + x) * 4 + 3];
+        assert_eq!((alpha(5), alpha(60)), (0, 255), "{to}");
+    }
+}
+
+#[test]
+fn a_gif_becomes_a_gif() {
+    let (_dir, file) = folder();
+    // `avdemux_gif` 1.22 does not end with some shorter ones; the program then says so.
+    ffmpeg("-f lavfi -i testsrc2=s=64x48:r=25:d=2", &file("in.gif"));
+    paint(&file("in.gif"), &file("out.gif"), &[]);
+    same(
+        &times(&file("in.gif")),
+        &times(&file("out.gif")),
+        0.01,
+        "in.gif",
+    );
+}
+
+#[test]
+fn frames_that_players_of_gif_slow_down_are_left_out() {
+    let (_dir, file) = folder();
+    ffmpeg(
+        "-f lavfi -i testsrc2=s=64x48:r=100:d=0.5 -pix_fmt yuv420p",
+        &file("in.mp4"),
+    );
+    let said = paint(&file("in.mp4"), &file("out.gif"), &[]);
+    assert!(said.contains("25 frames are left out"), "{said}");
+    let shown: Vec<_> = (0..25).map(|n| f64::from(n) / 50.0).collect();
+    same(&shown, &times(&file("out.gif")), 0.01, "every second frame");
+}
+
+#[test]
+fn a_single_picture_stays_one() {
+    let (_dir, file) = folder();
+    ffmpeg(&format!("{PICTURE} -frames:v 1"), &file("in.png"));
+    for (to, begins) in [
+        ("out.gif", &b"GIF89a"[..]),
+        ("out.apng", b"\x89PNG"),
+        ("out.webp", b"RIFF"),
+    ] {
+        paint(&file("in.png"), &file(to), &[]);
+        check(&file(to));
+        let bytes = std::fs::read(file(to)).expect("a file");
+        assert!(bytes.starts_with(begins), "{to}");
+        let animated = [&b"NETSCAPE"[..], b"acTL", b"ANIM"];
+        assert!(
+            !animated
+                .iter()
+                .any(|mark| bytes.windows(mark.len()).any(|part| part == *mark)),
+            "{to}"
+        );
+    }
+}
+
+#[test]
+fn animations_that_cannot_be_read_are_one_sentence() {
+    let (_dir, file) = folder();
+    ffmpeg(&format!("{PICTURE} -f apng"), &file("in.png"));
+    ffmpeg(&format!("{PICTURE} -loop 0"), &file("in.webp"));
+    for from in ["in.png", "in.webp"] {
+        let output = stylize(&file(from), &file("out.mp4")).output();
+        let output = output.expect("it runs");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{from}: {said}");
+        assert!(
+            said.contains("animated PNG and WebP are not read") && said.lines().count() == 1,
+            "{from}: {said}"
+        );
+    }
+}
