@@ -4,6 +4,8 @@
 
 #[path = "files/animations.rs"]
 mod animations;
+#[path = "files/found.rs"]
+mod found;
 #[path = "files/matrix.rs"]
 mod matrix;
 #[path = "files/probe.rs"]

@@ -21,6 +21,8 @@ pub struct Container {
     pub sound: (&'static str, &'static str),
     /// Chapters are written.
     pub chapters: bool,
+    /// A cover picture is written.
+    pub cover: bool,
     /// What it holds, if that is no film.
     pub pictures: Option<Pictures>,
 }
@@ -45,7 +47,15 @@ const fn container(extension: &'static str, muxer: &'static str) -> Container {
         codecs: H264,
         sound: AAC,
         chapters: false,
+        cover: false,
         pictures: None,
+    }
+}
+
+const fn with_cover(container: Container) -> Container {
+    Container {
+        cover: true,
+        ..container
     }
 }
 
@@ -68,9 +78,9 @@ const fn animation(extension: &'static str, codecs: &'static [&'static str]) -> 
 }
 
 const CONTAINERS: [Container; 12] = [
-    container("mp4", "mp4mux faststart=true"),
-    container("m4v", "mp4mux faststart=true"),
-    container("mov", "qtmux faststart=true"),
+    with_cover(container("mp4", "mp4mux faststart=true")),
+    with_cover(container("m4v", "mp4mux faststart=true")),
+    with_cover(container("mov", "qtmux faststart=true")),
     Container {
         chapters: true,
         ..container("mkv", "matroskamux")

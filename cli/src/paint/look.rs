@@ -42,6 +42,8 @@ pub struct Film {
     /// All streams but the video, in the input's order.
     pub others: Vec<Stream>,
     pub chapters: bool,
+    /// It has a cover picture, as a tag.
+    pub cover: bool,
     /// Where its time begins, if the demuxer sees that late. Matroska's takes the first packet's time, until an
     /// earlier one comes: the first frame would be that much too early against all others, and against the sound.
     pub origin: Option<gst::ClockTime>,
@@ -55,6 +57,7 @@ struct State {
     frames: usize,
     turned: bool,
     chapters: bool,
+    cover: bool,
     /// A container is being taken apart, and has said that there are no more streams.
     container: bool,
     complete: bool,
@@ -136,6 +139,7 @@ pub fn look(uri: &str) -> Result<Film> {
         },
         others,
         chapters: state.chapters,
+        cover: state.cover,
         origin: state.origin,
     })
 }
@@ -216,7 +220,8 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
     if let Some(segment) = pad.sticky_event::<gst::event::Segment>(0) {
         lock(state).segment(index, &segment);
     }
-    if let Some(tags) = pad.sticky_event::<gst::event::Tag>(0) {
+    // One of the stream, one of the whole file.
+    for tags in (0..).map_while(|index| pad.sticky_event::<gst::event::Tag>(index)) {
         lock(state).event(&tags);
     }
     lock(state).chapters |= pad.sticky_event::<gst::event::Toc>(0).is_some();
@@ -315,6 +320,7 @@ impl State {
             gst::EventView::Tag(tag) => {
                 let turn = tag.tag().get::<gst::tags::ImageOrientation>();
                 self.turned |= turn.is_some_and(|turn| turn.get() != "rotate-0");
+                self.cover |= tag.tag().get::<gst::tags::Image>().is_some();
             }
             _ => (),
         }

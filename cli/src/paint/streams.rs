@@ -51,6 +51,12 @@ pub fn add_all(
             plan.container.extension
         ));
     }
+    if film.cover && !plan.container.cover {
+        notes.push(format!(
+            "the cover picture is left out: it is not written to .{}",
+            plan.container.extension
+        ));
+    }
     // What a picture's file holds beside it is no sound.
     let picture = plan.container.pictures.is_some() && video.still;
     let others = film.others.iter().filter(|_| !picture);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Files that people have: a DVD's, with a cover, cut without encoding anew; and some that cannot be painted.
+
+use super::probe::{compare, ffmpeg, folder, paint, probe as values, stylize, text, times};
+
+const PICTURE: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=2";
+
+#[test]
+fn a_dvd_has_all_lines_and_its_shape() {
+    let (_dir, file) = folder();
+    // Fields of 50 a second, whose odd lines differ from the even ones all the time.
+    ffmpeg(
+        "-f lavfi -i testsrc2=s=720x576:r=50:d=0.4 -f lavfi -i sine=d=0.4 -vf tinterlace=interleave_top,setfield=tff \
+         -flags +ildct+ilme -c:v mpeg2video -b:v 8M -aspect 16:9 -c:a ac3 -f vob",
+        &file("in.mpg"),
+    );
+    let said = paint(&file("in.mpg"), &file("out.mp4"), &["--strength", "0"]);
+    assert!(
+        said.contains("interlaced video is deinterlaced") && said.contains("encoded anew"),
+        "{said}"
+    );
+    let out = file("out.mp4");
+    assert_eq!(times(&out).len(), times(&file("in.mpg")).len());
+    let shape = "-select_streams v -show_entries stream=height,sample_aspect_ratio,field_order";
+    assert_eq!(values(&out, shape), ["576,64:45,progressive"]);
+}
+
+#[test]
+fn a_cover_is_kept_or_there_is_a_note() {
+    let (_dir, file) = folder();
+    ffmpeg(&format!("{PICTURE} -frames:v 1"), &file("cover.jpg"));
+    let cover = file("cover.jpg").display().to_string();
+    let from = file("in.mp4");
+    ffmpeg(
+        &format!(
+            "{PICTURE} -f lavfi -i sine=d=2 -i {cover} -map 0 -map 1 -map 2 -pix_fmt yuv420p -c:a aac \
+             -c:v:0 libx264 -c:v:1 mjpeg -disposition:v:1 attached_pic"
+        ),
+        &from,
+    );
+    let said = paint(&from, &file("out.mp4"), &[]);
+    assert!(!said.contains("cover"), "{said}");
+    compare(&from, &file("out.mp4"));
+    let attached =
+        "-select_streams v:1 -show_entries stream=codec_name:stream_disposition=attached_pic";
+    assert_eq!(values(&file("out.mp4"), attached), ["mjpeg,1"]);
+    let said = paint(&from, &file("out.mkv"), &[]);
+    assert!(said.contains("cover picture is left out"), "{said}");
+
+    // A song is no film.
+    let song = file("song.m4a");
+    ffmpeg(
+        &format!(
+            "-f lavfi -i sine=d=1 -i {cover} -map 0 -map 1 -c:a aac -c:v mjpeg -disposition:v attached_pic"
+        ),
+        &song,
+    );
+    let output = stylize(&song, &file("song.mp4")).output().expect("it runs");
+    assert!(
+        text(&output).contains("it has no video"),
+        "{}",
+        text(&output)
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn encrypted_or_without_a_decoder_is_one_sentence() {
+    let (_dir, file) = folder();
+    let encrypted = format!(
+        "{PICTURE} -pix_fmt yuv420p -encryption_scheme cenc-aes-ctr -encryption_key 76a6c65c5ea762046bd749a2e632ccbb \
+         -encryption_kid a7e61c373e219033c21091fa607bf3b8"
+    );
+    ffmpeg(&encrypted, &file("encrypted.mp4"));
+    ffmpeg(
+        &format!("{PICTURE} -c:v rawvideo -pix_fmt yuv420p -tag:v QZXW"),
+        &file("unknown.avi"),
+    );
+    for (name, words) in [
+        ("encrypted.mp4", "it is encrypted"),
+        ("unknown.avi", "decoder is installed here"),
+    ] {
+        let output = stylize(&file(name), &file("out.mp4")).output();
+        let output = output.expect("it runs");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(
+            said.contains(words) && said.contains(name) && said.lines().count() == 1,
+            "{name}: {said}"
+        );
+        assert!(
+            !file("out.mp4").exists() && !file("out.mp4.part").exists(),
+            "{name}"
+        );
+    }
+}
