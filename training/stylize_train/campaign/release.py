@@ -11,6 +11,7 @@ from ..card import write_page
 from ..cost import macs_per_pixel
 from ..export import About, export, to_onnx
 from ..generators import Generator
+from .plan import Plan
 from .run import Campaign
 
 
@@ -40,6 +41,17 @@ def release(campaign: Campaign, path: Path, steps: int) -> float:
     difference = export(generator, model, path)
     write_card(campaign, generator, model, path.with_suffix(".md"), difference, steps)
     return difference
+
+
+def losses_of(plan: Plan) -> str:
+    """Which networks and statistics a plan's loss has, for its card."""
+    text = f"{plan.loss.loss_network} loss network, {plan.loss.style_statistics} statistics"
+    if plan.mixed:
+        text += (
+            f"; one step in {plan.mixed_every} with {plan.mixed.loss_network}, "
+            f"{plan.mixed.style_statistics} statistics"
+        )
+    return text
 
 
 def write_card(
@@ -75,8 +87,7 @@ def write_card(
         f"{generator.size_multiple}, at least {generator.minimum_size}; `style_weights` float32 "
         f"[{generator.styles}] with the sum 1 |",
         f"| Licence | {model.license} |",
-        f"| Learned from | {source}: {plan.loss.loss_network} loss network, "
-        f"{plan.loss.style_statistics} statistics |",
+        f"| Learned from | {source}: {losses_of(plan)} |",
         f"| Training photos | {len(campaign.photos)} |",
         f"| Steps | {campaign.step:,} of {plan.batch} crops of {plan.crop} px, the last {steps} "
         "with a falling rate |",
