@@ -18,6 +18,7 @@ PHOTOS ?=
 PAINTINGS ?=
 VGG ?=
 MIXED_VGG ?=
+DECAY ?=
 MINUTES ?=
 PROVIDERS ?=
 FEATURES ?=
@@ -28,7 +29,7 @@ SECONDS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz gpu-check gpu-bundle install uninstall deb wheel test-training test-cluster train campaign clean
+.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz gpu-check gpu-bundle install uninstall deb wheel test-training test-cluster train campaign galleries clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,10 +44,10 @@ demo: ## Stylize Big Buck Bunny, or your file: IN=a.mp4 OUT=b.mp4 MODEL=m.onnx
 	@scripts/setup.sh demo
 	@scripts/demo.sh "$(IN)" "$(OUT)" "$(MODEL)"
 
-gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg IN=b.mp4 OUT=folder QUALITY=lite|full
+gallery: setup ## Every built-in style on a picture and in a clip: PHOTO=a.jpg IN=b.mp4 OUT=folder QUALITY=quick|lite|full
 	@scripts/gallery.sh "$(PHOTO)" "$(IN)" "$(OUT)" "$(QUALITY)"
 
-pictures: setup ## Make the pictures in docs/controls.md anew: OUT=folder for another place
+pictures: setup ## Make the pictures in README and docs anew: OUT=folder for another place
 	@scripts/pictures.sh "$(OUT)"
 
 docs: setup ## Write anew what the element says of itself: docs/properties.md, and the plugins cache for hotdoc
@@ -117,6 +118,9 @@ train: setup ## Train a generator: STYLE=image.jpg CONTENT=folder OUT=model.onnx
 
 campaign: ## Go on training a gallery, in the background: PLAN=full|lite|quick PHOTOS=folder PAINTINGS=folder VGG=file MIXED_VGG=file
 	@scripts/campaign.sh "$(PLAN)" "$(PHOTOS)" "$(PAINTINGS)" "$(VGG)" "$(MIXED_VGG)" $(MINUTES)
+
+galleries: ## Make the built-in galleries anew from their campaigns: PHOTOS=folder PAINTINGS=folder VGG=file MIXED_VGG=file
+	@scripts/galleries.sh "$(PHOTOS)" "$(PAINTINGS)" "$(VGG)" "$(MIXED_VGG)" $(DECAY)
 
 clean: ## Remove what was built (not what setup fetched)
 	cargo clean

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MPL-2.0
-# pictures.sh FOLDER: the pictures in README and docs, all of the demo clip: the gallery on one frame, a frame before and
-# after, a short film that glides through the styles, and those of docs/controls.md. An empty argument means docs/images.
+# pictures.sh FOLDER: the pictures in README and docs, all of the demo clip: the gallery on one frame, a short film that
+# glides through the styles, those of docs/controls.md, and what a test compares with. An empty argument means
+# docs/images.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 cd "$root"
@@ -22,7 +23,10 @@ target/release/stylize styles "$work/frame.png" --sheet "$work/gallery.png" --fi
 convert -i "$work/gallery.png" -q:v 4 "$out/gallery.jpg"
 convert -i "$work/film.mp4" -vf fps=12,scale=480:-2:flags=lanczos -c:v libwebp_anim -quality 55 -compression_level 6 -loop 0 \
     "$out/film.webp"
-target/release/stylize "$work/frame.png" "$work/painted.png" --style starry-night
-convert -i "$work/frame.png" -i "$work/painted.png" -filter_complex "[0]scale=800:-2[a];[1]scale=800:-2[b];[a][b]hstack" \
-    -q:v 3 "$out/before-after.jpg"
+if [ -z "${1:-}" ]; then  # What tests/clip.rs compares with.
+    for quality in quick lite full; do
+        target/release/stylize tests/fixtures/frame.png "tests/fixtures/starry-night-$quality.png" --force \
+            --style starry-night --quality "$quality" -- execution-provider=cpu
+    done
+fi
 target/release/examples/pictures "$clip" --out "$out/controls"

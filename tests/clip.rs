@@ -173,25 +173,31 @@ fn ssim(a: &Picture, b: &Picture) -> f64 {
 }
 
 #[test]
-fn the_shipped_generator_paints_its_picture() {
+fn the_shipped_generators_paint_their_pictures() {
     common::init();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let source = png(&fixtures.join("frame.png"));
-    let golden = png(&fixtures.join("starry-night.png"));
-    let unlike = ssim(&source, &golden);
-    assert!(
-        unlike < 0.8,
-        "the golden picture is not the source: {unlike}"
-    );
-    for provider in ["cpu", "auto"] {
+    let cases = [
+        ("quick", "cpu"),
+        ("lite", "cpu"),
+        ("lite", "auto"),
+        ("full", "cpu"),
+    ];
+    for (quality, provider) in cases {
+        let golden = png(&fixtures.join(format!("starry-night-{quality}.png")));
+        let unlike = ssim(&source, &golden);
+        assert!(
+            unlike < 0.8,
+            "the golden picture is not the source: {unlike}"
+        );
         let pipeline = play(&format!(
             "filesrc location={} ! pngdec ! videoconvert ! video/x-raw,format=RGB \
-             ! stylize execution-provider={provider} ! fakesink name=sink",
+             ! stylize quality={quality} execution-provider={provider} ! fakesink name=sink",
             fixtures.join("frame.png").display()
         ));
         let painted = last(&pipeline.by_name("sink").expect("a sink"));
         pipeline.set_state(gst::State::Null).expect("stopped");
         let alike = ssim(&painted, &golden);
-        assert!(alike > 0.97, "{provider}: {alike}");
+        assert!(alike > 0.97, "{quality} {provider}: {alike}");
     }
 }

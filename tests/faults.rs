@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What goes wrong around the element: the process ends while a generator is loaded, ONNX Runtime's file is
-//! replaced while it runs, one of many elements fails. Each in a process of its own; docs/reliability.md has
-//! what came out.
+//! replaced while it runs, one of many elements fails, a provider fails while it runs. docs/reliability.md has what came out.
 //!
 //! `STYLIZE_FAULTS=200 cargo test --test faults` tries each so often; without it a few times.
 
@@ -140,47 +139,99 @@ fn the_runtime_s_file_may_be_replaced_while_it_runs() {
     ended_well(&output, "replaced");
 }
 
-/// Sixteen elements that share a generator and its threads. One gets frames that it cannot take, one a model that is
-/// none: one error each, and the others go on.
-#[test]
-fn one_of_sixteen_that_fails_is_alone() {
-    common::init();
-    let (dir, file) = common::model_file(&generators::negative(17).bytes());
-    let counts: Vec<_> = (0..16).map(|_| Arc::new(AtomicU64::new(0))).collect();
-    let pipelines: Vec<_> = counts
-        .iter()
-        .map(|count| {
-            let pipeline = play(
-                &line(&file, "")
-                    .replace("200/1", "50/1")
-                    .replace("videotestsrc", "videotestsrc is-live=true"),
-            );
+/// Elements that share a generator and its threads, each in a pipeline of its own.
+struct Sixteen {
+    pipelines: Vec<gst::Pipeline>,
+    /// Frames that have left each.
+    counts: Vec<Arc<AtomicU64>>,
+}
+
+impl Sixteen {
+    /// With these properties, told by the element's number.
+    fn play(model: &std::path::Path, properties: impl Fn(usize) -> String) -> Self {
+        let counts: Vec<_> = (0..16).map(|_| Arc::new(AtomicU64::new(0))).collect();
+        let pipeline = |(index, count): (usize, &Arc<AtomicU64>)| {
+            let line = line(model, &properties(index)).replace("200/1", "50/1");
+            let pipeline = play(&line.replace("videotestsrc", "videotestsrc is-live=true"));
             let sink = pipeline.iterate_sinks().into_iter().flatten().next();
-            let pad = sink
-                .and_then(|sink| sink.static_pad("sink"))
-                .expect("a pad");
+            let pad = sink.and_then(|sink| sink.static_pad("sink"));
             let count = count.clone();
-            pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-                count.fetch_add(1, Ordering::Relaxed);
-                gst::PadProbeReturn::Ok
-            });
+            pad.expect("a pad")
+                .add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    gst::PadProbeReturn::Ok
+                });
             pipeline
-        })
-        .collect();
-    let go_on = |which: std::ops::Range<usize>, what: &str| {
+        };
+        Self {
+            pipelines: counts.iter().enumerate().map(pipeline).collect(),
+            counts,
+        }
+    }
+
+    /// Waits until each of these has handed on five more frames.
+    #[track_caller]
+    fn go_on(&self, which: std::ops::Range<usize>, what: &str) {
         let begin = std::time::Instant::now();
+        let counts = &self.counts[which];
         let before: Vec<_> = counts.iter().map(|c| c.load(Ordering::Relaxed)).collect();
-        for (count, before) in counts.iter().zip(before).take(which.end).skip(which.start) {
+        for (count, before) in counts.iter().zip(before) {
             while count.load(Ordering::Relaxed) < before + 5 {
                 assert!(begin.elapsed().as_secs() < 120, "{what}");
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-    };
-    go_on(0..16, "all of them");
-    let stylize = |index: usize| pipelines[index].by_name("s").expect("the element");
+    }
+
+    fn stylize(&self, index: usize) -> gst::Element {
+        self.pipelines[index].by_name("s").expect("the element")
+    }
+
+    /// A field of the element's statistics.
+    fn stat(&self, index: usize, name: &str) -> u64 {
+        let stats = self.stylize(index).property::<gst::Structure>("stats");
+        stats.get(name).expect("a number")
+    }
+
+    /// Waits for a message of the element itself.
+    #[track_caller]
+    fn wait_for(&self, index: usize, kind: gst::MessageType) -> gst::Message {
+        let bus = self.pipelines[index].bus().expect("a bus");
+        let begin = std::time::Instant::now();
+        while begin.elapsed().as_secs() < 120 {
+            let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(1), &[kind]);
+            let own = |message: &gst::Message| message.src().is_some_and(|src| src.name() == "s");
+            if let Some(message) = message.filter(own) {
+                return message;
+            }
+        }
+        panic!("{index}: no {kind:?}");
+    }
+
+    /// Stops all; how many more errors and warnings each element posted.
+    fn stop(self) -> Vec<usize> {
+        let stop = |pipeline: &gst::Pipeline| {
+            let bus = pipeline.bus().expect("a bus");
+            let kinds = [gst::MessageType::Error, gst::MessageType::Warning];
+            let messages = std::iter::from_fn(|| bus.pop_filtered(&kinds));
+            let own = messages.filter(|message| message.src().is_some_and(|src| src.name() == "s"));
+            let count = own.count();
+            pipeline.set_state(gst::State::Null).expect("stopped");
+            count
+        };
+        self.pipelines.iter().map(stop).collect()
+    }
+}
+
+/// One gets a frame that it cannot take, one a model that is none: one message each, and the others go on.
+#[test]
+fn one_of_sixteen_that_fails_is_alone() {
+    common::init();
+    let (dir, file) = common::model_file(&generators::negative(17).bytes());
+    let sixteen = Sixteen::play(&file, |_| String::new());
+    sixteen.go_on(0..16, "all of them");
     // Too short for its caps: the fault of whoever made it.
-    let pad = stylize(0).static_pad("sink").expect("a pad");
+    let pad = sixteen.stylize(0).static_pad("sink").expect("a pad");
     let once = Mutex::new(true);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if std::mem::take(&mut *once.lock().expect("once")) {
@@ -188,24 +239,64 @@ fn one_of_sixteen_that_fails_is_alone() {
         }
         gst::PadProbeReturn::Ok
     });
-    let bus = pipelines[0].bus().expect("a bus");
-    let error =
-        bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Error]);
-    assert!(error.is_some(), "a short frame is an error");
+    sixteen.wait_for(0, gst::MessageType::Error);
     // A model that is none is a warning, and the old one goes on.
     let none = dir.path().join("none.onnx");
     std::fs::write(&none, "no model").expect("a file");
-    stylize(1).set_property("model-file", none.to_str());
-    let bus = pipelines[1].bus().expect("a bus");
-    let warning = bus.timed_pop_filtered(
-        gst::ClockTime::from_seconds(60),
-        &[gst::MessageType::Warning],
-    );
-    assert!(warning.is_some(), "no model is a warning");
-    go_on(1..16, "all but one");
-    for (index, pipeline) in pipelines.iter().enumerate() {
-        let errors = common::errors(&pipeline.bus().expect("a bus"));
-        assert!(index == 0 || errors.is_empty(), "{index}: {errors:?}");
-        pipeline.set_state(gst::State::Null).expect("stopped");
+    let stylize = sixteen.stylize(1);
+    stylize.set_property("model-file", none.to_str());
+    sixteen.wait_for(1, gst::MessageType::Warning);
+    sixteen.go_on(1..16, "all but one");
+    assert_eq!(sixteen.stop(), [0; 16], "one message each");
+}
+
+/// The provider fails in the midst of a stream, for some of those who share a session: each gets what its
+/// `on-error` says, and the session goes on for the others and for those themselves.
+#[test]
+fn a_provider_that_fails_while_it_runs_fails_for_those_frames_only() {
+    common::init();
+    let (_dir, file) = common::model_file(&generators::fragile().bytes());
+    let sixteen = Sixteen::play(&file, |index| {
+        let on_error = ["fail", "hold", "passthrough"][index % 3];
+        format!("style=sound transition=0 on-error={on_error}")
+    });
+    sixteen.go_on(0..16, "all of them");
+    let stats = sixteen.stylize(5).property::<gst::Structure>("stats");
+    let holders = stats.get::<u32>("session-holders");
+    assert_eq!(holders, Ok(16), "one session");
+    for index in 0..3 {
+        sixteen.stylize(index).set_property("style", "broken");
     }
+    let error = sixteen.wait_for(0, gst::MessageType::Error);
+    let gst::MessageView::Error(error) = error.view() else {
+        panic!("{error:?}");
+    };
+    let text = error.error().message().to_string();
+    assert!(text.contains("failed on a frame"), "{text}");
+    for index in 1..3 {
+        sixteen.wait_for(index, gst::MessageType::Warning);
+    }
+    sixteen.go_on(1..16, "all but one");
+    for (index, shown) in [(1, "held"), (2, "passed")] {
+        let failed = sixteen.stat(index, "failed");
+        assert!(failed > 0, "{index}");
+        let begin = std::time::Instant::now();
+        while sixteen.stat(index, shown) < failed {
+            assert!(begin.elapsed().as_secs() < 120, "{index}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Mended: it is painted again.
+        let before = sixteen.stat(index, "frames");
+        sixteen.stylize(index).set_property("style", "sound");
+        sixteen.go_on(index..index + 1, "mended");
+        let begin = std::time::Instant::now();
+        while sixteen.stat(index, "frames") <= before {
+            assert!(begin.elapsed().as_secs() < 120, "{index} is not painted");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    for index in 3..16 {
+        assert_eq!(sixteen.stat(index, "failed"), 0, "{index}");
+    }
+    assert_eq!(sixteen.stop(), [0; 16], "one message each");
 }

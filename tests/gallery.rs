@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The built-in gallery: styles by name without a model file, in two qualities.
+//! The built-in gallery: styles by name without a model file, in three qualities.
 
 mod common;
 
@@ -32,12 +32,12 @@ fn difference(a: &Picture, b: &Picture) -> f64 {
 }
 
 #[test]
-fn every_style_of_both_paints_in_its_own_manner() {
+fn every_style_of_all_paints_in_its_own_manner() {
     let source = Picture::varied(128, 96);
-    for quality in ["lite", "full"] {
+    for quality in ["quick", "lite", "full"] {
         let element = stylize(quality);
         let styles = element.property::<Vec<String>>("styles");
-        assert!(styles.len() >= 16, "{styles:?}");
+        assert!(styles.len() >= 24, "{styles:?}");
         assert!(styles.contains(&"great-wave".into()), "{styles:?}");
         let mut paintings: Vec<(&String, Picture)> = Vec::new();
         for style in &styles {
@@ -56,13 +56,15 @@ fn every_style_of_both_paints_in_its_own_manner() {
 #[test]
 fn quality_says_which_generator_paints() {
     let source = Picture::varied(64, 48);
-    let [lite, full, auto] = ["lite", "full", "auto"].map(|quality| {
+    let [quick, lite, full, auto] = ["quick", "lite", "full", "auto"].map(|quality| {
         let element = stylize(quality);
         let (painting, _) = play(&element, &source);
         (painting, model(&element))
     });
+    assert_eq!(quick.1, "gallery-quick");
     assert_eq!(lite.1, "gallery-lite");
     assert_eq!(full.1, "gallery-full");
+    assert_ne!(quick.0, lite.0);
     assert_ne!(lite.0, full.0);
     assert_eq!(auto, lite, "on a CPU");
 }

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::generators::{F32, NCHW, Net, identity, int, negative, rotate_channels};
+use common::generators::{F32, NCHW, Net, fragile, identity, negative, rotate_channels};
 use gst::prelude::*;
 use gst_check::Harness;
 
@@ -270,30 +270,9 @@ fn a_generator_and_its_style_change_together() {
     assert!(stream.said().1.is_empty());
 }
 
-/// An identity that cannot run in the style `broken`.
-fn fragile() -> Net {
-    identity(13)
-        .input("mix", F32, &[2])
-        .meta("stylize.styles", "sound,broken")
-        .integers("second", &[1])
-        .floats("most", &[], &[0.9])
-        .floats("nothing", &[1], &[0.0])
-        .node("Gather", &["mix", "second"], "share", vec![])
-        .node("Greater", &["share", "most"], "broken", vec![])
-        .node("Cast", &["broken"], "index", vec![int("to", 7)])
-        // Out of range at 1.
-        .node("Gather", &["nothing", "index"], "zero", vec![])
-        .node("Add", &["x", "zero"], "z", vec![])
-}
-
 fn fragile_stream(on_error: &str) -> Stream {
-    let mut net = fragile();
-    let graph = net.model.graph.get_or_insert_default();
-    // The identity, which comes first, gives way to the sum.
-    graph.node.remove(0);
-    let last = graph.node.last_mut().expect("the sum");
-    last.output[0] = "y".into();
-    Stream::new(&net, &[("transition", "0"), ("on-error", on_error)])
+    let properties = [("transition", "0"), ("on-error", on_error)];
+    Stream::new(&fragile(), &properties)
 }
 
 #[test]

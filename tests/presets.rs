@@ -22,7 +22,7 @@ fn every_style_and_some_settings_can_be_had_by_name() {
         .map(ToString::to_string)
         .collect();
     let styles = element.property::<Vec<String>>("styles");
-    assert!(styles.len() > 10);
+    assert!(styles.len() >= 24);
     for name in styles
         .iter()
         .map(String::as_str)

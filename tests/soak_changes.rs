@@ -117,7 +117,7 @@ fn change(element: &gst::Element, name: &str, folder: &Path, random: &mut Random
             random,
             &[&file("model.onnx"), &file("other.onnx"), "/nowhere.onnx"],
         ),
-        "quality" => one(random, &["lite", "full"]),
+        "quality" => one(random, &["quick", "lite", "full"]),
         "style-image" => one(random, &["", "/nowhere.jpg", &left]),
         "style-predictor" => one(random, &["", "/nowhere.onnx", &left]),
         // On Linux a warning, and the one before goes on.

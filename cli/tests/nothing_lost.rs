@@ -156,3 +156,39 @@ fn a_full_disk_is_one_sentence_and_leaves_nothing() {
     let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 3, "{left:?}: the film, the plan, the pieces");
 }
+
+/// No byte may be written to any file: the checksums of large films are not remembered, and computed again.
+#[test]
+fn a_full_disk_at_the_cache_of_checksums_costs_time_only() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (input, cache) = (dir.path().join("a.mp4"), dir.path().join("cache"));
+    film(&input, 5);
+    // Long enough for its checksum to be kept: 9 MiB that players skip.
+    const BYTES: u32 = 9 << 20;
+    let mut bytes = std::fs::read(&input).expect("a film");
+    bytes.extend(BYTES.to_be_bytes());
+    bytes.extend(b"free");
+    bytes.resize(bytes.len() + BYTES as usize - 8, 0);
+    std::fs::write(&input, bytes).expect("a film");
+    let plan = |limit: &str| {
+        let script = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$@\"");
+        let output = Command::new("sh")
+            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_stylize"), "plan"])
+            .arg(&input)
+            .args(["out.mkv", "--segments", "1", "--encoder", "ffv1"])
+            .args(["--execution-provider", "cpu", "--quality", "lite"])
+            .env("XDG_CACHE_HOME", &cache)
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{limit}: {output:?}");
+        output.stdout
+    };
+    let kept = || {
+        let folder = std::fs::read_dir(cache.join("stylize/sha256"));
+        folder.into_iter().flatten().count()
+    };
+    let full = plan("0");
+    assert_eq!(kept(), 0, "neither a checksum nor a part of one");
+    assert_eq!(full, plan("unlimited"));
+    assert_eq!(kept(), 1, "it is kept where there is room");
+}

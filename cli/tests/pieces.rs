@@ -309,6 +309,67 @@ fn each_command_does_what_is_left_to_do() {
     );
 }
 
+/// The built-in generator as PyTorch's exporter writes one: its weights in a file beside it.
+fn with_external_weights(folder: &Path) -> (PathBuf, PathBuf) {
+    use gststylize::onnx::{Message, ModelProto, StringStringEntryProto, tensor_proto};
+    let (file, data) = (folder.join("m.onnx"), folder.join("m.onnx.data"));
+    let mut model = ModelProto::decode(gststylize::gallery::LITE.onnx).expect("a model");
+    let mut weights = Vec::new();
+    let graph = model.graph.as_mut().expect("a graph");
+    for tensor in &mut graph.initializer {
+        // Shapes and the like stay, as the exporter leaves them.
+        if tensor.raw_data.len() < 1024 {
+            continue;
+        }
+        let entries = [
+            ("location", "m.onnx.data".to_string()),
+            ("offset", weights.len().to_string()),
+            ("length", tensor.raw_data.len().to_string()),
+        ];
+        let entry = |(key, value): (&str, String)| StringStringEntryProto {
+            key: key.into(),
+            value,
+        };
+        weights.extend_from_slice(&std::mem::take(&mut tensor.raw_data));
+        tensor.external_data = entries.map(entry).into();
+        tensor.data_location = tensor_proto::DataLocation::External.into();
+    }
+    assert!(weights.len() > 100_000, "{} bytes", weights.len());
+    std::fs::write(&file, model.encode_to_vec()).expect("written");
+    std::fs::write(&data, weights).expect("written");
+    (file, data)
+}
+
+#[test]
+fn a_generator_s_weights_in_another_file_belong_to_the_plan() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let film = film_of(dir.path(), "in.mp4", 1);
+    let (model, data) = with_external_weights(dir.path());
+    let model = format!("model-file={}", name(&model));
+    let words = [name(&film), "--segments", "2", "--", &model];
+    let (file, _) = plan(dir.path(), &words);
+    let pieces = dir.path().join("pieces");
+    let piece = |number: &str| {
+        let out = ["--quiet", "--out", name(&pieces)];
+        let mut command = stylize(&["piece", name(&file), number]);
+        command.args(out);
+        command
+    };
+    run(&mut piece("0"));
+    let whole = std::fs::read(&data).expect("read");
+    let mut other = whole.clone();
+    let middle = other.len() / 2;
+    other[middle] ^= 1;
+    std::fs::write(&data, other).expect("written");
+    let said = refused(&mut piece("1"), 1);
+    assert!(
+        said.contains("no file here is the plan's generator"),
+        "{said}"
+    );
+    std::fs::write(&data, whole).expect("written");
+    run(&mut piece("1"));
+}
+
 #[test]
 fn a_machine_that_cannot_keep_to_a_plan_says_so() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -32,6 +32,12 @@ pub static FULL: BuiltIn = BuiltIn {
     onnx: include_bytes!("../../models/gallery-full.onnx"),
 };
 
+/// The gallery for old CPUs, phones and many streams: the same styles in the same order.
+pub static QUICK: BuiltIn = BuiltIn {
+    name: "gallery-quick",
+    onnx: include_bytes!("../../models/gallery-quick.onnx"),
+};
+
 /// The file that `model_file` means: itself, or, for a bare name such as `great-wave`, a model in
 /// `models_dir`.
 pub fn resolve(model_file: &Path, models_dir: Option<&Path>) -> PathBuf {
@@ -57,9 +63,10 @@ mod tests {
             model.style().expect("a style input").names.clone()
         };
         let names = styles(&LITE);
-        assert!(names.len() >= 16, "{names:?}");
+        assert!(names.len() >= 24, "{names:?}");
         assert_eq!(styles(&FULL), names);
         assert_eq!(styles(&LITE_INT8), names);
+        assert_eq!(styles(&QUICK), names);
     }
 
     #[test]

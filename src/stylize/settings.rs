@@ -47,6 +47,12 @@ pub enum Quality {
     /// The good one.
     #[enum_value(name = "The large generator, for GPUs and files", nick = "full")]
     Full,
+    /// The fastest one.
+    #[enum_value(
+        name = "The smallest generator, for old CPUs and many streams",
+        nick = "quick"
+    )]
+    Quick,
 }
 
 /** GstStylizeMask:

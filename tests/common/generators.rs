@@ -207,3 +207,20 @@ pub fn slow(steps: usize) -> Net {
     net.node("Mul", &[&last, "nothing"], "none", vec![])
         .node("Add", &["x", "none"], "y", vec![])
 }
+
+/// An identity of two styles, `sound` and `broken`. In `broken` an index is out of range, so a provider loads
+/// and compiles it, and fails when it runs.
+pub fn fragile() -> Net {
+    open(13, "0,1", 1)
+        .input("mix", F32, &[2])
+        .meta("stylize.styles", "sound,broken")
+        .integers("second", &[1])
+        .floats("most", &[], &[0.9])
+        .floats("nothing", &[1], &[0.0])
+        .node("Gather", &["mix", "second"], "share", vec![])
+        .node("Greater", &["share", "most"], "broken", vec![])
+        .node("Cast", &["broken"], "index", vec![int("to", 7)])
+        // Out of range at 1.
+        .node("Gather", &["nothing", "index"], "zero", vec![])
+        .node("Add", &["x", "zero"], "y", vec![])
+}

@@ -82,7 +82,7 @@ pub struct Args {
     /// The style to begin with
     #[arg(long)]
     style: Option<String>,
-    /// Which built-in generator: auto, lite, full
+    /// Which built-in generator: auto, quick, lite, full
     #[arg(long, default_value = "auto")]
     quality: String,
     /// auto, cpu, openvino, cuda, tensorrt, webgpu …

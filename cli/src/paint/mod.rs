@@ -47,12 +47,12 @@ use crate::shared::address::uri;
 pub struct Args {
     /// File or URI to read, `-` for standard input, or a folder of films
     input: String,
-    /// File to write: .mp4 .m4v .mov .mkv .webm .ts, of a picture .png .jpg .webp, `-` for standard output; or a folder for a folder's films
+    /// File to write: .mp4 .m4v .mov .mkv .webm .ts, of a picture .png .jpg .webp, moving .gif .apng .webp, `-` for standard output; or a folder for a folder's films
     output: PathBuf,
     /// ONNX generator (default: the built-in gallery)
     #[arg(long)]
     model_file: Option<String>,
-    /// Which built-in generator: auto, lite, full
+    /// Which built-in generator: auto, quick, lite, full
     #[arg(long)]
     quality: Option<String>,
     /// Name, number or mix: great-wave, 3, great-wave:0.7,scream:0.3

@@ -20,7 +20,7 @@ use crate::shared::text;
 
 /// Tiles of the sheet, shown smaller than they are painted.
 const TILE: (usize, usize) = (384, 216);
-const COLUMNS: usize = 4;
+const COLUMNS: usize = 5;
 /// Size of what is painted.
 const FRAME: &str = "width=640,height=360,pixel-aspect-ratio=1/1";
 /// Frames a second of the clip.
@@ -40,8 +40,8 @@ pub struct Args {
     /// Write a clip that glides through all styles to this MP4 file
     #[arg(long, requires = "film")]
     clip: Option<PathBuf>,
-    /// Which built-in generator: auto, lite, full
-    #[arg(long, default_value = "auto", value_parser = ["auto", "lite", "full"])]
+    /// Which built-in generator: auto, quick, lite, full
+    #[arg(long, default_value = "auto", value_parser = ["auto", "quick", "lite", "full"])]
     quality: String,
     /// Length of the clip
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]

@@ -295,6 +295,46 @@ mod tests {
         assert_eq!(fs::read(&file).expect("untouched"), b"no folder");
     }
 
+    /// A file may not grow beyond 4 KiB in a child process, which sees it as a disk that is full: where the
+    /// provider writes its engine, and where the list of many small files is written.
+    #[test]
+    #[cfg(unix)]
+    fn a_full_disk_costs_the_cache_and_nothing_else() {
+        const CHILD: &str = "STYLIZE_CACHE_CHILD";
+        if let Some(root) = std::env::var_os(CHILD).map(PathBuf::from) {
+            for (name, files, bytes) in [("one", 1, 64 << 10), ("many", 100, 16)] {
+                let made = Cell::new(0);
+                let session = with_folder(Some(root.join(name)), |folder| {
+                    made.set(made.get() + 1);
+                    let Some(folder) = folder else { return Ok(()) };
+                    (0..files).try_for_each(|file| {
+                        let path = folder.path().join(format!("engine-{file}"));
+                        let written = fs::write(path, vec![7; bytes]);
+                        written.map_err(|err| EngineError::Refused(err.to_string()))
+                    })
+                });
+                assert_eq!(session, Ok(()), "{name}");
+                // A provider that fails there is asked again without; a list that fails is the cache's own.
+                assert_eq!(made.get(), if files == 1 { 2 } else { 1 }, "{name}");
+            }
+            return;
+        }
+        let root = tempfile::tempdir().expect("a folder");
+        let test = "engine::provider::cache::tests::a_full_disk_costs_the_cache_and_nothing_else";
+        let output = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
+            .arg(std::env::current_exe().expect("this test"))
+            .args(["--exact", test, "--nocapture"])
+            .env(CHILD, root.path())
+            .output()
+            .expect("a child process");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output:?}");
+        assert!(said.contains("1 passed"), "it was run: {said}");
+        let left = fs::read_dir(root.path()).expect("a folder");
+        assert_eq!(left.count(), 0, "nothing is left over");
+    }
+
     #[test]
     fn a_provider_that_fails_leaves_nothing_and_is_heard() {
         let root = tempfile::tempdir().expect("a folder");

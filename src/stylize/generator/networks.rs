@@ -180,6 +180,7 @@ fn built_in(
         (Quality::Auto, _) => (&gallery::LITE, Some(&gallery::FULL)),
         (Quality::Lite, _) => (&gallery::LITE, None),
         (Quality::Full, _) => (&gallery::FULL, None),
+        (Quality::Quick, _) => (&gallery::QUICK, None),
     }
 }
 
@@ -269,5 +270,7 @@ mod tests {
         assert_eq!(auto(Provider::WebGpu, Some("0")), "gallery-full");
         assert_eq!(at(Quality::Full, Provider::Cpu, None), "gallery-full");
         assert_eq!(at(Quality::Lite, Provider::Cuda, None), "gallery-lite");
+        assert_eq!(at(Quality::Quick, Provider::Cuda, None), "gallery-quick");
+        assert_eq!(at(Quality::Quick, Provider::Cpu, None), "gallery-quick");
     }
 }

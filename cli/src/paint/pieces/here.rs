@@ -239,8 +239,13 @@ pub fn of_generator(file: &Path) -> Result<String> {
 /// # Errors
 /// If there is none of this name.
 pub fn built_in(name: &str) -> Result<(&'static str, String)> {
-    use gststylize::gallery::{FULL, LITE, LITE_INT8};
-    let all = [(&LITE, "lite"), (&LITE_INT8, "lite"), (&FULL, "full")];
+    use gststylize::gallery::{FULL, LITE, LITE_INT8, QUICK};
+    let all = [
+        (&LITE, "lite"),
+        (&LITE_INT8, "lite"),
+        (&FULL, "full"),
+        (&QUICK, "quick"),
+    ];
     let found = all.iter().find(|(network, _)| network.name == name);
     let (network, quality) =
         found.with_context(|| format!("this program has no built-in generator {name}"))?;
