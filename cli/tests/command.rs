@@ -155,6 +155,42 @@ fn styles_models_and_speeds_are_told() {
 }
 
 /// A line on standard output, for programs that are waited for.
+/// A film that is shorter than the clip is shown again, without a gap at the seams.
+#[test]
+fn a_short_film_is_repeated_without_a_gap() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (short, clip) = (dir.path().join("in.mp4"), dir.path().join("clip.mp4"));
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i"])
+        .args(["testsrc2=s=64x48:r=25:d=1.32", "-pix_fmt", "yuv420p"])
+        .arg(&short)
+        .status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let output = stylize(&["styles", "--seconds", "3", "--film"])
+        .arg(&short)
+        .arg("--clip")
+        .arg(&clip)
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v", "-of", "csv=p=0"])
+        .args(["-show_entries", "packet=pts_time"])
+        .arg(&clip)
+        .output()
+        .expect("ffprobe");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let times = said.lines().map(|line| line.trim_end_matches(','));
+    let mut times: Vec<f64> = times.filter_map(|time| time.parse().ok()).collect();
+    times.sort_by(f64::total_cmp);
+    assert_eq!(times.len(), 75, "{said}");
+    for (number, time) in times.iter().enumerate() {
+        // A seam may move what follows by a frame.
+        let off = (time - number as f64 / 25.0).abs();
+        assert!(off < 0.05, "frame {number} at {time}");
+    }
+}
+
 #[test]
 fn a_live_server_says_where_it_is() {
     let mut child = stylize(&[

@@ -117,7 +117,7 @@ fn clip_line(args: &Args, film: &Path, repeats: u64, out: &Path) -> Result<Strin
     let film = quoted(film)?;
     let source = format!(" filesrc location={film} ! decodebin ! videoconvert ! queue ! c.");
     Ok(format!(
-        "concat name=c ! videorate ! videoscale add-borders=true \
+        "concat name=c ! identity single-segment=true ! videorate ! videoscale add-borders=true \
          ! video/x-raw,{FRAME},framerate={RATE}/1 ! identity eos-after={} \
          ! stylize name=s quality={} qos=false frames-in-flight=1 transition=700000000 \
          ! {} name=label ! videoconvert ! video/x-raw,format=I420 \
