@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::generators::{F32, NCHW, Net, fragile, identity, negative, rotate_channels};
+use common::generators::{F32, NCHW, Net, fragile, negative, rotate_channels};
 use gst::prelude::*;
 use gst_check::Harness;
 
