@@ -139,6 +139,16 @@ fn the_runtime_s_file_may_be_replaced_while_it_runs() {
     ended_well(&output, "replaced");
 }
 
+/// Waits until this holds.
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !holds() {
+        assert!(begin.elapsed().as_secs() < 120, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Elements that share a generator and its threads, each in a pipeline of its own.
 struct Sixteen {
     pipelines: Vec<gst::Pipeline>,
@@ -172,15 +182,12 @@ impl Sixteen {
     /// Waits until each of these has handed on five more frames.
     #[track_caller]
     fn go_on(&self, which: std::ops::Range<usize>, what: &str) {
-        let begin = std::time::Instant::now();
         let counts = &self.counts[which];
         let before: Vec<_> = counts.iter().map(|c| c.load(Ordering::Relaxed)).collect();
-        for (count, before) in counts.iter().zip(before) {
-            while count.load(Ordering::Relaxed) < before + 5 {
-                assert!(begin.elapsed().as_secs() < 120, "{what}");
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
+        until(what, || {
+            let mut pairs = counts.iter().zip(&before);
+            pairs.all(|(count, before)| count.load(Ordering::Relaxed) >= before + 5)
+        });
     }
 
     fn stylize(&self, index: usize) -> gst::Element {
@@ -280,20 +287,16 @@ fn a_provider_that_fails_while_it_runs_fails_for_those_frames_only() {
     for (index, shown) in [(1, "held"), (2, "passed")] {
         let failed = sixteen.stat(index, "failed");
         assert!(failed > 0, "{index}");
-        let begin = std::time::Instant::now();
-        while sixteen.stat(index, shown) < failed {
-            assert!(begin.elapsed().as_secs() < 120, "{index}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(&format!("{index}: all that failed are {shown}"), || {
+            sixteen.stat(index, shown) >= failed
+        });
         // Mended: it is painted again.
         let before = sixteen.stat(index, "frames");
         sixteen.stylize(index).set_property("style", "sound");
         sixteen.go_on(index..index + 1, "mended");
-        let begin = std::time::Instant::now();
-        while sixteen.stat(index, "frames") <= before {
-            assert!(begin.elapsed().as_secs() < 120, "{index} is not painted");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(&format!("{index} is painted"), || {
+            sixteen.stat(index, "frames") > before
+        });
     }
     for index in 3..16 {
         assert_eq!(sixteen.stat(index, "failed"), 0, "{index}");

@@ -138,6 +138,7 @@ mod imp {
     use gst_video::subclass::prelude::*;
 
     use super::*;
+    use crate::shared::pads::always;
 
     #[derive(Default)]
     pub struct ToneMap {
@@ -169,19 +170,11 @@ mod imp {
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-                let template = |name: &str, direction, format| {
-                    let caps = gst_video::VideoCapsBuilder::new().format(format).build();
-                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
-                };
-                let templates = [
-                    template(
-                        "sink",
-                        gst::PadDirection::Sink,
-                        gst_video::VideoFormat::Rgb10a2Le,
-                    ),
-                    template("src", gst::PadDirection::Src, gst_video::VideoFormat::Rgb),
-                ];
-                templates.into_iter().filter_map(Result::ok).collect()
+                let caps = |format| gst_video::VideoCapsBuilder::new().format(format).build();
+                always(
+                    &caps(gst_video::VideoFormat::Rgb10a2Le),
+                    &caps(gst_video::VideoFormat::Rgb),
+                )
             });
             &TEMPLATES
         }

@@ -8,6 +8,7 @@ pub mod failure;
 pub mod live;
 #[cfg(test)]
 pub mod made_up;
+pub mod pads;
 pub mod place;
 pub mod restart;
 pub mod run;

@@ -43,6 +43,7 @@ mod imp {
     use gst_video::subclass::prelude::*;
 
     use super::*;
+    use crate::shared::pads::always;
 
     #[derive(Default)]
     pub struct GifEncoder {
@@ -80,14 +81,7 @@ mod imp {
                     .height_range(1..=i32::from(u16::MAX))
                     .build();
                 let gif = gst::Caps::new_empty_simple("image/gif");
-                let templates = [
-                    ("sink", gst::PadDirection::Sink, raw),
-                    ("src", gst::PadDirection::Src, gif),
-                ]
-                .map(|(name, direction, caps)| {
-                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
-                });
-                templates.into_iter().filter_map(Result::ok).collect()
+                always(&raw, &gif)
             });
             &TEMPLATES
         }

@@ -14,6 +14,7 @@ use gst::subclass::prelude::*;
 
 use super::encoder::GifEncoder;
 use super::{Span, Writer, writer};
+use crate::shared::pads::always;
 
 glib::wrapper! {
     /// The element.
@@ -118,14 +119,7 @@ impl ElementImpl for Imp {
                 .into_iter()
                 .map(|kind| gst::Structure::builder(kind).build())
                 .collect();
-            let template = |name, direction| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
-            };
-            let templates = [
-                template("sink", gst::PadDirection::Sink),
-                template("src", gst::PadDirection::Src),
-            ];
-            templates.into_iter().filter_map(Result::ok).collect()
+            always(&caps, &caps)
         });
         &TEMPLATES
     }
@@ -162,10 +156,9 @@ impl Imp {
     fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Caps(caps) => {
-                let kind = caps.caps().structure(0).map_or("", |s| s.name().as_str());
                 let mut state = self.lock();
                 if !state.animated {
-                    state.writer = writer(kind);
+                    state.writer = writer_of(caps.caps());
                 }
                 let known = state.writer.is_some();
                 drop(state);
@@ -280,6 +273,11 @@ impl State {
     fn writer(&mut self) -> Result<&mut Box<dyn Writer>> {
         self.writer.as_mut().context("a frame without a format")
     }
+}
+
+/// The writer for what these caps describe.
+fn writer_of(caps: &gst::CapsRef) -> Option<Box<dyn Writer>> {
+    writer(caps.structure(0)?.name())
 }
 
 fn bytes_from(place: u64) -> gst::Event {
