@@ -175,8 +175,9 @@ impl Imp {
                 self.src.push_event(bytes_from(0))
             }
             gst::EventView::FlushStop(_) => {
+                // A new file begins, in the format that was negotiated.
                 *self.lock() = State {
-                    writer: self.lock().writer.take(),
+                    writer: pad.current_caps().and_then(|caps| writer_of(&caps)),
                     ..State::default()
                 };
                 gst::Pad::event_default(pad, Some(&*self.obj()), event)
@@ -285,4 +286,29 @@ fn bytes_from(place: u64) -> gst::Event {
     segment.set_start(gst::format::Bytes::from_u64(place));
     segment.set_time(gst::format::Bytes::from_u64(place));
     gst::event::Segment::new(&segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_begins_a_new_file() {
+        gst::init().expect("GStreamer");
+        let element = gst::glib::Object::new::<Animation>();
+        element.set_state(gst::State::Paused).expect("paused");
+        let sink = element.static_pad("sink").expect("a pad");
+        let caps = gst::Caps::new_empty_simple("image/gif");
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        assert!(sink.send_event(gst::event::StreamStart::new("one")));
+        sink.send_event(gst::event::Caps::new(&caps));
+        sink.send_event(gst::event::Segment::new(&segment));
+        element.imp().lock().animated = true;
+        sink.send_event(gst::event::FlushStart::new());
+        sink.send_event(gst::event::FlushStop::new(true));
+        let state = element.imp().lock();
+        assert!(!state.animated && state.writer.is_some());
+        drop(state);
+        element.set_state(gst::State::Null).expect("stopped");
+    }
 }
