@@ -4,12 +4,12 @@
 # PLAN is the name of a file in training/campaign/ without .toml; paintings that are drawn are drawn first.
 # MIXED_VGG is for plans with a second loss, such as full. An empty argument is one that is not given.
 set -euo pipefail
-cd "$(dirname "$0")/../training"
 if [ $# -lt 4 ] || [ $# -gt 6 ] || [ -z "$2" ] || [ -z "$3" ] || [ -z "$4" ]; then
     echo "campaign: say make campaign PLAN=full|lite|quick PHOTOS=folder PAINTINGS=folder VGG=file.safetensors [MIXED_VGG=file.safetensors] [MINUTES=n]" >&2
     exit 2
 fi
-plan=$1 photos=$2 paintings=$3 vgg=$4 mixed=${5:-} minutes=${6:-}
+plan=$1 photos=$(realpath "$2") paintings=$(realpath "$3") vgg=$(realpath "$4") mixed=${5:+$(realpath "$5")} minutes=${6:-}
+cd "$(dirname "$0")/../training"
 [ -f "campaign/$plan.toml" ] || { echo "campaign: there is no campaign/$plan.toml" >&2; exit 2; }
 ./setup.sh
 mkdir -p runs/drawn
