@@ -14,11 +14,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What moves, in all threads of a pipeline. Clones are the same watch.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Watch(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
+    limit: Duration,
+    patience: Duration,
     moved: AtomicU64,
     /// Frames that are in the generator.
     inside: AtomicI64,
@@ -37,7 +38,26 @@ struct Stream {
     ended: bool,
 }
 
+impl Default for Watch {
+    fn default() -> Self {
+        Self::with_limits(LIMIT, PATIENCE)
+    }
+}
+
 impl Watch {
+    fn with_limits(limit: Duration, patience: Duration) -> Self {
+        Self(Arc::new(Inner {
+            limit,
+            patience,
+            moved: AtomicU64::default(),
+            inside: AtomicI64::default(),
+            loading: AtomicBool::default(),
+            streams: Mutex::default(),
+            last: Mutex::default(),
+            notes: Mutex::default(),
+        }))
+    }
+
     /// Whatever passes this pad is a movement.
     pub fn see(&self, pad: &gst::Pad) {
         let watch = self.clone();
@@ -149,7 +169,7 @@ impl Watch {
         let busy = self.0.loading.load(Ordering::Relaxed)
             || self.0.inside.load(Ordering::Relaxed) > 0
             || all_ended;
-        let limit = if busy { PATIENCE } else { LIMIT };
+        let limit = if busy { self.0.patience } else { self.0.limit };
         if since < limit {
             return Ok(());
         }
@@ -167,5 +187,69 @@ impl Watch {
             ),
             None => bail!("nothing has moved for {} s", limit.as_secs()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pad through which anything may pass, as a stream's.
+    fn pad() -> gst::Pad {
+        gst::init().expect("GStreamer");
+        let pad = gst::Pad::builder(gst::PadDirection::Sink)
+            .chain_function(|_, _, _| Ok(gst::FlowSuccess::Ok))
+            .build();
+        pad.set_active(true).expect("active");
+        assert!(pad.send_event(gst::event::StreamStart::new("stream")));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        assert!(pad.send_event(gst::event::Segment::new(&segment)));
+        pad
+    }
+
+    fn push(pad: &gst::Pad, seconds: u64) {
+        let mut buffer = gst::Buffer::new();
+        let pts = gst::ClockTime::from_seconds(seconds);
+        buffer.get_mut().expect("one owner").set_pts(pts);
+        pad.chain(buffer).expect("taken");
+    }
+
+    #[test]
+    fn what_stands_still_is_named() {
+        let (picture, sound) = (pad(), pad());
+        let watch = Watch::with_limits(Duration::ZERO, Duration::MAX);
+        watch.stream(&picture, "video (H.264)");
+        watch.stream(&sound, "audio (AAC)");
+        let said = |what: &str| {
+            watch.check().expect("it has moved since the last time");
+            let err = watch.check().expect_err("nothing moves").to_string();
+            assert!(err.contains(what), "{err}");
+        };
+        push(&picture, 1);
+        said("audio (AAC) has not begun");
+        push(&sound, 3);
+        said("video (H.264) has not gone on after 0:00:01.0");
+        push(&sound, 4);
+        assert!(picture.send_event(gst::event::Eos::new()));
+        said("audio (AAC) has not gone on after 0:00:04.0");
+    }
+
+    #[test]
+    fn painting_and_finishing_the_file_take_their_time() {
+        let (into, out) = (pad(), pad());
+        let watch = Watch::with_limits(Duration::ZERO, Duration::MAX);
+        watch.painting(&into, &out);
+        push(&into, 0);
+        watch.check().expect("a frame has moved");
+        watch.check().expect("a frame is being painted");
+        push(&out, 0);
+        watch.check().expect("a frame has moved");
+        watch.check().expect_err("nothing is being painted");
+        let last = pad();
+        watch.stream(&last, "video");
+        assert!(last.send_event(gst::event::Eos::new()));
+        watch
+            .check()
+            .expect("the muxer is putting the file in order");
     }
 }
