@@ -11,12 +11,12 @@ use super::{Args, container, interrupt, pieces};
 use crate::shared::address::uri;
 
 /// Names that films have; everything else in the folder is something else.
-const FILMS: [&str; 17] = [
+const FILMS: [&str; 16] = [
     "3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv",
-    "ts", "webm", "wmv", "gif",
+    "ts", "webm", "wmv",
 ];
 /// Pictures, in formats that are not written here: their paintings are PNG.
-const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "avif"];
+const PICTURES: [&str; 7] = ["jpg", "jpeg", "png", "apng", "gif", "webp", "avif"];
 /// Seconds by which a painted film may be longer or shorter than its source: containers count the last
 /// frame, and the sound behind it, in different ways.
 const TOLERANCE: f64 = 1.0;

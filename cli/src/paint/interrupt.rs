@@ -9,6 +9,7 @@ use anyhow::Result;
 use gst::prelude::*;
 
 use super::{pieces, safe};
+use crate::shared::animation::end_early;
 
 /// What plays now, and the unfinished file it writes.
 static CURRENT: Mutex<Option<(gst::glib::WeakRef<gst::Pipeline>, PathBuf)>> = Mutex::new(None);
@@ -22,7 +23,7 @@ pub fn watch_signal(early: bool) -> Result<()> {
             .as_ref()
             .and_then(|(pipeline, _)| pipeline.upgrade());
         match (COUNT.fetch_add(1, Ordering::SeqCst), pipeline) {
-            (0, Some(pipeline)) if early => drop(pipeline.send_event(gst::event::Eos::new())),
+            (0, Some(pipeline)) if early => end_early(&pipeline),
             _ => {
                 if let Some((_, part)) = current.as_ref() {
                     let _ = std::fs::remove_file(part);

@@ -9,7 +9,6 @@ use gst::prelude::*;
 
 use super::source::{caps, drop_all, source, stream_id};
 use super::watch::Watch;
-use crate::shared::animation;
 
 /// So much is read behind the first frame where a container does not say that all streams are known.
 const ENOUGH: usize = 64 << 20;
@@ -68,8 +67,6 @@ struct State {
     origin: Option<gst::ClockTime>,
     ended: bool,
     read: usize,
-    /// It is an animation of which GStreamer decodes the first frame alone.
-    animated: bool,
     error: Option<anyhow::Error>,
 }
 
@@ -113,9 +110,6 @@ pub fn look(uri: &str) -> Result<Film> {
     // What does not stop is no reason to wait.
     let _ = pipeline.set_state(gst::State::Null);
     let state = std::mem::take(&mut *lock(&state));
-    if state.animated {
-        bail!("animated PNG and WebP are not read; FFmpeg makes a film or GIF of it");
-    }
     let (index, info) = match (state.video, state.info) {
         (Some(index), Some(info)) => (index, info),
         (None, _) => {
@@ -194,9 +188,6 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
     if kind == "application/x-cenc" {
         bail!("it is encrypted");
     }
-    if ["image/png", "image/webp"].contains(&kind.as_str()) {
-        note_animation(pad, state);
-    }
     let sound = kind.starts_with("audio/");
     lock(state).awaited += usize::from(sound);
     let (shared, mut awaited) = (state.clone(), sound);
@@ -231,17 +222,6 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
         drop_all(pad);
         Ok(())
     }
-}
-
-/// Sees by the first bytes whether a picture is an animation. Decoders would take it for its first frame.
-fn note_animation(pad: &gst::Pad, state: &Shared) {
-    let shared = state.clone();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(bytes) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
-            lock(&shared).animated |= animation::is_animated(&bytes);
-        }
-        gst::PadProbeReturn::Remove
-    });
 }
 
 /// Decodes two frames, and drops what follows.

@@ -124,7 +124,8 @@ fn one_size(info: &gst_video::VideoInfo, deep: bool, alpha: bool, hdr: bool) -> 
         (_, true) => "RGBA",
         _ => "RGB",
     };
-    let (par, fps) = (info.par(), info.fps());
+    // Frames are shown when they say, but not every encoder starts without a rate.
+    let (par, fps) = (info.par(), known_rate(info.fps()));
     // What is left of HDR has another colorimetry already.
     let colours = info.colorimetry();
     let known = deep && !hdr && colours.matrix() != gst_video::VideoColorMatrix::Unknown;
@@ -143,6 +144,14 @@ fn one_size(info: &gst_video::VideoInfo, deep: bool, alpha: bool, hdr: bool) -> 
         par.numer(),
         par.denom(),
     )
+}
+
+/// The rate, or a usual one.
+fn known_rate(fps: gst::Fraction) -> gst::Fraction {
+    match fps.numer() {
+        0 => gst::Fraction::new(25, 1),
+        _ => fps,
+    }
 }
 
 /// What makes odd sides even.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Finds a place in the container for every stream of the input.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use gst::prelude::*;
@@ -13,7 +14,11 @@ use super::pieces::seamless;
 use super::plan::Plan;
 use super::source::reader;
 use super::watch::Watch;
+use crate::shared::animation::is_animation;
 use crate::shared::text::quoted;
+
+/// Frames between decoder and muxer, encoder and queues included.
+const MOST_ON_THEIR_WAY: usize = 1000;
 
 /// Adds a branch to the muxer for every stream that has a place there; what the user should know of the others.
 ///
@@ -42,7 +47,11 @@ pub fn add_all(
                 &plan.encoder.caps,
                 watch,
             )?;
-            prepare_frames(&bin, watch)?;
+            let frames = prepare_frames(&bin, watch)?;
+            let varies = video.info.fps().numer() == 0 || is_animation(&video.stream.caps);
+            if let Some(out) = out_of(&bin).filter(|_| varies) {
+                keep_durations(&frames, &out);
+            }
         }
     }
     if film.chapters && !plan.container.chapters {
@@ -102,8 +111,8 @@ fn place(muxer: &gst::Element, wanted: &gst::Caps) -> Option<gst::Pad> {
     muxer.request_pad(&template(muxer, wanted)?, None, None)
 }
 
-/// Watches the frames of a branch that paints.
-pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<()> {
+/// Watches the frames of a branch that paints; the pad that they come from.
+pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<gst::Pad> {
     let pad = |element: &str, pad: &str| {
         let element = bin.by_name(element);
         element
@@ -142,7 +151,52 @@ pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<()> {
         }
         gst::PadProbeReturn::Ok
     });
-    Ok(())
+    Ok(frames)
+}
+
+/// Where the painted stream leaves its branch.
+fn out_of(bin: &gst::Bin) -> Option<gst::Pad> {
+    bin.src_pads().into_iter().next()
+}
+
+/// Gives encoded frames the durations that they had as pictures. Parsers go by a rate, and make one up if there is none;
+/// muxers go by what the last frame says.
+fn keep_durations(frames: &gst::Pad, encoded: &gst::Pad) {
+    // Of frames on their way, by when they are shown. Encoders count from elsewhere.
+    let lasting = Arc::new(Mutex::new(BTreeMap::new()));
+    let on_their_way = lasting.clone();
+    frames.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let Some(buffer) = info.buffer()
+            && let Some(shown) = running(pad, buffer)
+            && let Some(duration) = buffer.duration()
+        {
+            let mut lasting = lasting.lock().unwrap_or_else(PoisonError::into_inner);
+            lasting.insert(shown, duration);
+            // What never comes out is not kept for ever.
+            if lasting.len() > MOST_ON_THEIR_WAY {
+                lasting.pop_first();
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+    encoded.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let Some(buffer) = info.buffer_mut()
+            && let Some(shown) = running(pad, buffer)
+        {
+            let mut lasting = on_their_way.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(duration) = lasting.remove(&shown) {
+                buffer.make_mut().set_duration(duration);
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// When a buffer is shown.
+fn running(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+    segment.to_running_time(buffer.pts())
 }
 
 /// Where a pad's stream begins.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Animated pictures out: frames, their times, and what is transparent.
+//! Animated pictures, out and in: frames, their times, and what is transparent.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use image::AnimationDecoder;
 use image::codecs::webp::WebPDecoder;
 
-use super::probe::{check, ffmpeg, folder, paint, stylize, text, times};
+use super::probe::{check, ffmpeg, folder, paint, probe as values, stylize, text, times};
 
 const PICTURE: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=1";
 
@@ -67,8 +67,13 @@ fn what_is_transparent_stays_so() {
         &file("in.mkv"),
     );
     let shown = times(&file("in.mkv"));
-    for to in ["out.gif", "out.apng"] {
-        paint(&file("in.mkv"), &file(to), &[]);
+    for (from, to) in [
+        ("in.mkv", "out.gif"),
+        ("in.mkv", "out.apng"),
+        ("out.gif", "again.apng"),
+        ("out.apng", "again.gif"),
+    ] {
+        paint(&file(from), &file(to), &[]);
         same(&shown, &times(&file(to)), 0.01, to);
         let pixels = file(&format!("{to}.raw"));
         ffmpeg(
@@ -87,7 +92,6 @@ fn what_is_transparent_stays_so() {
 #[test]
 fn a_gif_becomes_a_gif() {
     let (_dir, file) = folder();
-    // `avdemux_gif` 1.22 does not end with some shorter ones; the program then says so.
     ffmpeg("-f lavfi -i testsrc2=s=64x48:r=25:d=2", &file("in.gif"));
     paint(&file("in.gif"), &file("out.gif"), &[]);
     same(
@@ -135,18 +139,105 @@ fn a_single_picture_stays_one() {
 }
 
 #[test]
-fn animations_that_cannot_be_read_are_one_sentence() {
+fn animations_are_read_with_their_times() {
     let (_dir, file) = folder();
+    // Short ones, and some whose frames do not all last equally long.
+    let short = "-f lavfi -i testsrc2=s=64x48:r=10:d=0.5";
+    let changing = format!("{PICTURE} -vf select='gt(mod(n,3),0)' -vsync vfr");
+    for (line, from, more) in [
+        (short, "short.gif", ""),
+        (&changing, "changing.gif", ""),
+        (short, "in.png", "-f apng -plays 0"),
+        (&changing, "in.apng", "-plays 0"),
+        (short, "in.webp", "-loop 0"),
+    ] {
+        let from = file(from);
+        ffmpeg(&format!("{line} {more}"), &from);
+        let is_webp = from.extension().is_some_and(|name| name == "webp");
+        let shown = if is_webp {
+            webp_times(&from)
+        } else {
+            times(&from)
+        };
+        assert!(shown.len() > 4, "{}", from.display());
+        for (to, unit) in [("out.mp4", 0.001), ("out.gif", 0.01), ("out.apng", 0.001)] {
+            paint(&from, &file(to), &["--force"]);
+            let what = format!("{} to {to}", from.display());
+            same(&shown, &times(&file(to)), unit, &what);
+        }
+    }
+}
+
+#[test]
+fn the_last_frame_lasts_as_long_as_it_is_said_to() {
+    let (_dir, file) = folder();
+    let slow = "-f lavfi -i testsrc2=s=64x48:r=10:d=0.5 -final_delay 150";
+    ffmpeg(slow, &file("in.gif"));
+    for (encoder, to) in [
+        ("h264", "out.mp4"),
+        ("hevc", "out.mkv"),
+        ("vp9", "out.webm"),
+    ] {
+        paint(&file("in.gif"), &file(to), &["--encoder", encoder]);
+        let seconds = values(&file(to), "-show_entries format=duration");
+        assert_eq!(seconds, ["1.900000"], "{to}");
+    }
+}
+
+#[test]
+fn animations_that_are_broken_are_one_sentence() {
+    let (dir, file) = folder();
     ffmpeg(&format!("{PICTURE} -f apng"), &file("in.png"));
     ffmpeg(&format!("{PICTURE} -loop 0"), &file("in.webp"));
-    for from in ["in.png", "in.webp"] {
+    ffmpeg(PICTURE, &file("in.gif"));
+    // It says that it is larger than anything.
+    let mut huge = std::fs::read(file("in.gif")).expect("a file");
+    huge[6..10].fill(0xff);
+    std::fs::write(file("huge.gif"), huge).expect("written");
+    for from in ["in.png", "in.webp", "in.gif"] {
+        let whole = std::fs::read(file(from)).expect("a file");
+        std::fs::write(file(from), &whole[..whole.len() / 2]).expect("written");
+    }
+    for (from, words) in [
+        ("in.png", "cannot be decoded"),
+        ("in.webp", "cannot be decoded"),
+        ("in.gif", "cannot be decoded"),
+        ("huge.gif", "65535x65535 pixels, more than 8K video"),
+    ] {
         let output = stylize(&file(from), &file("out.mp4")).output();
         let output = output.expect("it runs");
         let said = text(&output);
         assert_eq!(output.status.code(), Some(1), "{from}: {said}");
         assert!(
-            said.contains("animated PNG and WebP are not read") && said.lines().count() == 1,
+            said.contains(words) && said.contains(from) && said.lines().count() == 1,
             "{from}: {said}"
         );
     }
+    let left = std::fs::read_dir(dir.path()).expect("a folder").count();
+    assert_eq!(left, 4, "something half-written is left");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_animation_ends_early() {
+    let (_dir, file) = folder();
+    let line = "-f lavfi -i testsrc2=s=64x48:r=25:d=200";
+    ffmpeg(line, &file("in.gif"));
+    let mut command = stylize(&file("in.gif"), &file("out.mkv"));
+    command.stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("it runs");
+    // Until something has been written.
+    let begin = std::time::Instant::now();
+    while std::fs::metadata(file("out.mkv.part")).map_or(0, |part| part.len()) < 10_000 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "nothing comes");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let sent = std::process::Command::new("kill")
+        .args(["-s", "INT", &child.id().to_string()])
+        .status();
+    assert!(sent.expect("kill").success());
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(130), "{}", text(&ended));
+    let frames = times(&file("out.mkv")).len();
+    assert!((1..5000).contains(&frames), "{frames} frames");
 }

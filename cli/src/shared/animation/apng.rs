@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use super::{Span, Writer, bytes};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+/// So many chunks are looked at to see whether a file is animated.
+const MOST_CHUNKS: usize = 100;
 /// Where the chunk is that counts the frames: behind the signature and the header's 25 bytes.
 const COUNT_AT: u64 = 8 + 25;
 
@@ -82,17 +84,18 @@ impl Apng {
 }
 
 /// Whether the chunk that counts frames comes before the picture, as far as can be seen.
-pub fn is_animated(begin: &[u8]) -> bool {
-    let Some(mut rest) = begin.strip_prefix(SIGNATURE) else {
+pub fn is_animated(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> bool {
+    if peek(0).is_none_or(|begin| begin != SIGNATURE) {
         return false;
-    };
-    while let [a, b, c, d, name @ ..] = rest {
-        if name.starts_with(b"acTL") {
-            return true;
+    }
+    let mut at = SIGNATURE.len() as u64;
+    for _ in 0..MOST_CHUNKS {
+        match peek(at) {
+            Some([.., b'a', b'c', b'T', b'L']) => return true,
+            Some([.., b'I', b'D', b'A', b'T']) | None => return false,
+            // Length, name and sum go with the data.
+            Some([a, b, c, d, ..]) => at += 12 + u64::from(u32::from_be_bytes([a, b, c, d])),
         }
-        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-        // Name and sum go with the data.
-        rest = name.get(length.saturating_add(8)..).unwrap_or_default();
     }
     false
 }

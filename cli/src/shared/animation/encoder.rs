@@ -111,7 +111,7 @@ mod imp {
             let info = info.clone().ok_or(gst::FlowError::NotNegotiated)?;
             let input = frame.input_buffer().ok_or(gst::FlowError::Error)?;
             let file = picture(input, &info).map_err(|err| {
-                gst::element_imp_error!(self, gst::StreamError::Encode, ["{err:#}"]);
+                gst::element_imp_error!(self, gst::StreamError::Encode, ("{err:#}"));
                 gst::FlowError::Error
             })?;
             frame.set_output_buffer(gst::Buffer::from_mut_slice(file));

@@ -14,7 +14,13 @@ const HEADER: usize = 13;
 const PALETTE: u8 = 0x80;
 /// An application's block: the animation begins anew for ever.
 const REPEAT: &[u8] = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0";
-const TRAILER: u8 = 0x3b;
+/// The last byte.
+pub const TRAILER: u8 = 0x3b;
+
+/// Whether a file begins as one.
+pub fn is_gif(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> bool {
+    peek(0).is_some_and(|begin| begin.starts_with(b"GIF87a") || begin.starts_with(b"GIF89a"))
+}
 
 /// State of the file.
 #[derive(Default)]

@@ -1,22 +1,35 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Animated pictures: GIF, APNG and WebP. GStreamer 1.22 reads the first and writes none.
+//! Animated pictures: GIF, APNG and WebP. GStreamer 1.22 writes none, and does not read them well.
 //!
 //! An encoder makes every frame a picture that is a whole file; for GIF that is `encoder`, for the others it is
 //! GStreamer's. The element `stylizeanimation` (`muxer`) joins them: each format has a [`Writer`] that moves the
 //! data of such files into one file, and says for how long each picture is shown. Writers know nothing of GStreamer.
 //! A single picture stays the file that it is.
+//!
+//! The element `stylizeanimationdec` (`decoder`) reads all three, with the decoders of the crate `image` (`reader`).
 
 mod apng;
+mod decoder;
 mod encoder;
 mod gif;
 mod muxer;
+mod reader;
 mod webp;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-pub use muxer::register;
+/// Registers the elements for this program.
+///
+/// # Errors
+/// If GStreamer refuses them.
+pub fn register() -> Result<(), gst::glib::BoolError> {
+    muxer::register()?;
+    decoder::register()
+}
+
+pub use decoder::{end_early, is_animation};
 
 /// Joins pictures to an animation that is repeated for ever, as such pictures usually are.
 pub trait Writer: Send {
@@ -49,11 +62,6 @@ impl Span {
     }
 }
 
-/// Whether a PNG or WebP that begins so is animated.
-pub fn is_animated(begin: &[u8]) -> bool {
-    apng::is_animated(begin) || webp::is_animated(begin)
-}
-
 /// The writer for files of this type.
 fn writer(kind: &str) -> Option<Box<dyn Writer>> {
     match kind {
@@ -78,6 +86,7 @@ mod tests {
     use image::codecs::{png::PngDecoder, webp::WebPDecoder};
     use image::{AnimationDecoder, Frame, ImageFormat, RgbaImage};
 
+    use super::reader::{Kind, Reader};
     use super::*;
 
     /// Frames at 30 a second, each of a colour of its own, half of them transparent.
@@ -116,18 +125,6 @@ mod tests {
         let mut file = Cursor::new(Vec::new());
         picture.write_to(&mut file, format).expect("encoded");
         file.into_inner()
-    }
-
-    #[test]
-    fn animations_are_known_by_their_beginning() {
-        for (kind, format) in [
-            ("image/png", ImageFormat::Png),
-            ("image/webp", ImageFormat::WebP),
-        ] {
-            let all = animation(kind, |picture| encoded(picture, format));
-            assert!(is_animated(&all[..64]) && is_animated(&all), "{kind}");
-            assert!(!is_animated(&encoded(&picture(1), format)), "{kind}");
-        }
     }
 
     /// Frames, their colours, and when they end to half of `step` milliseconds.
@@ -186,6 +183,55 @@ mod tests {
         }
         assert_eq!(decoder.repeat(), ::gif::Repeat::Infinite);
         check(&frames, 10.0);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let png = |picture: &RgbaImage| encoded(picture, ImageFormat::Png);
+        let webp = |picture: &RgbaImage| encoded(picture, ImageFormat::WebP);
+        let gif = |picture: &RgbaImage| {
+            encoder::encode(20, 16, picture.as_raw().clone()).expect("encoded")
+        };
+        let kind = |file: &[u8]| {
+            Kind::of(|at| {
+                file.get(usize::try_from(at).ok()?..)?
+                    .first_chunk()
+                    .copied()
+            })
+        };
+        for (file, still, wanted, step) in [
+            (
+                animation("image/png", png),
+                png(&picture(1)),
+                Kind::Png,
+                1.0,
+            ),
+            (
+                animation("image/webp", webp),
+                webp(&picture(1)),
+                Kind::WebP,
+                1.0,
+            ),
+            (
+                animation("image/gif", gif),
+                gif(&picture(1)),
+                Kind::Gif,
+                10.0,
+            ),
+        ] {
+            assert_eq!(kind(&file[..64]), Some(wanted));
+            // A GIF with a picture is read as one with many.
+            let is_gif = (wanted == Kind::Gif).then_some(wanted);
+            assert_eq!(kind(&still), is_gif);
+            let reader = Reader::new(file).expect("an animation");
+            assert_eq!(reader.size, (20, 16));
+            let frames = reader.map(|frame| {
+                let (picture, shown) = frame.expect("a frame");
+                let delay = image::Delay::from_saturating_duration(shown);
+                Frame::from_parts(picture, 0, 0, delay)
+            });
+            check(&frames.collect::<Vec<_>>(), step);
+        }
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Imp {
     }
 
     fn failed(&self, err: &anyhow::Error) -> gst::FlowError {
-        gst::element_imp_error!(self, gst::StreamError::Mux, ["{err:#}"]);
+        gst::element_imp_error!(self, gst::StreamError::Mux, ("{err:#}"));
         gst::FlowError::Error
     }
 

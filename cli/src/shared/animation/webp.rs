@@ -82,9 +82,10 @@ impl WebP {
 }
 
 /// Whether the flags of the file say so.
-pub fn is_animated(begin: &[u8]) -> bool {
-    let flags = begin.get(20).copied().unwrap_or_default();
-    begin.starts_with(b"RIFF") && begin.get(8..16) == Some(b"WEBPVP8X") && flags & ANIMATED != 0
+pub fn is_animated(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> bool {
+    peek(0).is_some_and(|begin| begin.starts_with(b"RIFF"))
+        && peek(8).is_some_and(|name| name == *b"WEBPVP8X")
+        && peek(16).is_some_and(|begin| begin[4] & ANIMATED != 0)
 }
 
 /// What an animation takes of a file.

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The element `stylizeanimationdec`: an animated GIF, PNG or WebP comes in, its frames go out with their times.
+//!
+//! GStreamer 1.22 takes an animated PNG or WebP for its first frame, and `avdemux_gif` does not see the end of some
+//! short GIFs: FFmpeg asks for more data for ever. A type of its own, found by the first bytes of a file, leads such
+//! files here, wherever a decoder is looked for. Pictures in other containers keep their types and decoders.
+//!
+//! Decoders go back and forth in a file, so all of it is kept; frames are decoded one at a time, when it is there.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::reader::{Kind, Reader};
+use crate::shared::pads::always;
+
+glib::wrapper! {
+    /// The element.
+    pub struct Decoder(ObjectSubclass<Imp>) @extends gst::Element, gst::Object;
+}
+
+/// The type of such files.
+const TYPE: &str = "image/x-animation";
+/// Larger files are refused.
+const LARGEST_FILE: usize = 256 << 20;
+
+/// Ends what plays with the frames that have come: its sources, and animations, whose files have been read long before.
+pub fn end_early(pipeline: &gst::Pipeline) {
+    pipeline.send_event(gst::event::Eos::new());
+    // Who adds elements meanwhile has nothing to end yet.
+    let mut elements = pipeline.iterate_recurse().into_iter();
+    while let Some(Ok(element)) = elements.next() {
+        if let Some(decoder) = element.downcast_ref::<Decoder>() {
+            decoder.send_event(gst::event::Eos::new());
+        }
+    }
+}
+
+/// Whether a stream is an animation: each of its frames has a duration of its own.
+pub fn is_animation(caps: &gst::CapsRef) -> bool {
+    caps.structure(0).is_some_and(|kind| kind.name() == TYPE)
+}
+
+/// Registers the element and the type of its files for this program.
+///
+/// # Errors
+/// If GStreamer refuses them.
+pub fn register() -> Result<(), glib::BoolError> {
+    let rank = gst::Rank::PRIMARY;
+    gst::Element::register(None, "stylizeanimationdec", rank, Decoder::static_type())?;
+    let caps = gst::Caps::new_empty_simple(TYPE);
+    // Before those of GStreamer, which are as sure.
+    let before = rank + 64;
+    let names = Some("gif,png,apng,webp");
+    let find = |find: &mut gst::TypeFind| {
+        let animation = Kind::of(|at| {
+            let bytes = find.peek(i64::try_from(at).ok()?, 8)?;
+            bytes.first_chunk().copied()
+        });
+        if animation.is_some() {
+            let caps = gst::Caps::new_empty_simple(TYPE);
+            find.suggest(gst::TypeFindProbability::Maximum, &caps);
+        }
+    };
+    gst::TypeFind::register(
+        None,
+        "stylizeanimationtype",
+        before,
+        names,
+        Some(&caps),
+        find,
+    )
+}
+
+/// The element's implementation.
+pub struct Imp {
+    sink: gst::Pad,
+    src: gst::Pad,
+    /// The file, as far as it has come.
+    file: Mutex<Vec<u8>>,
+    /// The animation is to end early.
+    ended: AtomicBool,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Imp {
+    const NAME: &'static str = "StylizeAnimationDecoder";
+    type Type = Decoder;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let pad = |name| {
+            let template = class.pad_template(name);
+            template.map_or_else(
+                || gst::Pad::builder(gst::PadDirection::Unknown),
+                |template| gst::Pad::builder_from_template(&template),
+            )
+        };
+        let sink = pad("sink")
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |imp| imp.chain(&buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.event(pad, event))
+            })
+            .build();
+        Self {
+            sink,
+            src: pad("src").build(),
+            file: Mutex::default(),
+            ended: AtomicBool::default(),
+        }
+    }
+}
+
+impl ObjectImpl for Imp {
+    fn constructed(&self) {
+        self.parent_constructed();
+        for pad in [&self.sink, &self.src] {
+            // It can only have one of this name already, which cannot be.
+            let _ = self.obj().add_pad(pad);
+        }
+    }
+}
+
+impl GstObjectImpl for Imp {}
+
+impl ElementImpl for Imp {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Animated pictures",
+                "Codec/Decoder/Video",
+                "Decodes animated GIF, PNG and WebP",
+                "The gst-plugin-stylize developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let raw = gst_video::VideoCapsBuilder::new()
+                .format(gst_video::VideoFormat::Rgba)
+                .build();
+            always(&gst::Caps::new_empty_simple(TYPE), &raw)
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            self.begin();
+        }
+        let done = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            self.begin();
+        }
+        Ok(done)
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Eos {
+            self.ended.store(true, Ordering::Relaxed);
+            return true;
+        }
+        self.parent_send_event(event)
+    }
+}
+
+impl Imp {
+    fn file(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) {
+        *self.file() = Vec::new();
+        self.ended.store(false, Ordering::Relaxed);
+    }
+
+    fn failed(&self, err: &anyhow::Error) -> gst::FlowError {
+        gst::element_imp_error!(self, gst::StreamError::Decode, ("{err:#}"));
+        gst::FlowError::Error
+    }
+
+    fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.add(buffer).map_err(|err| self.failed(&err))?;
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn add(&self, buffer: &gst::Buffer) -> Result<()> {
+        let mut file = self.file();
+        ensure!(
+            file.len() + buffer.size() <= LARGEST_FILE,
+            "the animation has more than {} MiB; FFmpeg makes a film of it",
+            LARGEST_FILE >> 20
+        );
+        file.extend_from_slice(&buffer.map_readable()?);
+        Ok(())
+    }
+
+    fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            // Both follow when the size of frames is known.
+            gst::EventView::Caps(_) | gst::EventView::Segment(_) => true,
+            gst::EventView::FlushStop(_) => {
+                self.begin();
+                gst::Pad::event_default(pad, Some(&*self.obj()), event)
+            }
+            gst::EventView::Eos(_) => {
+                let file = std::mem::take(&mut *self.file());
+                match self.play(file) {
+                    // Whoever refuses data has said why.
+                    Ok(()) | Err(None) => (),
+                    Err(Some(err)) => {
+                        let _ = self.failed(&err);
+                        return false;
+                    }
+                }
+                self.src.push_event(event)
+            }
+            _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
+    }
+
+    /// Hands on all frames.
+    fn play(&self, file: Vec<u8>) -> Result<(), Option<anyhow::Error>> {
+        let ended = || self.ended.load(Ordering::Relaxed);
+        if file.is_empty() || ended() {
+            return Ok(());
+        }
+        let broken = |err: anyhow::Error| Some(err.context("the animation cannot be decoded"));
+        let reader = Reader::new(file).map_err(broken)?;
+        let size = reader.size;
+        let mut at = gst::ClockTime::ZERO;
+        for frame in reader {
+            let (picture, shown) = frame.map_err(broken)?;
+            if ended() {
+                break;
+            }
+            if at.is_zero() {
+                self.announce(size, shown).map_err(Some)?;
+            }
+            let shown = gst::ClockTime::try_from(shown).map_err(|err| Some(err.into()))?;
+            let mut buffer = gst::Buffer::from_mut_slice(picture.into_raw());
+            if let Some(buffer) = buffer.get_mut() {
+                buffer.set_pts(at);
+                buffer.set_duration(shown);
+            }
+            at = at.saturating_add(shown);
+            self.src.push(buffer).map_err(|_| None)?;
+        }
+        Ok(())
+    }
+
+    /// What comes before the first frame, whose duration stands for the others: most animations have one.
+    fn announce(&self, (width, height): (u32, u32), shown: Duration) -> Result<()> {
+        let millis = i32::try_from(shown.as_millis())?;
+        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgba, width, height)
+            .fps(gst::Fraction::new(1000, millis))
+            .build()?;
+        self.src.push_event(gst::event::Caps::new(&info.to_caps()?));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        self.src.push_event(gst::event::Segment::new(&segment));
+        self.src
+            .current_caps()
+            .map(drop)
+            .context("nobody takes its frames")
+    }
+}

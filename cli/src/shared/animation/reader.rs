@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Frames of an animated GIF, PNG or WebP, one at a time, as a browser shows them.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::{AnimationDecoder, ImageDecoder, Limits, RgbaImage};
+
+use super::{apng, gif, webp};
+
+/// Pixels of a side and of all, those of 8K video, and bytes that decoding a frame may take: a small file can hold the
+/// promise of a picture that fits into no memory.
+const LARGEST_SIDE: u32 = 16_384;
+const MOST_PIXELS: u64 = 7680 * 4320;
+const LARGEST_FRAME: u64 = 1 << 30;
+
+/// Delays up to the first are shown for the second, as browsers do. FFmpeg does the same with GIF.
+const TOO_SHORT: Duration = Duration::from_millis(10);
+const INSTEAD: Duration = Duration::from_millis(100);
+
+/// What can be read here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// With one frame, too.
+    Gif,
+    /// Animated.
+    Png,
+    /// Animated.
+    WebP,
+}
+
+impl Kind {
+    /// The kind of a file of which `peek` shows eight bytes from a place on; nothing if it is no animation.
+    pub fn of(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> Option<Self> {
+        if gif::is_gif(&mut peek) {
+            Some(Self::Gif)
+        } else if apng::is_animated(&mut peek) {
+            Some(Self::Png)
+        } else if webp::is_animated(&mut peek) {
+            Some(Self::WebP)
+        } else {
+            None
+        }
+    }
+}
+
+/// An animation that is being read.
+pub struct Reader {
+    /// Width and height of all frames.
+    pub size: (u32, u32),
+    frames: image::Frames<'static>,
+    failed: bool,
+}
+
+impl Reader {
+    /// The frames of a file.
+    ///
+    /// # Errors
+    /// If it is no animation, or a frame would be too large.
+    pub fn new(mut file: Vec<u8>) -> Result<Self> {
+        let peek = |at: u64| {
+            file.get(usize::try_from(at).ok()?..)?
+                .first_chunk()
+                .copied()
+        };
+        let kind = Kind::of(peek).context("it is no animation")?;
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(LARGEST_SIDE);
+        limits.max_image_height = Some(LARGEST_SIDE);
+        limits.max_alloc = Some(LARGEST_FRAME);
+        let (size, frames) = match kind {
+            Kind::Gif => {
+                // Some end without the sign for the end, which changes nothing in others.
+                file.push(gif::TRAILER);
+                let mut decoder = GifDecoder::new(Cursor::new(file))?;
+                let size = small(decoder.dimensions())?;
+                decoder.set_limits(limits)?;
+                (size, decoder.into_frames())
+            }
+            Kind::Png => {
+                let decoder = PngDecoder::with_limits(Cursor::new(file), limits)?;
+                (small(decoder.dimensions())?, decoder.apng()?.into_frames())
+            }
+            Kind::WebP => {
+                let decoder = WebPDecoder::new(Cursor::new(file))?;
+                (small(decoder.dimensions())?, decoder.into_frames())
+            }
+        };
+        Ok(Self {
+            size,
+            frames,
+            failed: false,
+        })
+    }
+}
+
+impl Iterator for Reader {
+    /// A frame, and for how long it is shown.
+    type Item = Result<(RgbaImage, Duration)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let frame = self.frames.next()?;
+        self.failed = frame.is_err();
+        Some(frame.map_err(Into::into).and_then(|frame| {
+            let said = Duration::from(frame.delay());
+            let shown = if said <= TOO_SHORT { INSTEAD } else { said };
+            let picture = frame.into_buffer();
+            ensure!(picture.dimensions() == self.size, "a frame of another size");
+            Ok((picture, shown))
+        }))
+    }
+}
+
+/// The size, if frames of it can be held.
+fn small((width, height): (u32, u32)) -> Result<(u32, u32)> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        bail!("it has no pixels");
+    }
+    if pixels > MOST_PIXELS || width.max(height) > LARGEST_SIDE {
+        bail!("its frames have {width}x{height} pixels, more than 8K video");
+    }
+    Ok((width, height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A GIF of one row, with a frame of each delay, hundredths of a second.
+    fn gif(delays: &[u16]) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder =
+            ::gif::Encoder::new(&mut file, 4, 1, &[0, 0, 0, 255, 0, 0]).expect("a GIF");
+        for delay in delays {
+            let frame = ::gif::Frame {
+                delay: *delay,
+                ..::gif::Frame::from_indexed_pixels(4, 1, vec![0, 1, 1, 0], None)
+            };
+            encoder.write_frame(&frame).expect("a frame");
+        }
+        drop(encoder);
+        file
+    }
+
+    fn read(file: Vec<u8>) -> Result<Vec<u128>> {
+        let frames = Reader::new(file)?;
+        frames
+            .map(|frame| frame.map(|(_, shown)| shown.as_millis()))
+            .collect()
+    }
+
+    #[test]
+    fn short_delays_are_those_of_browsers() {
+        let delays = read(gif(&[0, 1, 2, 65_535])).expect("frames");
+        assert_eq!(delays, [100, 100, 20, 655_350]);
+    }
+
+    #[test]
+    fn a_gif_needs_no_end_but_all_of_its_frames() {
+        let file = gif(&[5, 5]);
+        assert_eq!(read(file.clone()).expect("frames"), [50, 50]);
+        let open = &file[..file.len() - 1];
+        assert_eq!(read(open.to_vec()).expect("frames"), [50, 50]);
+        read(open[..open.len() - 4].to_vec()).expect_err("it is cut");
+        read(b"GIF89a".to_vec()).expect_err("it is cut");
+    }
+
+    #[test]
+    fn a_small_file_cannot_promise_huge_frames() {
+        let mut file = gif(&[5]);
+        for (side, said) in [(u16::MAX, "65535x65535 pixels"), (0, "no pixels")] {
+            for at in [6, 8] {
+                file[at..at + 2].copy_from_slice(&side.to_le_bytes());
+            }
+            let err = read(file.clone()).expect_err("no size").to_string();
+            assert!(err.contains(said), "{err}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_animation_is_an_error() {
+        for file in ["", "GIF", "\u{89}PNG", "RIFF    WEBPVP8X", "text"] {
+            assert!(read(file.into()).is_err(), "{file}");
+        }
+    }
+}
