@@ -10,6 +10,8 @@ mod found;
 mod matrix;
 #[path = "files/probe.rs"]
 mod probe;
+#[path = "files/turned.rs"]
+mod turned;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -106,6 +108,9 @@ fn interlaced_video_has_all_its_lines() {
     for (codec, from) in cases {
         let (dir, said) = painted(&format!("{fields} {codec}"), from, "out.mp4", &[]);
         assert!(said.contains("deinterlaced"), "{said}");
+        // No deinterlacer takes more, whatever the encoder keeps.
+        let deep = said.contains("interlaced video of more than 8 bits is painted with 8");
+        assert_eq!(deep, from == "in.mov", "{said}");
         let shape = "-select_streams v -show_entries stream=height,display_aspect_ratio";
         assert_eq!(values(&dir.path().join("out.mp4"), shape), ["48,4:3"]);
     }

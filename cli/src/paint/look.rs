@@ -8,10 +8,14 @@ use anyhow::{Context, Result, anyhow, bail};
 use gst::prelude::*;
 
 use super::source::{caps, drop_all, source, stream_id};
+use super::turn::{self, Turn};
 use super::watch::Watch;
 
 /// So much is read behind the first frame where a container does not say that all streams are known.
 const ENOUGH: usize = 64 << 20;
+
+/// Pictures whose files say how they stand.
+const PICTURES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
 
 /// A stream of the input.
 #[derive(Clone, Debug)]
@@ -27,8 +31,8 @@ pub struct Video {
     pub stream: Stream,
     /// The first frame's.
     pub info: gst_video::VideoInfo,
-    /// A tag says how it is to be turned.
-    pub turned: bool,
+    /// What makes it upright, if it is not.
+    pub turned: Option<Turn>,
     /// The input ended with the first frame.
     pub still: bool,
 }
@@ -54,7 +58,7 @@ struct State {
     video: Option<usize>,
     info: Option<gst_video::VideoInfo>,
     frames: usize,
-    turned: bool,
+    turned: Option<Turn>,
     chapters: bool,
     cover: bool,
     /// A container is being taken apart, and has said that there are no more streams.
@@ -188,6 +192,10 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
     if kind == "application/x-cenc" {
         bail!("it is encrypted");
     }
+    if is_video && PICTURES.contains(&kind.as_str()) && !lock(state).container {
+        let shared = state.clone();
+        turn::note(pad, move |turn| lock(&shared).turned = Some(turn));
+    }
     let sound = kind.starts_with("audio/");
     lock(state).awaited += usize::from(sound);
     let (shared, mut awaited) = (state.clone(), sound);
@@ -299,7 +307,9 @@ impl State {
             gst::EventView::Toc(_) => self.chapters = true,
             gst::EventView::Tag(tag) => {
                 let turn = tag.tag().get::<gst::tags::ImageOrientation>();
-                self.turned |= turn.is_some_and(|turn| turn.get() != "rotate-0");
+                if turn.is_some_and(|turn| turn.get() != "rotate-0") {
+                    self.turned = Some(turn::BY_TAG);
+                }
                 self.cover |= tag.tag().get::<gst::tags::Image>().is_some();
             }
             _ => (),

@@ -33,6 +33,7 @@ mod progress;
 mod safe;
 mod source;
 mod streams;
+mod turn;
 mod watch;
 
 use look::look;

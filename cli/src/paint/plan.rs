@@ -100,11 +100,9 @@ impl Plan {
             " ! videoconvert ! video/x-raw,format=RGB10A2_LE ! stylizetonemap"
         };
         let (stylize, encode) = (&self.stylize, encoder.line(deep, alpha));
-        let turn = if video.turned {
-            " ! videoconvert ! videoflip video-direction=auto"
-        } else {
-            ""
-        };
+        let turn = video.turned.map_or(String::new(), |turn| {
+            format!(" ! videoconvert ! videoflip video-direction={turn}")
+        });
         // Short queues of frames, so that Ctrl-C need not wait for much.
         let line = format!(
             "queue ! decodebin ! {fields}{tone} ! {} ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
