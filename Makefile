@@ -58,14 +58,15 @@ test: setup ## Run every test of plugin and program
 	@scripts/fetch-clip.sh >/dev/null
 	cargo test --workspace
 
+# Tests are always built for the whole workspace: for one package alone crates have other features, and are built again.
 # What runs on OpenVINO, which computes in bfloat16 where the processor can; oneDNN heeds the variable.
 OLDER_TESTS := $(addprefix --test ,blocks copies effects effects_planar formats gallery in_flight mask noise padding planar providers sharing stability style)
 
 test-older: setup ## Run the tests of OpenVINO as on a processor with AVX2 and no more (x86-64)
-	ONEDNN_MAX_CPU_ISA=AVX2 cargo test $(OLDER_TESTS)
+	ONEDNN_MAX_CPU_ISA=AVX2 cargo test --workspace $(OLDER_TESTS)
 
 soak: setup ## A million frames with all that happens to a stream: memory, order, nothing lost (hours); FRAMES=n
-	STYLIZE_SOAK=$(or $(FRAMES),1000000) cargo test --release --test soak --test soak_changes -- --nocapture
+	STYLIZE_SOAK=$(or $(FRAMES),1000000) cargo test --release --workspace --test soak --test soak_changes -- --nocapture
 
 matrix: setup ## Paint every combination of container, sound and video that is known (about half an hour)
 	@scripts/setup.sh tests
@@ -107,7 +108,7 @@ test-training: setup ## Run the tests of the training tool
 	cd training && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pytest -q
 
 test-cluster: setup ## Run the tests of the Ray driver: three nodes on this machine, killed and stopped
-	cargo build -p stylize-cli
+	cargo build --workspace
 	@cluster/setup.sh
 	cd cluster && .venv/bin/ruff check . && .venv/bin/ruff format --check . && STYLIZE="$(CURDIR)/target/debug/stylize" .venv/bin/pytest -q
 
