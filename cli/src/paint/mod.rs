@@ -21,6 +21,7 @@ use serde_json::json;
 
 mod batch;
 mod container;
+mod edits;
 mod encode;
 pub mod hdr;
 mod interrupt;

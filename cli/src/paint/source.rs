@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result};
 use gst::prelude::*;
 
+use super::edits::read_to_the_end;
 use super::look::Film;
 use super::watch::Watch;
 
@@ -31,6 +32,9 @@ pub fn source(pipeline: &gst::Pipeline, uri: &str) -> Result<gst::Element> {
             .and_then(|value| value.get::<gst::Caps>().ok());
         Some(caps.is_none_or(|caps| is_container(&caps)).to_value())
     });
+    if let Some(bin) = parse.downcast_ref() {
+        read_to_the_end(bin);
+    }
     pipeline.add_many([&source, &parse])?;
     let entry = parse.clone();
     source.connect_pad_added(move |_, pad| {

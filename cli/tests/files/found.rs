@@ -65,6 +65,54 @@ fn a_cover_is_kept_or_there_is_a_note() {
 }
 
 #[test]
+fn a_film_that_was_cut_without_encoding_is_whole() {
+    let (_dir, file) = folder();
+    let sound = "-f lavfi -i sine=d=6 -pix_fmt yuv420p -g 50 -bf 2 -c:a aac";
+    let end = |file: &std::path::Path, kind: &str| -> f64 {
+        let frames =
+            format!("-select_streams {kind} -show_entries frame=best_effort_timestamp_time");
+        let last = values(file, &frames).pop().expect("a frame");
+        last.trim_matches(',').parse().expect("seconds")
+    };
+    for name in ["in.mp4", "in.mov"] {
+        let film = file(name);
+        let picture = "-f lavfi -i testsrc2=s=64x48:r=25:d=6";
+        ffmpeg(&format!("{picture} {sound}"), &film);
+        // It begins and ends between key frames. At 1.2 s is a frame, at 1.21 s is its rest.
+        for (from, rest) in [("1.2", 0), ("1.21", 1)] {
+            let cut = file(&format!("cut-{name}"));
+            let line = format!("-ss {from} -t 3 -i {} -c copy", film.display());
+            ffmpeg(&line, &cut);
+            for to in [file("out.mp4"), file("out.mkv")] {
+                paint(&cut, &to, &["--force"]);
+                let what = format!("{name} from {from} s to {}", to.display());
+                let frames = (times(&cut).len() + rest, times(&to).len());
+                assert_eq!(frames.0, frames.1, "{what}");
+                for kind in ["v", "a"] {
+                    let off = end(&cut, kind) - end(&to, kind);
+                    assert!(off.abs() < 0.05, "{what}: {kind} ends {off} s early");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_film_keeps_its_new_sound() {
+    let (_dir, file) = folder();
+    ffmpeg(
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=20 -pix_fmt yuv420p -g 500",
+        &file("film.mp4"),
+    );
+    // Of the picture 17 s are left out, of the sound nothing.
+    let film = file("film.mp4").display().to_string();
+    let line = format!("-ss 17 -i {film} -f lavfi -i sine=d=3 -map 0 -map 1 -c:v copy -c:a aac");
+    ffmpeg(&line, &file("in.mp4"));
+    paint(&file("in.mp4"), &file("out.mp4"), &[]);
+    compare(&file("in.mp4"), &file("out.mp4"));
+}
+
+#[test]
 fn encrypted_or_without_a_decoder_is_one_sentence() {
     let (_dir, file) = folder();
     let encrypted = format!(
