@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Sources whose strides change: few graphs are compiled, and every frame is painted.
+//! Memory layouts of source frames: few graphs are compiled while strides change, and every frame is painted.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
 use common::generators::negative;
+use gst::glib::{self, ffi::gpointer};
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoFrameFlags};
@@ -16,8 +17,16 @@ const HEIGHT: usize = 48;
 /// A frame of this value whose rows have so many bytes more than they need.
 fn padded(value: u8, padding: usize) -> gst::Buffer {
     let stride = WIDTH * 3 + padding;
-    let mut buffer = gst::Buffer::from_mut_slice(vec![value; stride * HEIGHT]);
+    described(vec![vec![value; stride * HEIGHT]], stride)
+}
+
+/// A frame of these memories whose rows are so many bytes apart.
+fn described(memories: Vec<Vec<u8>>, stride: usize) -> gst::Buffer {
+    let mut buffer = gst::Buffer::new();
     let fresh = buffer.get_mut().expect("fresh");
+    for memory in memories {
+        fresh.append_memory(gst::Memory::from_mut_slice(memory));
+    }
     gst_video::VideoMeta::add_full(
         fresh,
         VideoFrameFlags::empty(),
@@ -82,4 +91,88 @@ fn alternating_strides_are_painted_while_graphs_are_compiled() {
         }
     }
     assert!(compiled(&element) <= 3, "{}", compiled(&element));
+}
+
+/// `GstVideoMeta::map` that fills in the plane and leaves the `GstMapInfo` empty but for its user data, as a source
+/// with memory of its own may do.
+unsafe extern "C" fn map_without_info(
+    meta: *mut gst_video::ffi::GstVideoMeta,
+    plane: u32,
+    info: *mut gst::ffi::GstMapInfo,
+    data: *mut gpointer,
+    stride: *mut i32,
+    flags: gst::ffi::GstMapFlags,
+) -> glib::ffi::gboolean {
+    // SAFETY: GStreamer passes a meta of a buffer, a plane that it has and pointers to write to. All bits 0 are a
+    // valid `GstMapInfo`. The mapping belongs to `info` until `unmap_without_info`.
+    unsafe {
+        let mut mapping = Box::new(std::mem::zeroed::<gst::ffi::GstMapInfo>());
+        let buffer = (*meta).buffer;
+        let mapped = gst::ffi::gst_buffer_map(buffer, &raw mut *mapping, flags);
+        if mapped != glib::ffi::GFALSE {
+            *data = mapping.data.add((*meta).offset[plane as usize]).cast();
+            *stride = (*meta).stride[plane as usize];
+            *info = std::mem::zeroed();
+            (*info).user_data[0] = Box::into_raw(mapping).cast();
+        }
+        mapped
+    }
+}
+
+/// Undoes [`map_without_info`].
+unsafe extern "C" fn unmap_without_info(
+    meta: *mut gst_video::ffi::GstVideoMeta,
+    _plane: u32,
+    info: *mut gst::ffi::GstMapInfo,
+) -> glib::ffi::gboolean {
+    // SAFETY: GStreamer passes the `info` of a call of `map_without_info` that returned true, once.
+    unsafe {
+        let mapping = (*info).user_data[0].cast::<gst::ffi::GstMapInfo>();
+        let mut mapping = Box::from_raw(mapping);
+        gst::ffi::gst_buffer_unmap((*meta).buffer, &raw mut *mapping);
+    }
+    glib::ffi::GTRUE
+}
+
+#[test]
+fn a_meta_with_its_own_map_function_is_painted() {
+    let (_dir, _element, mut harness) = harness(&[]);
+    let mut frame = padded(7, 16);
+    let fresh = frame.get_mut().expect("fresh");
+    let mut meta = fresh.meta_mut::<gst_video::VideoMeta>().expect("a meta");
+    let raw = meta.as_mut_ptr();
+    // SAFETY: the meta is borrowed mutably, and both functions keep the contract of the fields.
+    unsafe {
+        (*raw).map = Some(map_without_info);
+        (*raw).unmap = Some(unmap_without_info);
+    }
+    let out = harness.push_and_pull(frame).expect("a painting");
+    assert_eq!(value(&out), 255 - 7);
+}
+
+#[test]
+fn a_packed_frame_in_several_memories_is_painted() {
+    let (_dir, _element, mut harness) = harness(&[]);
+    let stride = WIDTH * 3 + 16;
+    // The memories are divided in the middle of a row.
+    let first = stride * HEIGHT / 3 + 7;
+    let frame = described(
+        vec![vec![7; first], vec![7; stride * HEIGHT - first]],
+        stride,
+    );
+    assert_eq!(frame.n_memory(), 2);
+    let out = harness.push_and_pull(frame).expect("a painting");
+    assert_eq!(value(&out), 255 - 7);
+}
+
+#[test]
+fn a_meta_of_another_size_is_refused() {
+    let (_dir, _element, mut harness) = harness(&[]);
+    let mut frame = gst::Buffer::from_mut_slice(vec![7_u8; WIDTH * 3 * HEIGHT]);
+    let fresh = frame.get_mut().expect("fresh");
+    let format = VideoFormat::Rgb;
+    let (width, height) = (WIDTH as u32 / 2, HEIGHT as u32);
+    gst_video::VideoMeta::add(fresh, VideoFrameFlags::empty(), format, width, height)
+        .expect("a meta");
+    assert_eq!(harness.push(frame), Err(gst::FlowError::Error));
 }

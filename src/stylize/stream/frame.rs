@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Runs the compiled graph on one frame: maps both buffers, repacks rows where their layout differs from
-//! the graph's, and runs the session in place.
+//! Runs the compiled graph on one frame: maps both buffers, repacks rows where their layout differs from the
+//! graph's, and runs the session in place.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use gst_video::VideoFrameRef;
-use gst_video::prelude::*;
 
 use crate::engine::Runner;
 use crate::engine::session::{Controls, Rows, Source};
@@ -16,45 +15,51 @@ use crate::stylize::mask::canvas::Mask;
 use crate::stylize::report::Error;
 use crate::stylize::style::transition::Values;
 
-/// What is done to a frame.
+/// The inference for one frame.
 pub(crate) struct Task {
     pub runner: Runner,
     pub info: gst_video::VideoInfo,
-    /// The layout that the session was compiled for, and the height of the picture shown to the
-    /// generator.
+    /// The layout for which the session was compiled.
     pub layout: Frame,
+    /// Height of the picture shown to the generator, pixels.
     pub inference_height: usize,
+    /// Mix of source (0) and painting (1).
     pub strength: f32,
-    /// Share of the width, at the left, that shows the source.
+    /// Share of the width, from the left, that shows the source, 0..1.
     pub split: f64,
+    /// Seed of the noise inputs.
     pub seed: u64,
+    /// Values of the style input.
     pub style: Values,
-    /// Where the painting is shown; everywhere without one.
+    /// The mask; without one, the painting is shown everywhere.
     pub mask: Option<Mask>,
-    /// The style of what the mask leaves out, if that is to be painted, too.
+    /// Style outside the mask; `None`: the source is shown there.
     pub rest: Option<Values>,
-    /// Weight of the frame before where nothing moved.
+    /// Weight of the previous frame where nothing moved, 0..1.
     pub stability: f32,
 }
 
-/// What a frame's time was spent on.
+/// Times of a painted frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// Of the picture shown to the generator, pixels.
+    /// Height of the picture shown to the generator, pixels.
     pub height: usize,
-    /// For its turn, while others with the same session had theirs.
+    /// Time in the session's queue, behind other elements' frames.
     pub waited: Duration,
-    /// The graph itself.
+    /// Time of the runs.
     pub ran: Duration,
 }
 
 impl Task {
-    /// Whether it needs what the frame before left.
+    /// Whether the graph has state tensors, so that frames must run one after another.
     pub fn remembers(&self) -> bool {
         self.runner.remembers()
     }
 
-    /// Stylizes `source` into `target`, a frame that was handed over at `begin`.
+    /// Stylizes `source` into `target`; `begin`: when the job was queued.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] for buffers that cannot be mapped or are too short, and those of the session.
     pub fn run(
         &self,
         source: &gst::BufferRef,
@@ -86,13 +91,22 @@ impl Task {
         target: &mut gst::BufferRef,
         begin: Instant,
     ) -> Result<Timing, Error> {
-        let source = VideoFrameRef::from_buffer_ref_readable(source, &self.info);
-        let source = source.map_err(unmapped)?;
-        let target = VideoFrameRef::from_buffer_ref_writable(target, &self.info);
-        let mut target = target.map_err(unmapped)?;
+        let (source_at, target_at) = (
+            first_plane(&self.info, source)?,
+            first_plane(&self.info, target)?,
+        );
+        let source = source.map_readable().map_err(unmapped)?;
+        let mut target = target.map_writable().map_err(unmapped)?;
         let mut padded = SpareRows::default();
-        let source = readable(&source, &self.layout, &mut padded)?;
-        let target = writable(&mut target, &self.layout)?;
+        let source = readable(
+            source.get(source_at..).unwrap_or_default(),
+            &self.layout,
+            &mut padded,
+        )?;
+        let target = writable(
+            target.get_mut(target_at..).unwrap_or_default(),
+            &self.layout,
+        )?;
         let waited = begin.elapsed();
         let controls = Controls {
             strength: self.strength,
@@ -112,7 +126,7 @@ impl Task {
         };
         let mut ran = (self.runner).run(source, controls, (&mut *target, rows))?;
         if let (Some(style), Some(mask)) = (&self.rest, &self.mask) {
-            // What has been painted takes the source's place.
+            // The second run paints outside the mask, over the output of the first.
             let painted = self.layout.rearranged(target, frame.len());
             let left_out: Vec<u8> = mask.iter().map(|value| 255 - value).collect();
             let controls = Controls {
@@ -135,11 +149,11 @@ impl Task {
     }
 }
 
-pub(crate) fn unmapped(_: gst::glib::BoolError) -> Error {
+fn unmapped(_: gst::glib::BoolError) -> Error {
     Error::Memory("it cannot be mapped".into())
 }
 
-/// Copies a frame's picture, whatever the strides.
+/// Copies a frame's picture between buffers of any memory layout.
 pub(crate) fn copy(
     info: &gst_video::VideoInfo,
     source: &gst::BufferRef,
@@ -153,25 +167,26 @@ pub(crate) fn copy(
         .map_err(unmapped)
 }
 
-/// A buffer for a frame in the usual layout.
+/// A buffer for a frame in the default layout of its caps.
 fn empty(info: &gst_video::VideoInfo) -> Result<gst::Buffer, Error> {
     gst::debug!(
         gst::CAT_PERFORMANCE,
-        "copying a frame whose rows or planes lie in memory unlike those the graph is for"
+        "copying a frame whose memory layout differs from the one the graph was compiled for"
     );
     let buffer = gst::Buffer::with_size(info.size());
     buffer.map_err(|_| Error::Memory(format!("{} bytes cannot be allocated", info.size())))
 }
 
-/// Whether the bytes of all planes can be had as one slice.
+/// Whether mapping the buffer gives all planes at the offsets that the meta or the caps state.
 fn in_one_piece(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> bool {
-    // Without the meta, mapping joins the memories.
+    // Mapping a buffer of several memories joins them, which the meta's offsets take into account only if it is
+    // of one plane.
     info.n_planes() == 1
         || buffer.n_memory() == 1
         || buffer.meta::<gst_video::VideoMeta>().is_none()
 }
 
-/// Whether a buffer can be read or written where it is, by a graph for this layout.
+/// Whether a graph for this layout can read or write the buffer in place.
 fn lies_as(info: &gst_video::VideoInfo, buffer: &gst::BufferRef, wanted: &Memory) -> bool {
     in_one_piece(info, buffer) && memory_of(info, buffer).is_ok_and(|memory| memory == *wanted)
 }
@@ -183,7 +198,10 @@ fn memory_of(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> Result<Mem
     }
 }
 
-/// The memory layout of these two buffers.
+/// The layout of frames from and to these two buffers.
+///
+/// # Errors
+/// [`Error::Memory`] for layouts that no graph can be compiled for, and those of [`caps::format`].
 pub(crate) fn layout(
     info: &gst_video::VideoInfo,
     source: &gst::BufferRef,
@@ -192,13 +210,16 @@ pub(crate) fn layout(
     layout_of(info, memory_of(info, source)?, memory_of(info, target)?)
 }
 
-/// The layout of frames in their usual memory.
+/// The layout of frames in the default memory layout of their caps.
+///
+/// # Errors
+/// Those of [`layout`].
 pub(crate) fn usual_layout(info: &gst_video::VideoInfo) -> Result<Frame, Error> {
     let memory = memory(info.offset(), info.stride())?;
     layout_of(info, memory, memory)
 }
 
-/// The layout of frames with these offsets and strides of their planes.
+/// The layout of frames whose planes have these offsets and strides, bytes.
 #[cfg(fuzzing)]
 pub(crate) fn layout_in(
     info: &gst_video::VideoInfo,
@@ -215,7 +236,7 @@ fn memory(offsets: &[usize], strides: &[i32]) -> Result<Memory, Error> {
         *to = usize::try_from(*stride)
             .map_err(|_| Error::Memory(format!("its stride of {stride} bytes is negative")))?;
     }
-    // Offsets count from the first plane's bytes, which are found by mapping.
+    // Relative to the first plane (`first_plane`).
     let first = offsets.first().copied().unwrap_or(0);
     for (to, offset) in memory.offsets.iter_mut().zip(offsets) {
         *to = offset
@@ -248,7 +269,7 @@ thread_local! {
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Memory for frames that end early, kept by its thread from one frame to the next.
+/// Scratch memory for frames without padding in their last row; reused by its thread.
 struct SpareRows(Vec<u8>);
 
 impl Default for SpareRows {
@@ -263,49 +284,52 @@ impl Drop for SpareRows {
     }
 }
 
-/// The bytes of a frame from its first plane on.
-struct Mapped {
-    data: *mut u8,
-    len: usize,
-}
-
-fn mapped<T>(frame: &VideoFrameRef<T>) -> Mapped
-where
-    VideoFrameRef<T>: VideoFrameExt,
-{
-    // SAFETY: `as_ptr` points into `frame`, which is borrowed for this function; only fields that
-    // gst_video_frame_map filled are read.
-    let raw = unsafe { &*frame.as_ptr() };
-    let data = raw.data[0].cast::<u8>();
-    let end = raw.map[0].data as usize + raw.map[0].size;
-    Mapped {
-        data,
-        len: end.saturating_sub(data as usize),
+/// Offset in bytes of the first plane in a buffer whose planes are in one piece.
+///
+/// The planes are mapped as the buffer's bytes, not as a `VideoFrame`: its planes come without their lengths, and
+/// a meta with a `map` function of its own need not fill in the `GstMapInfo`.
+///
+/// # Errors
+/// [`Error::Memory`] for a buffer whose meta describes other frames than the caps, or that is too short for them.
+fn first_plane(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> Result<usize, Error> {
+    let Some(meta) = buffer.meta::<gst_video::VideoMeta>() else {
+        return match buffer.size() < info.size() {
+            true => Err(short(buffer.size(), info.size())),
+            false => Ok(info.offset().first().copied().unwrap_or(0)),
+        };
+    };
+    let small = meta.width() < info.width() || meta.height() < info.height();
+    if meta.format() != info.format() || small {
+        return Err(Error::Memory(format!(
+            "its GstVideoMeta is of {} in {}x{}, its caps of {} in {}x{}",
+            meta.format(),
+            meta.width(),
+            meta.height(),
+            info.format(),
+            info.width(),
+            info.height()
+        )));
     }
+    Ok(meta.offset().first().copied().unwrap_or(0))
 }
 
-fn short(mapped: usize, needed: usize) -> Error {
-    Error::Memory(format!("it has {mapped} bytes where {needed} are needed"))
+fn short(has: usize, needed: usize) -> Error {
+    Error::Memory(format!("it has {has} bytes where {needed} are needed"))
 }
 
-/// The bytes of a frame that is read. A buffer may end with the last row's pixels, without that
-/// row's padding: then, and only then, they are copied to `padded`.
+/// The bytes of a frame that is read, from those of its buffer behind [`first_plane`]. A buffer may end with the
+/// last row's pixels, without that row's padding: then, and only then, they are copied to `padded`.
 fn readable<'a>(
-    frame: &'a VideoFrameRef<&gst::BufferRef>,
+    bytes: &'a [u8],
     layout: &Frame,
     padded: &'a mut SpareRows,
 ) -> Result<(&'a [u8], Rows), Error> {
-    let mapped = mapped(frame);
     let (len, needed) = (layout.size(&layout.source), layout.needed(&layout.source));
-    if mapped.len < needed {
-        return Err(short(mapped.len, needed));
+    if bytes.len() < needed {
+        return Err(short(bytes.len(), needed));
     }
     let rows = Rows::from(layout.shape(&layout.source));
-    // SAFETY: `data` is the mapped address of the first plane, and `len` the bytes from there to the end of
-    // that mapping (`mapped`); the mapping lives as long as `frame`, which the result borrows, and is not
-    // written while it is mapped for reading.
-    let bytes = unsafe { std::slice::from_raw_parts(mapped.data, mapped.len.min(len)) };
-    if bytes.len() == len {
+    if let Some(bytes) = bytes.get(..len) {
         return Ok((bytes, rows));
     }
     gst::debug!(
@@ -318,18 +342,9 @@ fn readable<'a>(
     Ok((&padded.0, rows))
 }
 
-/// The bytes of a frame that is written.
-fn writable<'a>(
-    frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,
-    layout: &Frame,
-) -> Result<(&'a mut [u8], Rows), Error> {
-    let mapped = mapped(frame);
-    let len = layout.size(&layout.target);
-    if mapped.len < len {
-        return Err(short(mapped.len, len));
-    }
-    // SAFETY: as in `readable`; mapped for writing, `len` was checked against the mapping above, and the
-    // result borrows `frame` mutably, so that there is no other reference to these bytes.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(mapped.data, len) };
+/// The bytes of a frame that is written, from those of its buffer behind [`first_plane`].
+fn writable<'a>(bytes: &'a mut [u8], layout: &Frame) -> Result<(&'a mut [u8], Rows), Error> {
+    let (has, len) = (bytes.len(), layout.size(&layout.target));
+    let bytes = bytes.get_mut(..len).ok_or_else(|| short(has, len))?;
     Ok((bytes, Rows::from(layout.shape(&layout.target))))
 }
