@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Work on threads of its own, so that the stream goes on meanwhile. All of these threads belong to
-//! their element, which waits for them when it stops.
+//! Background threads of an element: loading, compiling and decoding without blocking the streaming thread.
+//! The element joins all of them when it stops.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,9 +12,9 @@ use crate::engine::{EngineError, LoadCanceller};
 
 #[derive(Default)]
 struct State {
-    /// Those that nobody waits for any more, until they have ended.
+    /// Threads of dropped [`Background`]s that may still run; joined by [`BackgroundThreads::join`].
     left: Vec<JoinHandle<()>>,
-    /// While flushing: nobody waits for a result.
+    /// Set while flushing: [`Background::wait`] returns at once.
     interrupted: bool,
 }
 
@@ -24,12 +24,15 @@ struct Shared {
     changed: Condvar,
 }
 
-/// The background threads of one element; clones are the same ones.
+/// The background threads of one element; clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct BackgroundThreads(Arc<Shared>);
 
 impl BackgroundThreads {
-    /// Begins some work.
+    /// Runs `work` on a new thread with this name.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] if the system starts no thread.
     pub fn start<T: Send + 'static>(
         &self,
         name: &str,
@@ -58,39 +61,39 @@ impl BackgroundThreads {
         })
     }
 
-    /// Drops something that takes its time to go, such as a session, where no frame waits for it.
+    /// Drops a value whose destructor is slow, such as a session, on a background thread.
     pub fn dispose<T: Send + 'static>(&self, value: T) {
         let dropped = self.start("stylize-dispose", move || {
             drop(value);
             Ok(())
         });
-        // Without a thread it has been dropped here.
+        // If no thread could be started, `start` has dropped the value on this one.
         drop(dropped);
     }
 
-    /// Makes those who wait for a result go on without it, now and until [`Self::resume`].
+    /// Makes every [`Background::wait`] return [`EngineError::Cancelled`], until [`Self::resume`].
     pub fn interrupt(&self) {
         self.0.state.lock().interrupted = true;
         self.0.changed.notify_all();
     }
 
-    /// Lets results be waited for again.
+    /// Ends [`Self::interrupt`].
     pub fn resume(&self) {
         self.0.state.lock().interrupted = false;
     }
 
-    /// Waits until all threads have ended whose results are not wanted any more.
+    /// Joins the threads of all [`Background`]s that have been dropped.
     pub fn join(&self) {
         // Joined outside the lock, which the threads take when they end.
         let next = || self.0.state.lock().left.pop();
         while let Some(thread) = next() {
-            // A panic has been told as an error.
+            // A panic was already reported through the result (`ResultGuard`).
             let _ = thread.join();
         }
     }
 }
 
-/// Writes the result of some work, whatever comes of it.
+/// Stores the result of the work when dropped; an error if the work panicked before it returned one.
 struct ResultGuard<T> {
     slot: Arc<Mutex<Option<Result<T, Error>>>>,
     threads: BackgroundThreads,
@@ -100,9 +103,9 @@ struct ResultGuard<T> {
 impl<T> Drop for ResultGuard<T> {
     fn drop(&mut self) {
         let result = self.result.take();
-        let ended = || Err(Error::Threads("it ended early".into()));
+        let ended = || Err(Error::Panicked);
         {
-            // Under the lock, or a waiter between its check and its wait would miss the wake-up.
+            // Stored under the lock: a waiter between its check and its wait would miss the notification.
             let _state = self.threads.0.state.lock();
             *self.slot.lock() = Some(result.unwrap_or_else(ended));
         }
@@ -110,7 +113,7 @@ impl<T> Drop for ResultGuard<T> {
     }
 }
 
-/// Something that is being made. Dropping it cancels the work, which ends as soon as it can.
+/// Handle on work in the background. Dropping it cancels the work without waiting for its thread.
 pub(crate) struct Background<T> {
     slot: Arc<Mutex<Option<Result<T, Error>>>>,
     canceller: LoadCanceller,
@@ -119,15 +122,15 @@ pub(crate) struct Background<T> {
 }
 
 impl<T> Background<T> {
-    /// What was made, once; `None` before.
+    /// Takes the result; `None` while the work is in progress, and after the result was taken.
     pub fn poll(&self) -> Option<Result<T, Error>> {
         self.slot.lock().take()
     }
 
-    /// Waits for it.
+    /// Waits for the result and takes it.
     ///
     /// # Errors
-    /// [`EngineError::Cancelled`] when interrupted; the work goes on then.
+    /// That of the work; [`EngineError::Cancelled`] when interrupted, in which case the work continues.
     pub fn wait(&self) -> Result<T, Error> {
         let mut state = self.threads.0.state.lock();
         loop {

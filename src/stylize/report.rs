@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Errors as users get them: one GStreamer element error with a domain, a code and a sentence.
+//! The element's error type, and its conversion to a GStreamer element error with domain, code and text.
 
 use crate::engine::EngineError;
 use crate::gallery::painting::PaintingError;
 use crate::graph::GraphError;
 use crate::model::{ModelError, StyleError};
 
-/// Anything that can go wrong in the element.
+/// Errors and warnings of the element. The text is for the user: what is wrong, with which value, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Something is wrong with the model file.
+    /// The model file is not a generator that can be run.
     #[error("{error}")]
     Model { file: String, error: ModelError },
-    /// ONNX Runtime does not run the model.
+    /// ONNX Runtime cannot load or run the model.
     #[error("{error}")]
     Refused { file: String, error: EngineError },
     #[error("{0}")]
@@ -52,7 +52,7 @@ pub(crate) enum Error {
     )]
     StyleIsVector,
     #[error(
-        "The generator takes its style by name, so it has no use for style-image and style-predictor. Set style to one of: {}.", .0.join(", ")
+        "The generator takes its style by name, so style-image and style-predictor have no effect. Set style to one of: {}.", .0.join(", ")
     )]
     StyleIsNamed(Vec<String>),
     #[error("The generator takes its style from a painting. Set style-image to a picture file.")]
@@ -61,11 +61,11 @@ pub(crate) enum Error {
         "The generator takes a style vector. Set style-predictor to the ONNX model that makes it from a painting."
     )]
     NoPredictor,
-    /// The precision that was asked for does not go with the model.
+    /// The model cannot be converted to the requested precision.
     #[error("{0}")]
     Half(GraphError),
     #[error(
-        "The generator {0} is not in 8-bit integers. Set precision=auto, or make one that is with `stylize-train quantize`."
+        "The generator {0} is not in 8-bit integers. Set precision=auto, or quantize it with `stylize-train quantize`."
     )]
     NotQuantized(String),
     #[error(
@@ -73,10 +73,12 @@ pub(crate) enum Error {
     )]
     Playlist { file: String, reason: String },
     #[error(
-        "The generator takes pictures of one size only, so adapt=resolution does nothing. Set adapt=off, or model-file to a generator of open size."
+        "The generator takes pictures of one size only, so adapt=resolution has no effect. Set adapt=off, or model-file to a generator that takes pictures of any size."
     )]
     OneSize,
-    #[error("There is no mask. Set mask-file to a picture, or mask=none.")]
+    #[error(
+        "The property mask-file is not set, and mask=image needs it. Set it to a picture, or set mask=none."
+    )]
     NoMaskFile,
     #[error(
         "The mask \"{file}\" cannot be read: {reason}. Set mask-file to a JPEG, PNG or WebP file."
@@ -92,7 +94,7 @@ pub(crate) enum Error {
         "This build of the plugin cannot read GstAnalyticsRelationMeta, so there is no mask=analytics. Build it with `cargo build --release --features analytics` where GStreamer 1.26 or newer is installed, or set mask=roi."
     )]
     NoAnalytics,
-    #[error("A frame's memory cannot be used: {0}.")]
+    #[error("A frame's memory cannot be used: {0}. Correct the element that allocates the buffer.")]
     Memory(String),
     #[error(
         "The compiled graph cannot be written to \"{file}\": {reason}. Set dump-graph to a file in a folder that exists and can be written."
@@ -100,8 +102,13 @@ pub(crate) enum Error {
     Dump { file: String, reason: String },
     #[error("No thread can be started: {0}. Stop other programs, or lower frames-in-flight.")]
     Threads(String),
-    /// A bug in an application or in this element: frames came before caps, or after stop.
-    #[error("A frame came before the stream's format was set.")]
+    /// A bug in this element: a job or a background thread panicked.
+    #[error(
+        "A thread of the element panicked; standard error has its message. Report it as a bug."
+    )]
+    Panicked,
+    /// A bug in the application or in this element: a buffer arrived before caps, or after stop.
+    #[error("A buffer arrived before caps. Send a caps event before the first buffer.")]
     NotNegotiated,
 }
 
@@ -114,7 +121,7 @@ impl Error {
         }
     }
 
-    /// The same for what compiling or loading the graph says about the model.
+    /// Names the model file in errors of the graph compiler about it.
     pub fn of_graph(file: &str) -> impl Fn(GraphError) -> Self {
         move |error| match error {
             GraphError::Model(error) => Self::of_model(file)(error),
@@ -122,7 +129,7 @@ impl Error {
         }
     }
 
-    /// What the engine says while it loads a model is about that file.
+    /// Names the model file in errors of the engine about it.
     pub fn of_engine(file: &str, error: EngineError) -> Self {
         let file = file.to_string();
         match error {
@@ -134,7 +141,7 @@ impl Error {
         }
     }
 
-    /// As GStreamer's error: domain and code, the sentence, and where the model came from.
+    /// As a GStreamer error message: domain, code, text, and the model file or the variant as debug text.
     pub fn message(&self) -> gst::ErrorMessage {
         use gst::{CoreError, LibraryError, ResourceError, StreamError};
         let text = self.to_string();
@@ -216,6 +223,7 @@ impl Error {
             Self::Threads(_) | Self::Engine(EngineError::OutOfMemory(_)) => {
                 message!(ResourceError::NoSpaceLeft)
             }
+            Self::Panicked => message!(LibraryError::Failed),
             Self::NotNegotiated => message!(CoreError::Negotiation),
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames in flight: handed to the session's threads, and pushed in order when they are done.
+//! Frames in flight: queued on the session's threads, and pushed in order when they are done.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,15 +19,19 @@ use crate::stylize::stream::job::Job;
 use crate::stylize::stream::plan::{Outcome, Plan, Shown};
 use crate::stylize::stream::queue::FrameResult;
 
-/// Whose threads paint a frame, and when it is due: who shares a session gives way to earlier deadlines.
+/// The session that paints a frame, and the frame's deadline, by which elements that share the session are
+/// scheduled (earliest deadline first).
 pub(super) struct Turn {
     pub lease: Lease,
     pub deadline: Instant,
 }
 
 impl Stylize {
-    /// Hands a frame to the session's threads. With one frame in flight it is waited for and given back;
-    /// with more, the source pad's task pushes it.
+    /// Queues a frame on the session's threads. With one frame in flight, waits for it and returns it; with
+    /// more, the source pad's task pushes it and this returns `None`.
+    ///
+    /// # Errors
+    /// Flow return of this frame, or of an earlier push by the task.
     pub(super) fn process(
         &self,
         inbuf: gst::Buffer,
@@ -57,7 +61,7 @@ impl Stylize {
         let by_task = self.frames_in_flight() > 1 || self.pushes_by_task();
         let promise = self.queue.append()?;
         if std::mem::take(&mut self.stream.lock().discont) && by_task {
-            // As the base class does for the frames that it pushes itself.
+            // The base class flags only the frames that it pushes itself.
             let outbuf = outbuf.make_mut();
             outbuf.set_flags(outbuf.flags() | gst::BufferFlags::DISCONT);
         }
@@ -81,7 +85,7 @@ impl Stylize {
         buffer.map(Some)
     }
 
-    /// Has a frame painted by the session's threads. What is only copied is done here and now.
+    /// Queues a job on the session's threads; one without inference runs on this thread.
     fn hand_over(&self, job: Job, turn: Option<Turn>) {
         let begin = Instant::now();
         match turn.filter(|_| job.plan.task.is_some()) {
@@ -90,16 +94,16 @@ impl Stylize {
         }
     }
 
-    /// Frames that may be computed at once, at least 1.
+    /// Number of frames in flight, at least 1.
     pub(super) fn frames_in_flight(&self) -> usize {
         self.streams.load(Ordering::Relaxed).max(1)
     }
 
-    /// Buffers of the downstream pool that are in use at once beyond the first.
+    /// Number of buffers of the downstream pool that are in use at once, beyond the first.
     pub(super) fn buffers_in_flight(&self) -> u32 {
         match self.frames_in_flight() {
             1 => 0,
-            // One more is being pushed.
+            // One more than the others in flight, because one may be being pushed.
             frames => saturating_u32(frames),
         }
     }
@@ -118,7 +122,10 @@ impl Stylize {
         repeated
     }
 
-    /// Takes in what was done for a frame in this time, which is then to be pushed.
+    /// Records a frame's outcome and `delay` (arrival to result), and returns the buffer to push.
+    ///
+    /// # Errors
+    /// The flow return for a frame that failed; the error has been posted.
     fn finish(&self, result: FrameResult, delay: Duration) -> Result<gst::Buffer, gst::FlowError> {
         let (buffer, outcome) = result.map_err(|err| self.failed(&err))?;
         let failing = {
@@ -136,8 +143,8 @@ impl Stylize {
         Ok(buffer)
     }
 
-    /// Takes what was done for a frame into the statistics. The first of several failures in a row is
-    /// a warning.
+    /// Counts a frame in the statistics, and posts a warning for the first of several consecutive failures;
+    /// `failing`: whether the frame before failed.
     fn count(&self, failing: bool, outcome: &Outcome) {
         if let Some(error) = &outcome.error
             && !failing
@@ -147,8 +154,8 @@ impl Stylize {
         self.stats.lock().count(outcome);
     }
 
-    /// Whether the task that pushes frames runs. Once begun it goes on until a flush or stop, also where a
-    /// later generator computes one frame at a time.
+    /// Whether the task that pushes frames runs. Once started it runs until a flush or stop, even if a later
+    /// generator computes one frame at a time.
     fn pushes_by_task(&self) -> bool {
         self.obj().src_pad().task_state() == gst::TaskState::Started
     }
@@ -169,11 +176,11 @@ impl Stylize {
             .map_err(|err| self.failed(&Error::Threads(err.to_string())))
     }
 
-    /// What the task does again and again: pushes the next frame when it is done.
+    /// Loop function of the task: waits for the next frame and pushes it.
     fn push_next(&self) {
         let pad = self.obj().src_pad().clone();
         let Some((result, delay)) = self.queue.take(true) else {
-            // Fails only when it is being stopped.
+            // Fails only if the task is being stopped.
             let _ = pad.pause_task();
             return;
         };
@@ -183,53 +190,63 @@ impl Stylize {
         self.queue.pushed(pushed.map(drop));
     }
 
-    /// Ends the task that pushes frames. The queue must be closed, and the pad flushing or inactive.
+    /// Stops the task that pushes frames and joins it. The queue must be closed and the pad flushing or
+    /// inactive, else this may not return.
     pub(super) fn stop_pushing(&self) {
-        // Fails only from within the task, which cannot wait for itself.
+        // Fails only when called by the task, which cannot join itself.
         let _ = self.obj().src_pad().stop_task();
     }
 
-    /// Waits until all frames in flight have been pushed: what comes next in the stream must not
-    /// overtake them.
+    /// Waits until all frames in flight have been pushed, so that the next event or query does not overtake them.
     ///
     /// # Errors
-    /// What became of a push that nobody has been told of yet.
+    /// Flow error of an earlier push by the task that has not been returned yet.
     pub(super) fn drain(&self) -> Result<(), gst::FlowError> {
         self.queue.wait_until_empty()
     }
 
-    /// Waits as [`Self::drain`] before an event, which has no way to tell upstream of an error. At the
-    /// end of a stream no frame comes any more that could.
+    /// Waits until all frames in flight have been pushed, before a query or custom event. Neither has a flow
+    /// return, so a flow error of an earlier push is left for the next buffer.
+    pub(super) fn drain_in_order(&self) {
+        // Left in the queue.
+        let _ = self.queue.wait_until_drained();
+    }
+
+    /// Waits as [`Self::drain_in_order`] before an event. After EOS no buffer would return an error of the last
+    /// frames, so it is posted here.
     pub(super) fn drain_before(&self, event: gst::EventType) {
-        match self.drain() {
+        match self.queue.wait_until_drained() {
             Err(error @ (gst::FlowError::NotLinked | gst::FlowError::NotNegotiated))
                 if event == gst::EventType::Eos =>
             {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Failed,
-                    ("The last frames could not be handed on, because of {error}."),
+                    ("The last frames could not be pushed: {error}. Link the source pad to an element that takes these caps."),
                     ["streaming stopped, reason {error:?}"]
                 );
             }
-            // Other errors are posted by who made them.
+            // Other errors have been posted by the element that caused them.
             _ => (),
         }
     }
 
-    /// Takes over how many frames a newly loaded generator's provider computes at once.
+    /// Adopts the number of frames in flight of a newly loaded generator's provider, if frames-in-flight is 0.
     pub(super) fn update_streams(&self, stream: &super::Stream) {
-        let (Some(player), 0) = (&stream.active, stream.start.frames_in_flight) else {
+        let (Some(generator), 0) = (&stream.active, stream.start.frames_in_flight) else {
             return;
         };
-        let wanted = player.streams();
+        let wanted = generator.streams();
         if self.streams.swap(wanted, Ordering::Relaxed) != wanted {
-            // The pool downstream must have as many buffers.
+            // The pool must be negotiated again for that number of buffers.
             self.obj().reconfigure_src();
         }
     }
 
-    /// Makes a session the one that a flush cancels; refuses while flushing.
+    /// Registers the session that a flush cancels.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] while flushing.
     pub(super) fn begin_run(&self, canceller: Canceller) -> Result<(), EngineError> {
         let mut cancel = self.cancel.lock();
         if cancel.flushing {
@@ -239,14 +256,14 @@ impl Stylize {
         Ok(())
     }
 
-    /// Ends the frames in flight as soon as their provider allows; nobody waits until it does.
+    /// Cancels the frames in flight and refuses new ones, without waiting for runs in progress.
     pub(super) fn cancel_runs(&self) {
         let current = {
             let mut cancel = self.cancel.lock();
             cancel.flushing = true;
             cancel.current.clone()
         };
-        // First, so that a frame that is dropped before its turn is not missed by anybody.
+        // Before the jobs are dropped: a job dropped while its frame is still awaited would be an error.
         self.queue.close();
         if let Some(canceller) = current {
             canceller.cancel();
@@ -254,6 +271,10 @@ impl Stylize {
         self.threads.interrupt();
     }
 
+    /// Ends [`Self::cancel_runs`].
+    ///
+    /// # Errors
+    /// Those of [`Canceller::reset`].
     pub(super) fn allow_runs(&self) -> Result<(), EngineError> {
         self.queue.open();
         self.threads.resume();

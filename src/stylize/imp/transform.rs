@@ -28,12 +28,12 @@ impl BaseTransformImpl for Stylize {
             settings.clone()
         };
         self.announce_loading(&settings);
-        let (player, loading) = match settings.while_loading.substitute() {
+        let (generator, loading) = match settings.while_loading.substitute() {
             None => {
                 let begin = Instant::now();
-                let player = ActiveGenerator::load(&settings, None, None, self.threads.clone());
-                self.announce_loaded(player.as_ref().map(drop), begin.elapsed());
-                (Some(player.map_err(|err| err.message())?), None)
+                let generator = ActiveGenerator::load(&settings, None, None, self.threads.clone());
+                self.announce_loaded(generator.as_ref().map(drop), begin.elapsed());
+                (Some(generator.map_err(|err| err.message())?), None)
             }
             Some(_) => {
                 let loading = Loading::start(&settings, None, None, &self.threads);
@@ -44,9 +44,9 @@ impl BaseTransformImpl for Stylize {
         for flag in [&self.failed, &self.live, &self.late] {
             flag.store(false, Ordering::Relaxed);
         }
-        let streams = match (settings.frames_in_flight, &player) {
-            (0, Some(player)) => player.streams(),
-            // Not known before it is loaded, but for a provider that was named.
+        let streams = match (settings.frames_in_flight, &generator) {
+            (0, Some(generator)) => generator.streams(),
+            // Before the generator is loaded, only the default of a provider set by name is known.
             (0, None) => settings.provider.streams(),
             (frames, _) => frames as usize,
         };
@@ -60,7 +60,7 @@ impl BaseTransformImpl for Stylize {
         self.queue.open();
         self.threads.resume();
         *self.stream.lock() = Stream {
-            active: player,
+            active: generator,
             loading,
             changes: settings.changes,
             start,
@@ -72,8 +72,8 @@ impl BaseTransformImpl for Stylize {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         self.cancel_runs();
         self.stop_pushing();
-        // Waits for the frames that are being painted: upstream's and downstream's pools get all of their
-        // buffers back. Then for what was being loaded, which is cancelled by dropping it.
+        // Waits for the frames that are being painted, so that upstream's and downstream's pools have all of
+        // their buffers back, then for a load in progress, which dropping `stream` cancels.
         self.queue.wait_until_released();
         let stream = std::mem::take(&mut *self.stream.lock());
         drop(stream);
@@ -105,8 +105,8 @@ impl BaseTransformImpl for Stylize {
         if direction != gst::PadDirection::Sink || !caps::is_raw_video(caps) {
             return false;
         }
-        // What cannot be played goes on to `sink_event`, which can say so in words; and streams that do
-        // not say whether they are interlaced are not.
+        // Caps that cannot be stylized are accepted here so that `sink_event` can post an error that explains
+        // why. Caps without an interlace mode are progressive.
         caps::refused(caps).is_some()
             || caps::with_progressive(caps)
                 .is_some_and(|caps| self.parent_accept_caps(direction, &caps))
@@ -123,7 +123,7 @@ impl BaseTransformImpl for Stylize {
             gst::EventView::FlushStart(_) => {
                 self.cancel_runs();
                 let flushed = self.parent_sink_event(event);
-                // Not before: the push that it may be at ends with the flush.
+                // Only after the flush has ended a push that the task may be blocked in.
                 self.stop_pushing();
                 return flushed;
             }
@@ -133,7 +133,7 @@ impl BaseTransformImpl for Stylize {
                     stream.reset_history();
                     stream.discont = false;
                 }
-                // What comes now may fail anew.
+                // After a flush, errors are posted again.
                 self.failed.store(false, Ordering::Relaxed);
                 if let Err(err) = self.allow_runs() {
                     self.report(&Error::Engine(err));
@@ -141,8 +141,8 @@ impl BaseTransformImpl for Stylize {
             }
             gst::EventView::CustomDownstream(custom) => {
                 if let Some(structure) = custom.structure().filter(|s| s.has_name(STYLE_EVENT)) {
-                    // What came before is painted as it was.
-                    let _ = self.drain();
+                    // Frames before the event are painted in the old style.
+                    self.drain_in_order();
                     self.apply_style_event(structure);
                 }
             }
@@ -166,8 +166,7 @@ impl BaseTransformImpl for Stylize {
 
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
         if direction == gst::PadDirection::Sink && query.is_serialized() {
-            // Posted if it is an error; the query has its own answer.
-            let _ = self.drain();
+            self.drain_in_order();
         }
         let answered = BaseTransformImplExt::parent_query(self, direction, query);
         if answered
@@ -177,7 +176,7 @@ impl BaseTransformImpl for Stylize {
             let (live, min, max) = latency.result();
             self.live.store(live, Ordering::Relaxed);
             let own = gst::ClockTime::from_nseconds(self.latency.load(Ordering::Relaxed));
-            // What is not held here must be held upstream meanwhile.
+            // The maximum grows only by what this element buffers; upstream must hold the rest.
             let held = gst::ClockTime::from_nseconds(self.held.load(Ordering::Relaxed));
             latency.set(
                 live,
@@ -189,7 +188,7 @@ impl BaseTransformImpl for Stylize {
     }
 
     fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        // Compiled here for the usual memory layout, so that the first frame does not wait for it.
+        // Compiles for the default memory layout before the first frame arrives.
         self.prepare(incaps).map_err(|err| {
             self.report(&err);
             gst::loggable_error!(CAT, "{err}")
@@ -219,8 +218,8 @@ impl BaseTransformImpl for Stylize {
             .map_err(|err| gst::loggable_error!(CAT, "{err}"))?;
         let offered = query.allocation_pools().next();
         let (pool, size, min, max) = offered.clone().unwrap_or((None, info.size() as u32, 0, 0));
-        // Those in flight and the one that is kept come on top; a pool that cannot give so many is of
-        // no use.
+        // In addition, the pool needs buffers for the frames in flight and for the last stylized frame; one
+        // that is limited to fewer cannot be used.
         let extra = self.buffers_in_flight() + u32::from(self.history.lock().keeps_last);
         let min = min.saturating_add(extra);
         let known = query.find_allocation_meta::<gst_video::VideoMeta>();
@@ -232,13 +231,9 @@ impl BaseTransformImpl for Stylize {
             let mut config = pool.config();
             config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
             config.set_params(Some(&caps), size, min, max);
-            // A pool may answer no and change the configuration: the base class reads it back.
+            // A pool may refuse and adjust the configuration; the base class reads the adjusted one.
             if let Err(err) = pool.set_config(config) {
-                gst::debug!(
-                    CAT,
-                    imp = self,
-                    "the pool does not take its configuration: {err}"
-                );
+                gst::debug!(CAT, imp = self, "the pool refused its configuration: {err}");
             }
         }
         match offered {
@@ -254,8 +249,8 @@ impl BaseTransformImpl for Stylize {
         meta: gst::MetaRef<'a, gst::Meta>,
         _inbuf: &'a gst::BufferRef,
     ) -> bool {
-        // Geometry, format and colorimetry stay as they were; only what describes the memory of the
-        // source frame does not hold for the new one.
+        // Geometry, format and colorimetry do not change; only metas about the source buffer's memory do not
+        // apply to the new buffer.
         !meta.has_tag::<gst::meta::tags::Memory>()
     }
 
@@ -273,7 +268,7 @@ impl BaseTransformImpl for Stylize {
             let mut stream = self.stream.lock();
             stream.discont = true;
             if discont {
-                // The gap is there although the frame that told of it is not.
+                // The dropped frame carried the DISCONT flag, so the discontinuity must be handled here.
                 stream.reset_history();
             }
         }
@@ -281,12 +276,12 @@ impl BaseTransformImpl for Stylize {
     }
 
     fn before_transform(&self, inbuf: &gst::BufferRef) {
-        // Controlled properties are a function of stream time.
+        // Control bindings are functions of stream time.
         let segment = self.obj().segment();
         if let Some(segment) = segment.downcast_ref::<gst::ClockTime>()
             && let Some(time) = segment.to_stream_time(inbuf.pts())
         {
-            // Fails only when nothing is controlled.
+            // Fails only if no property is controlled.
             let _ = self.obj().sync_values(time);
         }
     }

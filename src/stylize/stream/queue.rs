@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Output queue: reorders results of concurrent runs into the order of input.
+//! Output queue: puts the results of concurrent runs into the order of input.
 //!
-//! The streaming thread appends; the session's threads write results; whoever pushes takes them from the front,
-//! so that frames leave in order whichever is done first.
+//! The streaming thread appends a slot per frame, the session's threads write the results, and the thread that
+//! pushes takes them from the front, so that frames leave in order whichever is done first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,35 +11,41 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::plan::Outcome;
-use crate::engine::EngineError;
 use crate::stylize::report::Error;
 
-/// A finished frame and what was done for it.
+/// A finished frame and its outcome.
 pub(crate) type FrameResult = Result<(gst::Buffer, Outcome), Error>;
 
-/// The result of one frame, once it is there.
+/// Place for the result of one frame.
 #[derive(Default)]
 struct Slot {
-    /// And when it was written.
+    /// The result and when it was written.
     result: Option<(FrameResult, Instant)>,
-    /// A result was written or given up: later ones are ignored.
+    /// Whether a result was written or the frame was given up. Later results are dropped.
     settled: bool,
 }
 
-/// A frame in flight: when it came, and where its result goes.
+/// A frame in flight: when it arrived, and its slot.
 type Entry = (Instant, Arc<Mutex<Slot>>);
 
 #[derive(Default)]
 struct State {
     slots: VecDeque<Entry>,
-    /// Promises that are held, also of frames that were given up: somebody has their buffers.
+    /// Number of promises that exist, also of frames that were given up: jobs that hold buffers.
     held: usize,
-    /// A frame has been taken and is being pushed.
+    /// Whether a frame has been taken and is being pushed.
     pushing: bool,
-    /// While flushing and when stopped: nobody waits.
+    /// Set while flushing and when stopped: waiting functions return at once.
     closed: bool,
-    /// What became of a push, until upstream has been told.
+    /// Flow error of a push, until it is returned upstream.
     error: Option<gst::FlowError>,
+}
+
+impl State {
+    /// Whether all frames have been pushed.
+    fn is_drained(&self) -> bool {
+        self.slots.is_empty() && !self.pushing
+    }
 }
 
 #[derive(Default)]
@@ -48,22 +54,22 @@ struct Shared {
     changed: Condvar,
 }
 
-/// The queue; clones are the same one.
+/// The queue; clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct OutputQueue(Arc<Shared>);
 
-/// Where the result of one frame is written. Dropped without one, the frame has failed.
+/// Writes the result of one frame. Dropped without a result, the frame has failed.
 pub(crate) struct Promise {
     slot: Arc<Mutex<Slot>>,
     queue: OutputQueue,
 }
 
 impl Promise {
-    /// Writes the result, unless somebody did so before.
+    /// Writes the result, unless the frame has one or was given up.
     pub fn settle(&self, result: FrameResult) {
         // A late result is dropped outside the locks: dropping a buffer may call into a pool.
         let _late = {
-            // Under the queue's lock, or a waiter between its check and its wait would miss the wake-up.
+            // Written under the queue's lock: a waiter between its check and its wait would miss the notification.
             let _state = self.queue.0.state.lock();
             let mut slot = self.slot.lock();
             match slot.settled {
@@ -78,7 +84,7 @@ impl Promise {
         self.queue.0.changed.notify_all();
     }
 
-    /// Whether nobody waits for the frame any more.
+    /// Whether the frame has a result or was given up.
     pub fn is_settled(&self) -> bool {
         self.slot.lock().settled
     }
@@ -87,8 +93,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         if !self.is_settled() {
-            let lost = EngineError::Run("The thread that ran it panicked.".into());
-            self.settle(Err(Error::Engine(lost)));
+            self.settle(Err(Error::Panicked));
         }
         self.queue.0.state.lock().held -= 1;
         self.queue.0.changed.notify_all();
@@ -99,7 +104,7 @@ impl OutputQueue {
     /// Appends a frame.
     ///
     /// # Errors
-    /// As of [`Self::wait_for_room`].
+    /// Those of [`Self::wait_for_room`].
     pub fn append(&self) -> Result<Promise, gst::FlowError> {
         let slot = Arc::<Mutex<Slot>>::default();
         {
@@ -120,23 +125,31 @@ impl OutputQueue {
         })
     }
 
-    /// Waits until fewer than `most` frames are being computed.
+    /// Waits until fewer than `most` frames are in the queue.
     ///
     /// # Errors
-    /// What became of an earlier push, once; [`gst::FlowError::Flushing`] when closed.
+    /// The flow error of an earlier push, once; [`gst::FlowError::Flushing`] when closed.
     pub fn wait_for_room(&self, most: usize) -> Result<(), gst::FlowError> {
-        self.wait(|state| state.slots.len() < most)
+        self.wait(Option::take, |state| state.slots.len() < most)
     }
 
     /// Waits until all frames have been pushed.
     ///
     /// # Errors
-    /// As of [`Self::wait_for_room`].
+    /// Those of [`Self::wait_for_room`].
     pub fn wait_until_empty(&self) -> Result<(), gst::FlowError> {
-        self.wait(|state| state.slots.is_empty() && !state.pushing)
+        self.wait(Option::take, State::is_drained)
     }
 
-    /// Waits until nobody has a frame's buffers any more, those of frames that were given up included.
+    /// Waits until all frames have been pushed, for callers that cannot return a flow error upstream.
+    ///
+    /// # Errors
+    /// Those of [`Self::wait_for_room`], which returns the same error again.
+    pub fn wait_until_drained(&self) -> Result<(), gst::FlowError> {
+        self.wait(|error| *error, State::is_drained)
+    }
+
+    /// Waits until no job holds a frame's buffers, including jobs of frames that were given up.
     pub fn wait_until_released(&self) {
         let mut state = self.0.state.lock();
         while state.held > 0 {
@@ -144,13 +157,18 @@ impl OutputQueue {
         }
     }
 
-    fn wait(&self, done: impl Fn(&State) -> bool) -> Result<(), gst::FlowError> {
+    /// Waits until `done`; `error` reads or takes the flow error of an earlier push.
+    fn wait(
+        &self,
+        error: impl Fn(&mut Option<gst::FlowError>) -> Option<gst::FlowError>,
+        done: impl Fn(&State) -> bool,
+    ) -> Result<(), gst::FlowError> {
         let mut state = self.0.state.lock();
         loop {
             if state.closed {
                 return Err(gst::FlowError::Flushing);
             }
-            if let Some(error) = state.error.take() {
+            if let Some(error) = error(&mut state.error) {
                 return Err(error);
             }
             if done(&state) {
@@ -160,11 +178,13 @@ impl OutputQueue {
         }
     }
 
-    /// Waits for a frame and for its result, and takes it: it counts as being pushed until
-    /// [`Self::pushed`]. With `idle` it waits for a frame to come, too; without, `None` says that there
-    /// is none. `None` in any case when closed. Gives the time from the frame's coming to its result, too:
-    /// how long it then waits while an earlier one is pushed is up to downstream, and no latency of this
-    /// element (a sink that waits for the clock would make it grow without end).
+    /// Waits for the result of the first frame and takes it; the frame counts as being pushed until
+    /// [`Self::pushed`]. If the queue is empty, waits for a frame with `idle`, and returns `None` without. Returns
+    /// `None` when closed.
+    ///
+    /// Also returns the time from the frame's arrival to its result. The time for which the result then waits
+    /// while an earlier frame is pushed depends on downstream and is no latency of this element: a sink that
+    /// waits for the clock would make it grow without limit.
     pub fn take(&self, idle: bool) -> Option<(FrameResult, Duration)> {
         let mut state = self.0.state.lock();
         loop {
@@ -186,8 +206,8 @@ impl OutputQueue {
         }
     }
 
-    /// What became of the frame that was taken. After an error the others are dropped, and the next who
-    /// waits is told.
+    /// Reports the flow return of the frame that was taken. After an error the other frames are dropped, and the
+    /// next waiting function returns it.
     pub fn pushed(&self, result: Result<(), gst::FlowError>) {
         let dropped = {
             let mut state = self.0.state.lock();
@@ -204,7 +224,7 @@ impl OutputQueue {
         self.0.changed.notify_all();
     }
 
-    /// Forgets all frames and makes whoever waits go on at once.
+    /// Drops all frames and ends all waits, until [`Self::open`].
     pub fn close(&self) {
         let dropped = {
             let mut state = self.0.state.lock();
@@ -216,7 +236,7 @@ impl OutputQueue {
         self.0.changed.notify_all();
     }
 
-    /// Takes frames again.
+    /// Accepts frames again.
     pub fn open(&self) {
         let mut state = self.0.state.lock();
         state.closed = false;
@@ -224,7 +244,7 @@ impl OutputQueue {
     }
 }
 
-/// Takes all frames out; their buffers are dropped without the lock.
+/// Removes all frames and returns their results, to be dropped without the lock.
 fn give_up(state: &mut State) -> Vec<Option<(FrameResult, Instant)>> {
     let slots = state.slots.drain(..);
     slots
@@ -234,4 +254,23 @@ fn give_up(state: &mut State) -> Vec<Option<(FrameResult, Instant)>> {
             slot.result.take()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_leaves_a_flow_error_for_the_next_buffer() {
+        let queue = OutputQueue::default();
+        let promise = queue.append().expect("open");
+        promise.settle(Err(Error::NotNegotiated));
+        assert!(queue.take(false).is_some());
+        queue.pushed(Err(gst::FlowError::NotLinked));
+        let error = Err(gst::FlowError::NotLinked);
+        assert_eq!(queue.wait_until_drained(), error);
+        assert_eq!(queue.wait_until_drained(), error, "for the next event, too");
+        assert_eq!(queue.wait_for_room(1), error);
+        assert_eq!(queue.wait_for_room(1), Ok(()), "returned once");
+    }
 }
