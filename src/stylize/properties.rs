@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The table of properties, their setters and getters.
+//! The element's GObject properties: their param specs, and how their values are stored in [`Settings`].
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -10,6 +10,7 @@ use gst::prelude::*;
 use super::settings::{MaskKind, Order, Quality, Settings};
 use crate::engine::{Precision, Provider};
 
+/// Param specs of all properties, in the order of the documentation.
 pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let settings = Settings::default();
     vec![
@@ -20,7 +21,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecEnum::builder_with_default("quality", settings.quality)
             .nick("Quality")
-            .blurb("Which generator of the built-in gallery paints; without effect on a model-file")
+            .blurb("Size of the built-in generator, which trades quality for speed; without effect with model-file")
             .mutable_playing()
             .build(),
         glib::ParamSpecDouble::builder("strength")
@@ -41,12 +42,12 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecEnum::builder_with_default("upscale", settings.upscale)
             .nick("Upscale")
-            .blurb("How a painting that is smaller than the frame is brought to its size")
+            .blurb("Interpolation with which a painting that is smaller than the frame is enlarged")
             .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("adapt", settings.adapt)
             .nick("Adapt")
-            .blurb("What gives way when frames are not painted in time: with resolution, the picture shown to the generator is made smaller in steps, down to a quarter of inference-height, and larger again. Only while the source is live or the sink reports frames as late; a file that is converted is never made worse")
+            .blurb("What is reduced while frames are not painted in time: with resolution, the height of the picture shown to the generator, in steps down to a quarter of inference-height, and up again when there is time. Only while the source is live or the sink reports frames as late, so never when a file is converted")
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt64::builder("target-latency")
@@ -57,7 +58,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecEnum::builder_with_default("color", settings.colour)
             .nick("Color")
-            .blurb("Whose colours the painting has")
+            .blurb("Colours of the painting: its own, or taken from the source frame")
             .mutable_playing()
             .build(),
         glib::ParamSpecDouble::builder("split")
@@ -76,7 +77,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecDouble::builder("stability")
             .nick("Stability")
-            .blurb("How much of the painting before stays where the source did not move: 0 = none, 1 = all of it")
+            .blurb("Share of the previous frame's painting that is kept where the source did not move, against flicker (0 = none, 1 = all)")
             .minimum(0.0)
             .maximum(1.0)
             .default_value(settings.stability)
@@ -85,33 +86,33 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecEnum::builder_with_default("mask", settings.mask.kind)
             .nick("Mask")
-            .blurb("Where the painting is shown; elsewhere the source frame")
+            .blurb("Parts of the frame that show the painting; the others show the source frame")
             .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("mask-file")
             .nick("Mask file")
-            .blurb("Picture for mask=image: JPEG, PNG or WebP, scaled to the frame")
+            .blurb("Picture for mask=image: JPEG, PNG or WebP, scaled to the frame (NULL = none)")
             .mutable_playing()
             .build(),
         glib::ParamSpecBoolean::builder("mask-invert")
             .nick("Invert mask")
-            .blurb("Show the painting where the mask does not")
+            .blurb("Show the painting outside the mask instead of inside it")
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("mask-feather")
             .nick("Feather mask")
-            .blurb("Width of the soft edge of the mask, pixels")
+            .blurb("Width of the soft edge of the mask, pixels of the frame (0 = hard edge)")
             .maximum(1024)
             .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("execution-provider", settings.provider)
             .nick("Execution provider")
-            .blurb("Where the generator runs; a provider that is missing here is an error, never a silent run on the CPU")
+            .blurb("ONNX Runtime execution provider that runs the generator; one that is not available is an error, without fallback to the CPU")
             .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("precision", settings.precision)
             .nick("Precision")
-            .blurb("Arithmetic inside the generator")
+            .blurb("Number format in which the generator computes")
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("threads")
@@ -128,7 +129,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("provider-options")
             .nick("Provider options")
-            .blurb("Options in the execution provider's own words, such as \"options,cudnn_conv_algo_search=HEURISTIC\"")
+            .blurb("Options of the execution provider under the names that ONNX Runtime has for them, such as \"options,cudnn_conv_algo_search=HEURISTIC\" (NULL = none)")
             .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("provider-library")
@@ -143,7 +144,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecEnum::builder_with_default("optimization-level", settings.optimization)
             .nick("Optimization level")
-            .blurb("What ONNX Runtime may do to the graph before it runs")
+            .blurb("Graph optimizations that ONNX Runtime applies when it loads the graph")
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("frames-in-flight")
@@ -172,7 +173,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecString::builder("playlist")
             .nick("Playlist")
-            .blurb("Text file of running times and styles, one each line: `1:30 great-wave`; may end in `loop 2:00:00`")
+            .blurb("Text file with a running time and a style in each line, such as `1:30 great-wave`; may end in `loop 2:00:00` (NULL = none)")
             .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("style-a")
@@ -196,7 +197,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecString::builder("style-image")
             .nick("Style image")
-            .blurb("Painting (JPEG, PNG, WebP) to take the style from, for generators with a style predictor")
+            .blurb("Painting (JPEG, PNG, WebP) to take the style from, for generators with a style predictor (NULL = none)")
             .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("style-predictor")
@@ -206,14 +207,14 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecUInt::builder("seed")
             .nick("Seed")
-            .blurb("Seed of the generator's noise inputs, where it has any: another seed, another picture")
+            .blurb("Seed of the random numbers for the generator's noise inputs; without effect on a generator without noise inputs")
             .default_value(settings.seed)
             .controllable()
             .mutable_playing()
             .build(),
         glib::ParamSpecString::builder("runtime-library")
             .nick("Runtime library")
-            .blurb("ONNX Runtime's shared library or its folder (NULL = ORT_DYLIB_PATH, beside the plugin, the build's setup folder, the system's loader)")
+            .blurb("ONNX Runtime's shared library or its folder (NULL = the first of ORT_DYLIB_PATH, the plugin's folder, the build's setup folder and the system's loader that has one)")
             .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("input-range")
@@ -223,7 +224,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecString::builder("output-range")
             .nick("Output range")
-            .blurb("The same for the generator's output (NULL = as the model says, else measured)")
+            .blurb("Tensor values that stand for 8-bit 0 and 255 at the generator's output, written as in input-range (NULL = as the model says, else measured)")
             .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("channel-order", settings.order)
@@ -233,7 +234,7 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecUInt::builder("interval")
             .nick("Interval")
-            .blurb("Every so many frames one is painted; the others repeat it")
+            .blurb("Paint the first of every so many frames and repeat it in place of the others (1 = paint every frame)")
             .minimum(1)
             .maximum(1000)
             .default_value(settings.interval)
@@ -257,13 +258,13 @@ pub(super) static TABLE: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
-            .blurb("Frames, drops and times in nanoseconds since start, and what runs where")
+            .blurb("Numbers of frames and drops and times in nanoseconds since start, and the provider, precision and sizes in use")
             .read_only()
             .build(),
     ]
 });
 
-/// Properties for which the generator is loaded anew, in the background while playing.
+/// Properties whose change loads the generator again, in the background while playing.
 const RELOADS: [&str; 19] = [
     "mask",
     "model-file",
@@ -286,30 +287,30 @@ const RELOADS: [&str; 19] = [
     "dump-graph",
 ];
 
-/// The largest time that a property takes. `GST_CLOCK_TIME_NONE` is no time, and sums of times have to fit
-/// into 64 bits.
+/// Maximum of properties that are times: a day, so that no value is `GST_CLOCK_TIME_NONE` and sums of times
+/// fit into 64 bits.
 pub(super) const LONGEST: gst::ClockTime = gst::ClockTime::from_seconds(24 * 60 * 60);
 
-/// A file name as GLib has it: any bytes. An empty string means "not set", as `gst-launch-1.0` has no other
-/// way to say it.
+/// A file name as GLib has it: any bytes. An empty string means `None`, because `gst-launch-1.0` cannot write
+/// NULL.
 fn path(value: &glib::Value) -> Option<PathBuf> {
-    // Asking for a `String` panics where the bytes are not UTF-8.
+    // `get::<String>` panics if the bytes are not UTF-8.
     let path = value.get::<Option<PathBuf>>().ok().flatten();
     path.filter(|path| !path.as_os_str().is_empty())
 }
 
-/// A text. What is not UTF-8 is shown as U+FFFD in the message that refuses it.
+/// A text; bytes that are not UTF-8 become U+FFFD, so that the error message about the value can show them.
 fn text(value: &glib::Value) -> Option<String> {
     path(value).map(|text| text.to_string_lossy().into_owned())
 }
 
-/// A number of a range that GObject has checked, which NaN passes: then it is what it was.
+/// A number whose range GObject has checked. NaN passes that check and leaves the present value `now` in place.
 fn number(value: &glib::Value, now: f64) -> f64 {
     let number = value.get::<f64>().ok().filter(|number| !number.is_nan());
     number.unwrap_or(now)
 }
 
-/// A time that GObject has checked to be no longer than [`LONGEST`].
+/// A time in nanoseconds; GObject has checked that it is at most [`LONGEST`].
 fn time(value: &glib::Value) -> Option<gst::ClockTime> {
     let time = value.get::<u64>().ok()?;
     Some(gst::ClockTime::from_nseconds(time.min(LONGEST.nseconds())))
@@ -321,7 +322,7 @@ impl Settings {
         let before = self.clone();
         self.store(value, pspec);
         if *self == before {
-            // Nothing is loaded anew for a value that was set already.
+            // Setting the same value again must not load the generator again.
             return;
         }
         match pspec.name() {
@@ -331,6 +332,8 @@ impl Settings {
         }
     }
 
+    /// Stores the value, without counting the change except for the first `stability` above 0, which needs
+    /// another graph.
     fn store(&mut self, value: &glib::Value, pspec: &glib::ParamSpec) {
         let style = &mut self.style;
         match pspec.name() {
@@ -395,7 +398,7 @@ impl Settings {
         }
     }
 
-    /// A writable property's value.
+    /// The value of a writable property.
     pub(super) fn get(&self, pspec: &glib::ParamSpec) -> glib::Value {
         let path = |path: &Option<PathBuf>| path.to_value();
         match pspec.name() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What the user set: plain values, snapshotted by the streaming thread.
+//! Values of the writable properties. The streaming thread works on a copy.
 
 use std::path::PathBuf;
 
@@ -31,23 +31,23 @@ pub enum Order {
 
 /** GstStylizeQuality:
  *
- * Which of the built-in generators paints.
+ * Size of the built-in generator.
  */
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(i32)]
 #[enum_type(name = "GstStylizeQuality")]
 pub enum Quality {
-    /// The full one on a GPU, the lite one on a CPU.
+    /// [`Self::Full`] on a GPU, [`Self::Lite`] on a CPU.
     #[default]
     #[enum_value(name = "Full on a GPU, lite on a CPU", nick = "auto")]
     Auto,
-    /// The fast one.
+    /// The small generator, for CPUs.
     #[enum_value(name = "The small generator, for CPUs", nick = "lite")]
     Lite,
-    /// The good one.
+    /// The large generator, for GPUs and files.
     #[enum_value(name = "The large generator, for GPUs and files", nick = "full")]
     Full,
-    /// The fastest one.
+    /// The smallest generator, for old CPUs and many streams.
     #[enum_value(
         name = "The smallest generator, for old CPUs and many streams",
         nick = "quick"
@@ -57,7 +57,7 @@ pub enum Quality {
 
 /** GstStylizeMask:
  *
- * Where the painting is shown.
+ * Parts of the frame that show the painting.
  */
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(i32)]
@@ -73,13 +73,13 @@ pub enum MaskKind {
         nick = "roi"
     )]
     Roi,
-    /// Where a picture is bright.
+    /// Where a picture is bright, or opaque if it has transparent pixels.
     #[enum_value(
-        name = "Where the picture in mask-file is bright, or opaque if it has holes",
+        name = "Where the picture in mask-file is bright, or opaque if it has transparent pixels",
         nick = "image"
     )]
     Image,
-    /// In the objects and segments that analysis found in a frame.
+    /// In the objects and segments in a frame's analytics metadata.
     #[enum_value(
         name = "In the objects and segments that the frame carries (GstAnalyticsRelationMeta)",
         nick = "analytics"
@@ -87,16 +87,16 @@ pub enum MaskKind {
     Analytics,
 }
 
-/// Where the painting is shown, as the user says it.
+/// Values of the properties `mask` and `mask-*`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MaskSettings {
-    /// Where it comes from.
+    /// Source of the mask.
     pub kind: MaskKind,
-    /// For [`MaskKind::Image`].
+    /// Picture file for [`MaskKind::Image`].
     pub file: Option<PathBuf>,
-    /// The other parts instead.
+    /// Whether source and painting are exchanged.
     pub invert: bool,
-    /// Width of the way from one to the other, pixels.
+    /// Width of the soft edge, pixels of the frame; 0 = hard edge.
     pub feather: u32,
 }
 
@@ -146,17 +146,17 @@ pub enum OnError {
     Hold,
 }
 
-/// What is shown in place of a stylized frame.
+/// The frame that is pushed in place of a stylized one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
-    /// The frame as it came.
+    /// The source frame.
     Source,
-    /// The last stylized frame, if there is one, else the frame as it came.
+    /// The last stylized frame; the source frame before the first.
     Last,
 }
 
 impl WhileLoading {
-    /// `None`: wait.
+    /// The frame that is pushed while loading; `None`: wait.
     pub fn substitute(self) -> Option<Fallback> {
         match self {
             Self::Block => None,
@@ -167,7 +167,7 @@ impl WhileLoading {
 }
 
 impl OnError {
-    /// `None`: fail.
+    /// The frame that is pushed in place of a failed one; `None`: fail.
     pub fn substitute(self) -> Option<Fallback> {
         match self {
             Self::Fail => None,
@@ -179,7 +179,7 @@ impl OnError {
 
 /** GstStylizeAdapt:
  *
- * What gives way when frames are not painted in time.
+ * What is reduced while frames are not painted in time.
  */
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(i32)]
@@ -197,80 +197,88 @@ pub enum Adapt {
     Resolution,
 }
 
-/// Which style, as the user says it.
+/// Values of the properties about styles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StyleSettings {
     /// A name, a number or a mix; `None`: the generator's first.
     pub style: Option<String>,
-    /// The ends of a blend by hand; without `style_a` it begins at `style`.
+    /// Style at `mix` 0; `None`: `style`.
     pub style_a: Option<String>,
+    /// Style at `mix` 1; `None`: no mix.
     pub style_b: Option<String>,
-    /// Place between the ends, 0..1.
+    /// Linear mix of `style_a` and `style_b`, 0..1.
     pub mix: f64,
-    /// A painting.
+    /// Picture file to take the style from.
     pub image: Option<PathBuf>,
-    /// The network that understands paintings.
+    /// ONNX file of the network that makes a style vector from `image`.
     pub predictor: Option<PathBuf>,
-    /// A file that says which style when.
+    /// Text file of running times and styles.
     pub playlist: Option<PathBuf>,
-    /// Time that a change of style takes.
+    /// Duration of a transition to another style, running time.
     pub transition: gst::ClockTime,
-    /// Counts changes of what must be looked up.
+    /// Number of changes of `style`, `style_a`, `style_b`, `image` and `playlist`.
     pub changes: u64,
 }
 
-/// The writable properties' values.
+/// Values of all writable properties.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// `None`: the built-in gallery.
+    /// File or name of the generator; `None`: the built-in gallery.
     pub model_file: Option<PathBuf>,
-    /// Of the built-in gallery.
+    /// Size of the built-in generator.
     pub quality: Quality,
-    /// 0..1.
+    /// Linear mix of source (0) and painting (1).
     pub strength: f64,
-    /// 0..1.
+    /// Share of the width, from the left, that shows the source, 0..1.
     pub split: f64,
-    /// Pixels; 0 = the frame's.
+    /// Height of the picture shown to the generator, pixels; 0 = the frame's.
     pub inference_height: u32,
     pub upscale: Upscale,
     pub adapt: Adapt,
-    /// Time from a frame's arrival to its leaving; `None`: automatic.
+    /// Time that a frame may stay in the element; `None`: automatic.
     pub target_latency: Option<gst::ClockTime>,
     pub colour: Colour,
-    /// Where compiled graphs are written.
+    /// File to which compiled graphs are written.
     pub dump_graph: Option<PathBuf>,
+    /// Share of the previous painting that is kept where the source did not move, 0..1.
     pub stability: f64,
-    /// Whether it has been above 0 since the start: then the graph can do it, and stays so.
+    /// Whether `stability` has been above 0 since the start. Then graphs are compiled with the temporal blend,
+    /// also while `stability` is 0 again.
     pub stable: bool,
     pub provider: Provider,
     pub precision: Precision,
-    /// 0 = one per logical CPU.
+    /// Threads of a CPU provider; 0 = one per logical CPU.
     pub threads: u32,
-    /// Number or name; `None`: the provider's first.
+    /// Number or name of the device; `None`: the provider's first.
     pub device: Option<String>,
-    /// Fields in the provider's own words.
+    /// Options of the provider under ONNX Runtime's names for them.
     pub provider_options: Option<gst::Structure>,
+    /// Plugin library of the provider, or its folder.
     pub provider_library: Option<PathBuf>,
+    /// Folder in which compiled engines are kept.
     pub model_cache_dir: Option<PathBuf>,
     pub optimization: Optimization,
-    /// Frames computed at once; 0 = as many as suit the provider.
+    /// Frames computed at once; 0 = the provider's default.
     pub frames_in_flight: u32,
     pub style: StyleSettings,
     pub mask: MaskSettings,
-    /// Of the generator's noise inputs.
+    /// Seed of the generator's noise inputs.
     pub seed: u32,
+    /// Library of ONNX Runtime, or its folder.
     pub runtime_library: Option<PathBuf>,
-    /// In the dialect of `.modelinfo`; checked when the element starts.
+    /// Range of the generator's input, written as in `.modelinfo`; parsed when the generator is loaded.
     pub input_range: Option<String>,
+    /// Range of the generator's output, as `input_range`.
     pub output_range: Option<String>,
+    /// Order of the colour channels in the generator's tensors.
     pub order: Order,
-    /// Every so many frames one is painted.
+    /// One of this many frames is painted, at least 1.
     pub interval: u32,
-    /// Whether the painting is repeated for a source that did not change.
+    /// Whether the painting is repeated while the source's bytes stay the same.
     pub reuse: bool,
     pub while_loading: WhileLoading,
     pub on_error: OnError,
-    /// Counts changes for which the generator must be loaded anew.
+    /// Number of changes of properties for which the generator must be loaded again.
     pub changes: u64,
 }
 
@@ -324,13 +332,13 @@ impl Default for Settings {
     }
 }
 
-/// Weight of the frame before where nothing moved, for a value of the property `stability`. At 0.8 that
-/// leaves a fifth of the noise of a generator's output, at 1 what is still stays for good.
+/// Weight of the previous frame where nothing moved, 0..1, for a value of the property `stability`: 0.8 reduces
+/// the noise of a generator's output to a fifth; with 1 static parts never change.
 pub fn weight_of_past(stability: f64) -> f64 {
     1.0 - (1.0 - stability).powf(1.5)
 }
 
-/// The values of those properties that take effect when the element starts, as they were then.
+/// Values at the last start of the properties that only take effect when the element starts.
 #[derive(Debug, Clone, Default)]
 pub struct StartSettings {
     pub frames_in_flight: u32,
@@ -342,7 +350,7 @@ pub struct StartSettings {
 }
 
 impl StartSettings {
-    /// Whether the last stylized frame may be needed once more.
+    /// Whether the last stylized frame must be kept, because it may be pushed again.
     pub fn holds(&self) -> bool {
         let substitutes = [self.while_loading.substitute(), self.on_error.substitute()];
         substitutes.contains(&Some(Fallback::Last)) || self.interval > 1 || self.reuse
@@ -350,7 +358,7 @@ impl StartSettings {
 }
 
 impl Settings {
-    /// What holds from a start on.
+    /// The values that take effect at a start.
     pub fn at_start(&self) -> StartSettings {
         StartSettings {
             frames_in_flight: self.frames_in_flight,
@@ -362,7 +370,7 @@ impl Settings {
         }
     }
 
-    /// These settings with what holds since the start.
+    /// These settings, with the values at the last start for properties that only take effect then.
     pub fn started_with(&self, start: &StartSettings) -> Self {
         let start = start.clone();
         Self {
@@ -376,12 +384,12 @@ impl Settings {
         }
     }
 
-    /// What decides the generator and its style; changes with either.
+    /// Revision of the settings that decide the generator, and of those that decide its style.
     pub fn revision(&self) -> (u64, u64) {
         (self.changes, self.style.changes)
     }
 
-    /// What is compiled into the graph.
+    /// The effects that are compiled into the graph.
     pub fn effects(&self) -> Effects {
         Effects {
             inference_height: self.inference_height as usize,
@@ -397,13 +405,15 @@ impl Settings {
         weight_of_past(self.stability) as f32
     }
 
-    /// What is asked of the engine beside provider and precision; `Err` names a field of
-    /// `provider-options` that cannot be written as text.
+    /// Options of the engine beside provider and precision.
+    ///
+    /// # Errors
+    /// The name of a field of `provider-options` that is neither a string nor a number.
     pub fn options(&self) -> Result<Options, String> {
         let fields = self.provider_options.iter().flat_map(|s| s.iter());
         let text = |(name, value): (&gst::glib::GStr, &gst::glib::SendValue)| {
             let text = match value.get::<bool>() {
-                // As providers write it.
+                // Providers parse booleans as 0 and 1.
                 Ok(flag) => Some(u8::from(flag).to_string()),
                 Err(_) => value.transform::<String>().ok().and_then(|v| v.get().ok()),
             };
@@ -421,8 +431,10 @@ impl Settings {
         })
     }
 
-    /// The conventions about the generator that properties state; `Err` names the property whose range
-    /// is not understood.
+    /// The conventions of the generator that are set by properties.
+    ///
+    /// # Errors
+    /// Name and value of a range property that cannot be parsed.
     pub fn conventions(&self) -> Result<Conventions, (&'static str, String)> {
         let range = |name: &'static str, text: &Option<String>| match text {
             None => Ok(None),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where and how a graph runs: what the user asks for, and what was decided.
+//! The configuration with which graphs run: the user's options, and the provider and precision selected.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,27 +11,35 @@ use super::kinds::{Precision, Provider};
 
 /** GstStylizeOptimizationLevel:
  *
- * What ONNX Runtime may do to a graph before it runs. Nicks follow GStreamer's `onnxinference`.
+ * Graph optimizations that ONNX Runtime applies when it loads a graph. Nicks follow GStreamer's `onnxinference`.
  */
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
 #[repr(i32)]
 #[enum_type(name = "GstStylizeOptimizationLevel")]
 pub enum Optimization {
-    #[enum_value(name = "Nothing", nick = "disable-all")]
+    /// No optimization.
+    #[enum_value(name = "None", nick = "disable-all")]
     Nothing,
-    #[enum_value(name = "Remove what does nothing", nick = "enable-basic")]
-    Basic,
+    /// Optimizations that do not depend on the provider.
     #[enum_value(
-        name = "Fuse operators for the execution provider, too",
+        name = "Remove redundant nodes and fold constants",
+        nick = "enable-basic"
+    )]
+    Basic,
+    /// Also fusions of operators for the provider.
+    #[enum_value(
+        name = "Also fuse operators for the execution provider",
         nick = "enable-extended"
     )]
     Extended,
+    /// Also memory layouts.
     #[default]
-    #[enum_value(name = "Choose memory layouts, too", nick = "enable-all")]
+    #[enum_value(name = "Also choose memory layouts", nick = "enable-all")]
     All,
 }
 
 impl Optimization {
+    /// ONNX Runtime's value.
     pub(crate) fn level(self) -> GraphOptimizationLevel {
         match self {
             Self::Nothing => GraphOptimizationLevel::Disable,
@@ -42,22 +50,23 @@ impl Optimization {
     }
 }
 
-/// What the user may say beside provider and precision. The default works everywhere.
+/// Options beside provider and precision. The defaults are valid for every provider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Options {
-    /// Threads of a CPU provider, in all; 0 = one per logical CPU.
+    /// Total number of threads of a CPU provider; 0 = one per logical CPU.
     pub threads: usize,
-    /// Runs at once; a CPU provider's threads are divided among them. 0 = as many as suit the
-    /// provider; in a [`Choice`] at least 1.
+    /// Number of concurrent runs, among which a CPU provider's threads are divided. 0 = the provider's default;
+    /// in a [`Choice`] at least 1.
     pub streams: usize,
-    /// Number from 0, or the provider's own name for it; `None`: the provider's first.
+    /// Number of the device from 0, or the provider's name for it; `None`: the provider's first.
     pub device: Option<String>,
-    /// Options in the provider's own words; they win over ours.
+    /// Keys and values of the provider's options; they override those that the engine sets.
     pub provider_options: Vec<(String, String)>,
-    /// A library that adds a provider to ONNX Runtime; `None`: one beside ONNX Runtime, if any.
+    /// Plugin library of the provider, or its folder; `None`: built in, else one beside ONNX Runtime.
     pub provider_library: Option<PathBuf>,
-    /// Folder for what providers compile; `None`: nothing is kept.
+    /// Folder in which compiled engines are kept; `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
+    /// Graph optimizations of ONNX Runtime.
     pub optimization: Optimization,
 }
 
@@ -75,7 +84,7 @@ impl Default for Options {
     }
 }
 
-/// Where and how graphs run; neither provider nor precision is `Auto`.
+/// The selected configuration; neither provider nor precision is `Auto`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Choice {
     pub provider: Provider,
@@ -84,7 +93,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// ONNX Runtime's CPU kernels in full precision, which every graph can run on.
+    /// ONNX Runtime's CPU kernels in fp32, which can run every graph.
     pub fn cpu() -> Self {
         Self {
             provider: Provider::Cpu,
@@ -93,7 +102,7 @@ impl Choice {
         }
     }
 
-    /// Whether the graph runs on a GPU or the like, as far as provider and device tell.
+    /// Whether the graph runs on a GPU or NPU, by provider and device name.
     pub fn on_gpu(&self) -> bool {
         match self.provider {
             Provider::Auto | Provider::Cpu => false,
@@ -105,8 +114,7 @@ impl Choice {
         }
     }
 
-    /// Whether the graph itself must be in 16-bit floats, because the provider computes in the
-    /// precision that it finds there.
+    /// Whether the graph must be converted to float16, because the provider computes in the graph's types.
     pub fn wants_half_graph(&self) -> bool {
         self.precision == Precision::Fp16 && self.provider.computes_as_written()
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Execution providers and precisions: what there is, and what each can.
+//! The execution providers and precisions, and their capabilities.
 
 use gst::glib;
 use ort::ep::{self, ExecutionProvider};
@@ -8,8 +8,8 @@ use crate::engine::error::EngineError;
 
 /** GstStylizeExecutionProvider:
  *
- * Where the generator runs. Nicks follow GStreamer's `onnxinference`. A value that the loaded ONNX
- * Runtime or the machine lacks is an error that says what to install.
+ * ONNX Runtime execution provider that runs the generator. Nicks follow GStreamer's `onnxinference`. A provider
+ * that the loaded ONNX Runtime or the machine lacks is an error, whose message says what to install.
  */
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
 #[repr(i32)]
@@ -40,7 +40,7 @@ pub enum Provider {
 
 /** GstStylizePrecision:
  *
- * Arithmetic inside the generator; frames stay 8-bit.
+ * Number format in which the generator computes; the format of frames does not change.
  */
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
 #[repr(i32)]
@@ -56,7 +56,7 @@ pub enum Precision {
     #[enum_value(name = "bfloat16", nick = "bf16")]
     Bf16,
     #[enum_value(
-        name = "8-bit integers: the built-in lite gallery, or a model file that was made so",
+        name = "8-bit integers: the built-in lite gallery, or a quantized model file",
         nick = "int8"
     )]
     Int8,
@@ -79,6 +79,7 @@ impl Provider {
         }
     }
 
+    /// The last sentence of the error for a provider that is not available.
     fn install_hint(self) -> &'static str {
         match self {
             Self::Auto | Self::Cpu => "Install ONNX Runtime (`make setup`).",
@@ -105,7 +106,7 @@ impl Provider {
         }
     }
 
-    /// ONNX Runtime's name for it.
+    /// ONNX Runtime's name of the provider.
     pub(crate) fn onnx_name(self) -> &'static str {
         fn name<P: ExecutionProvider>() -> &'static str {
             P::NAME
@@ -123,7 +124,7 @@ impl Provider {
         }
     }
 
-    /// Usual name of the plugin library that adds it to ONNX Runtime, without `lib` and extension.
+    /// Usual name of the provider's plugin library, without `lib` and extension; `None` if it has none.
     pub(crate) fn library_name(self) -> Option<&'static str> {
         match self {
             Self::NvTensorRtRtx => Some("onnxruntime_providers_nv_tensorrt_rtx"),
@@ -133,7 +134,7 @@ impl Provider {
         }
     }
 
-    /// Default number of concurrent runs: on a GPU the next frame is uploaded while one is computed.
+    /// Default number of concurrent runs: 2 on a GPU, where the next frame is uploaded while one is computed.
     pub fn streams(self) -> usize {
         match self {
             Self::Auto | Self::Cpu | Self::OpenVino => 1,
@@ -141,7 +142,7 @@ impl Provider {
         }
     }
 
-    /// Whether its inputs are copied over a bus to device memory.
+    /// Whether inputs are copied over a bus to device memory.
     pub fn is_behind_a_bus(self) -> bool {
         matches!(
             self,
@@ -154,8 +155,8 @@ impl Provider {
         )
     }
 
-    /// Whether it computes in the types that the graph has, so that half precision needs a float16 graph;
-    /// other providers have an option for it.
+    /// Whether the provider computes in the graph's types, so that half precision needs a float16 graph; others
+    /// have an option for it.
     pub(crate) fn computes_as_written(self) -> bool {
         matches!(
             self,
@@ -163,7 +164,7 @@ impl Provider {
         )
     }
 
-    /// Whether the loaded library was built with the provider; it may still not work here.
+    /// Whether the loaded library was built with the provider, which may still lack a driver or device.
     pub(crate) fn is_built_in(self) -> bool {
         fn has<P: ExecutionProvider + Default>() -> bool {
             P::is_available().unwrap_or(false)
@@ -181,7 +182,7 @@ impl Provider {
         }
     }
 
-    /// Precisions that the provider really computes in on this machine and device, preferred first.
+    /// Precisions that the provider supports in hardware on this machine and device, preferred first.
     pub(crate) fn precisions(self, device: Option<&str>) -> &'static [Precision] {
         let on_cpu = device.is_none_or(|device| device.starts_with("CPU"));
         match self {
@@ -198,6 +199,7 @@ impl Provider {
         }
     }
 
+    /// The error for a provider that is not available.
     pub(crate) fn missing(self, reason: impl Into<String>) -> EngineError {
         EngineError::ProviderMissing {
             provider: self.nick(),
@@ -220,8 +222,8 @@ impl Precision {
     }
 }
 
-/// Whether OpenVINO multiplies bfloat16 in hardware on this CPU; elsewhere it would only be slower. oneDNN,
-/// which does it, can be told to use no more than an older processor has.
+/// Whether OpenVINO multiplies bfloat16 in hardware on this CPU; emulated, it would be slower than float32.
+/// OpenVINO uses oneDNN, whose instruction set an environment variable can limit.
 pub(crate) fn has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512bf16") && onednn_may_use_bf16();
@@ -229,7 +231,7 @@ pub(crate) fn has_bf16() -> bool {
     false
 }
 
-/// What the variables say that limit oneDNN: `ONEDNN_MAX_CPU_ISA`, and its older name.
+/// Whether `ONEDNN_MAX_CPU_ISA`, or the older `DNNL_MAX_CPU_ISA`, allows bfloat16.
 #[cfg(target_arch = "x86_64")]
 fn onednn_may_use_bf16() -> bool {
     let limit = ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"]

@@ -9,22 +9,22 @@ use crate::graph::frame::format::Frame;
 use crate::graph::frame::sizes::Sizes;
 use crate::model::{Extent, Signature};
 
-/// Smallest side of the picture that is shown to a generator, pixels; as of frames.
+/// Minimum width and height of the picture shown to a generator, pixels; the same as of frames.
 const SMALLEST: usize = 16;
 
 /** GstStylizeUpscale:
  *
- * How a painting that is smaller than the frame is brought to its size.
+ * Interpolation with which a painting that is smaller than the frame is enlarged.
  */
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
 #[repr(i32)]
 #[enum_type(name = "GstStylizeUpscale")]
 pub enum Upscale {
-    /// Linear interpolation: every stroke is kept, edges are as soft as the painting is small.
+    /// Linear interpolation: keeps every stroke; edges are as soft as the painting is small.
     #[default]
     #[enum_value(name = "Linear interpolation, keeps every stroke", nick = "bilinear")]
     Bilinear,
-    /// Guided by the luma of the source frame: edges lie where they lie in the frame.
+    /// Guided filter (He & Sun 2015) with the source frame's luma: edges lie where the frame has them.
     #[enum_value(
         name = "Guided by the frame's luma: sharp edges where the frame has them, calmer strokes",
         nick = "guided"
@@ -34,7 +34,7 @@ pub enum Upscale {
 
 /** GstStylizeColor:
  *
- * Whose colours a painting has.
+ * Colours of the painting.
  */
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, glib::Enum)]
 #[repr(i32)]
@@ -50,7 +50,7 @@ pub enum Colour {
         nick = "source"
     )]
     Source,
-    /// The painting's, with mean and variance of the source frame's.
+    /// The painting's, with the mean and variance of the source frame's (Reinhard et al. 2001).
     #[enum_value(
         name = "The painting's colours, with mean and variance of the source frame's",
         nick = "match"
@@ -62,21 +62,20 @@ pub enum Colour {
 /// inputs of the graph instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Effects {
-    /// Height of the picture that is shown to the generator, pixels; 0, or more than the frame's: as
-    /// the frame.
+    /// Height of the picture shown to the generator, pixels; 0, or more than the frame's: the frame's.
     pub inference_height: usize,
-    /// Way back to the frame's size.
+    /// Interpolation to the frame's size.
     pub upscale: Upscale,
-    /// Whose colours.
+    /// Colours of the painting.
     pub colour: Colour,
-    /// A temporal blend where the source did not change.
+    /// Whether the painting is blended with the previous one where the source did not change.
     pub stability: bool,
-    /// The painting is shown in parts of the frame only.
+    /// Whether a mask limits the painting to parts of the frame.
     pub mask: bool,
 }
 
 impl Effects {
-    /// What goes from one frame of this layout to the next.
+    /// The state tensors of a graph for frames of this layout.
     pub fn states(&self, frame: &Frame) -> Vec<State> {
         match self.stability {
             true => stability::states(frame),
@@ -84,7 +83,7 @@ impl Effects {
         }
     }
 
-    /// The sizes for frames of so many pixels.
+    /// The sizes for frames of this width and height, pixels.
     pub fn sizes(&self, signature: &Signature, width: usize, height: usize) -> Sizes {
         let frame = (height, width);
         let shown = match signature.extent {
@@ -100,6 +99,8 @@ impl Effects {
         }
     }
 
+    /// Size (height, width) of the picture shown to a generator that takes any size: `inference_height` with the
+    /// frame's aspect ratio.
     fn shown(&self, (height, width): (usize, usize)) -> (usize, usize) {
         let wanted = self.inference_height.max(SMALLEST);
         if self.inference_height == 0 || wanted >= height {
@@ -109,7 +110,7 @@ impl Effects {
         (wanted, across.clamp(SMALLEST.min(width), width))
     }
 
-    /// Whether a painting is enlarged with a guide. One of the frame's size or more needs none.
+    /// Whether the painting is enlarged by the guided filter; not if it is at least as large as the frame.
     pub(crate) fn is_guided(&self, sizes: &Sizes) -> bool {
         let smaller = sizes.shown.0 < sizes.frame.0 || sizes.shown.1 < sizes.frame.1;
         smaller && self.upscale == Upscale::Guided
