@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What can go wrong, in words for the user.
+//! Errors of the engine.
 
 use std::path::PathBuf;
 
-/// What went wrong in the engine; the text is for the user.
+/// Errors of finding, configuring and running ONNX Runtime. The text is for the user: what is wrong, with which
+/// value, and what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum EngineError {
@@ -58,10 +59,12 @@ pub enum EngineError {
         supported: String,
     },
     #[error(
-        "ONNX Runtime cannot run the model: {0} Export it again, or use a model made for ONNX Runtime."
+        "ONNX Runtime cannot run the model: {} Export it again, or use a model made for ONNX Runtime.", sentence(.0)
     )]
     Refused(String),
-    #[error("The generator failed on a frame: {0}")]
+    #[error(
+        "The generator failed on a frame: {} Set execution-provider or precision to another value, or use another model.", sentence(.0)
+    )]
     Run(String),
     #[error(
         "There is not enough memory for the generator at this size: {0}. Set inference-height to show it a smaller picture, or put `videoscale` before stylize."
@@ -74,7 +77,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// A library's message as one line for the user.
+    /// ONNX Runtime's message on one line.
     pub(super) fn one_line<R>(err: &ort::Error<R>) -> String {
         err.message()
             .split_whitespace()
@@ -82,16 +85,18 @@ impl EngineError {
             .join(" ")
     }
 
+    /// The error for a graph, session or library that cannot be loaded.
     pub(super) fn refused<R>(err: ort::Error<R>) -> Self {
         Self::told(Self::one_line(&err), Self::Refused)
     }
 
+    /// The error for a run that failed.
     pub(super) fn run(err: ort::Error) -> Self {
         Self::told(Self::one_line(&err), Self::Run)
     }
 
-    /// A library's message, for what it tells of: no provider has a code for a lack of memory. What
-    /// comes before the words for it are names of functions.
+    /// [`Self::OutOfMemory`] if the message says so, else `otherwise`. The text is searched because providers have
+    /// no error code for a lack of memory. The text before the words found is names of functions, and is cut off.
     pub(super) fn told(message: String, otherwise: fn(String) -> Self) -> Self {
         const WORDS: [&str; 4] = [
             "failed to allocate",
@@ -105,5 +110,13 @@ impl EngineError {
             Some(reason) => Self::OutOfMemory(reason.trim_end_matches('.').into()),
             None => otherwise(message),
         }
+    }
+}
+
+/// A library's message with a full stop at its end.
+fn sentence(message: &str) -> String {
+    match message.ends_with(['.', '!', '?']) {
+        true => message.into(),
+        false => format!("{message}."),
     }
 }

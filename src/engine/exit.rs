@@ -2,7 +2,7 @@
 //! Process exit while sessions load or run. `exit` runs the static destructors of ONNX Runtime and of its
 //! providers while other threads go on, so a thread inside a session would use freed memory. An `atexit` handler
 //! waits for those threads first. Not covered: exit during the milliseconds in which ONNX Runtime initializes
-//! itself, because it registers its own destructors after our handler, and they run before it.
+//! itself, because it registers its own destructors after this handler, and they run before it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 /// ends as it would without the handler.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The number of ONNX Runtime itself in [`watch`]; providers have those of their enum.
+/// The number of ONNX Runtime itself in [`watch`]; providers have their enum's values, which are smaller.
 pub(crate) const RUNTIME: u32 = 31;
 
 /// Read-locked by every thread inside ONNX Runtime; write-locked for good when the process ends.
@@ -27,7 +27,7 @@ pub(crate) fn inside() -> RwLockReadGuard<'static, ()> {
 }
 
 /// Registers the exit handler again after a provider with this number has been loaded: handlers run in reverse
-/// order, so ours runs before the destructors of the provider's libraries. Does nothing the second time.
+/// order, so this one runs before the destructors of the provider's libraries. Does nothing the second time.
 pub(crate) fn watch(provider: u32) {
     static KNOWN: AtomicU32 = AtomicU32::new(0);
     let bit = 1_u32.checked_shl(provider).unwrap_or_default();
@@ -36,12 +36,15 @@ pub(crate) fn watch(provider: u32) {
     }
     #[cfg(unix)]
     {
-        // SAFETY: the handler is a function of this library, which GStreamer never unloads. If it cannot be
-        // registered, the process ends as it would without it.
+        // SAFETY: `atexit` needs a function that exists until the process ends and does not unwind. `ended` is part
+        // of this library, which is never unloaded: GStreamer makes plugins resident. It does not panic, and a panic
+        // in an `extern "C"` function would abort. If the handler cannot be registered, the process ends as it
+        // would without it.
         unsafe { libc::atexit(ended) };
     }
 }
 
+/// The exit handler: waits for all threads inside ONNX Runtime and keeps others out.
 #[cfg(unix)]
 extern "C" fn ended() {
     static ONCE: AtomicBool = AtomicBool::new(false);

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+/// Debug category of the engine.
 pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "stylize-engine",

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Runs compiled graphs: the only room that names ONNX Runtime.
+//! Runs compiled graphs with ONNX Runtime, which no other module uses.
 //!
-//! [`runtime`] finds and loads the library, [`Candidates`] choose where a graph runs, a [`Lease`] on
-//! a shared [`session`] runs it on memory of the caller's, [`probe`] asks a generator what its file
-//! does not say, and a [`Predictor`] makes style vectors.
+//! [`runtime`] finds and loads the library, [`Candidates`] choose the execution provider, a [`Lease`] on a shared
+//! [`session`] runs a graph on the caller's memory, [`probe`] measures conventions of a generator that its file
+//! does not state, and a [`Predictor`] computes style vectors.
 
 mod error;
 mod exit;

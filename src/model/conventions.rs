@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The conventions of generators: layout, value range, channel order and size rules. Pure values.
+//! The conventions of generators: layout, value range, channel order and size rules.
 
 /// Order of a tensor's axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +44,15 @@ impl Range {
         (scale, self.min)
     }
 
-    /// The scale if it is the same for all channels and there is no offset: what a quantizing
-    /// operator computes in one pass.
+    /// The scale, if it is positive and the same for all channels and there is no offset, so that `QuantizeLinear` can
+    /// compute the conversion.
     pub fn plain_scale(&self) -> Option<f32> {
         let (scale, offset) = self.scale_offset();
         (offset == [0.0; 3] && scale == [scale[0]; 3] && scale[0] > 0.0).then_some(scale[0])
     }
 
-    /// Parses `min,max` (all channels) or `min,max;min,max;min,max` (one each).
+    /// Parses `min,max` (all channels) or `min,max;min,max;min,max` (one pair per channel); `None` if the text is
+    /// neither, or a number is not finite, or min equals max.
     pub fn parse(text: &str) -> Option<Self> {
         let mut pairs = Vec::new();
         for pair in text.split(';').map(str::trim).filter(|p| !p.is_empty()) {
@@ -83,7 +84,7 @@ impl std::fmt::Display for Range {
     }
 }
 
-/// Which picture sizes a generator takes.
+/// The picture sizes that a generator takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// Any width and height of at least `minimum` pixels that are multiples of `multiple`.
@@ -92,26 +93,25 @@ pub enum Extent {
     Fixed { width: usize, height: usize },
 }
 
-/// Largest width and height in pixels that a generator may ask for; that of frames.
-pub(crate) const MOST_SIDE: i64 = 8192;
+/// Maximum width and height of a generator's input, pixels; the same as of frames.
+pub(crate) const MAX_SIDE: i64 = 8192;
 
-/// Smallest picture side given to a generator that does not say what it needs. Reflection padding
-/// inside a network needs more pixels than it pads: 40 in Johnson's (2016), doubled here for the
-/// strides.
+/// Minimum width and height of the picture for a generator that does not state one, pixels. Reflection padding inside
+/// a network needs more pixels than it pads: 40 in Johnson et al. (2016), about doubled for the strides.
 pub const DEFAULT_MINIMUM: usize = 96;
 
-/// Conventions about a generator; `None` where the source does not say.
+/// Conventions of a generator; `None` where a source does not state one.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Conventions {
     pub input_range: Option<Range>,
     pub output_range: Option<Range>,
     pub order: Option<ChannelOrder>,
     pub layout: Option<Layout>,
-    /// Width and height must be multiples of this; 1 to 256.
+    /// Width and height must be multiples of this number of pixels, 1..256.
     pub multiple: Option<usize>,
-    /// Smallest width and height in pixels.
+    /// Minimum width and height, pixels, 1..256.
     pub minimum: Option<usize>,
-    /// `Some(true)`: a graph with a fixed size runs at other sizes as well.
+    /// Whether a graph that declares a fixed size also works at other sizes.
     pub resizable: Option<bool>,
 }
 

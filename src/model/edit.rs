@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The generator's protobuf made ready for a compiler or a runtime.
+//! The generator's protobuf as the graph compiler or ONNX Runtime takes it.
 
 use crate::onnx::{
     self, GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto,
@@ -12,9 +12,8 @@ use super::network::Model;
 use super::tensor::ElementType;
 
 impl Model {
-    /// The generator without what ties it to a size: stale shapes go, and initializers become
-    /// constants (before IR version 4 they were inputs as well, which keeps runtimes from folding
-    /// them). Its graph has no inputs and outputs: the caller sets them.
+    /// The generator without declared sizes and without graph inputs and outputs, which the caller adds. Initializers
+    /// are not listed as inputs: before IR version 4 they were, which keeps runtimes from folding them.
     pub(crate) fn open(&self) -> ModelProto {
         let mut proto = self.proto.clone();
         proto.ir_version = proto.ir_version.max(4);
@@ -25,8 +24,10 @@ impl Model {
         proto
     }
 
-    /// The generator alone, its input fixed to `width` x `height` pixels and its output's shape
-    /// left open, serialized.
+    /// The generator alone, serialized, with its input fixed to `width` x `height` pixels and its output's shape open.
+    ///
+    /// # Errors
+    /// [`ModelError::Onnx`] for a model that is too large.
     pub fn at_size(
         &self,
         layout: Layout,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Why a file is not a generator that this software can run.
+//! Errors of model files.
 
 use std::path::PathBuf;
 
-use super::conventions::MOST_SIDE;
+use super::conventions::MAX_SIDE;
 use super::file::WeightsError;
 use crate::onnx::OnnxError;
 
-/// Why a file is not a generator that this software can run. The text is for the user: it says
-/// what is wrong, with which value, and what to do.
+/// Reasons why a file is not a generator that the plugin can run. The text is for the user: what is wrong, with which
+/// value, and what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum ModelError {
@@ -46,15 +46,15 @@ pub enum ModelError {
         outputs: Vec<String>,
     },
     #[error(
-        "The model's input {input} is {width}x{height} pixels. The largest that can be played is {most}x{most}: export the model with a smaller or an open size.",
-        most = MOST_SIDE
+        "The model's input {input} is {width}x{height} pixels, more than the maximum of {most}x{most}. Export the model with a smaller size or with dynamic axes.",
+        most = MAX_SIDE
     )]
     InputSize {
         input: String,
         width: i64,
         height: i64,
     },
-    #[error("The model has no image output of shape [1, 3, H, W] or [1, H, W, 3]; it has {}. Only image-to-image generators can be played.", list(.inputs, .outputs))]
+    #[error("The model has no image output of shape [1, 3, H, W] or [1, H, W, 3]; it has {}. Set model-file to an image-to-image generator.", list(.inputs, .outputs))]
     NoImageOutput {
         inputs: Vec<String>,
         outputs: Vec<String>,
@@ -71,7 +71,7 @@ pub enum ModelError {
         hint: String,
     },
     #[error(
-        "The model makes {output_width}x{output_height} pictures from {input_width}x{input_height} ones. Only generators that keep the size can be played. If it needs sizes that are multiples of a number, write that as size-multiple in the section [stylize] of its .modelinfo file."
+        "The model's output is {output_width}x{output_height} pixels for an input of {input_width}x{input_height}, but a generator must keep the size. If the model needs sizes that are multiples of a number, write that as size-multiple in the section [stylize] of its .modelinfo file."
     )]
     SizeChanges {
         input_width: usize,

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a *generator* is: an ONNX image-to-image network, read from its bytes and described by a
-//! [`Signature`].
+//! *Generators*: ONNX image-to-image networks, parsed from their bytes and described by a [`Signature`].
 //!
-//! This room knows protobuf and GLib key files; it knows neither ONNX Runtime nor GStreamer
-//! elements. The conventions of a generator are read in four places and believed in this order
-//! ([`Conventions::or`]): properties of the element, the `.modelinfo` sidecar ([`modelinfo`]), ONNX
-//! metadata ([`metadata`]), then the graph's own shapes and a probe run.
+//! This module uses protobuf and GLib key files, but neither ONNX Runtime nor GStreamer elements. The conventions of a
+//! generator come from four sources, in this order of precedence ([`Conventions::or`]): properties of the element, the
+//! `.modelinfo` sidecar ([`modelinfo`]), ONNX metadata ([`metadata`]), the graph's shapes and a probe run.
 
 mod conventions;
 mod description;
@@ -25,7 +23,7 @@ pub use description::{metadata, modelinfo};
 pub use error::ModelError;
 pub use file::WeightsError;
 pub use network::Model;
-pub(crate) use noise::MOST as MOST_NOISE;
+pub(crate) use noise::MAX_NOISE;
 pub use noise::Noise;
 pub use signature::{Signature, TensorSpec};
 pub use styles::{StyleError, StyleInput};

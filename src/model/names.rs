@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Room for the names that the graph compiler gives: a generator's own names that look like them get others.
+//! Avoids collisions with the names that the graph compiler adds: renames a generator's names with the same prefix.
 
 use crate::onnx::{ModelProto, walk};
 
 /// Prefix of every name that the graph compiler adds.
 pub(crate) const PREFIX: &str = "stylize/";
 
-/// In front of a generator's name that begins with [`PREFIX`], or that looks as if it had been renamed.
+/// Prefix of renamed names: those that begin with [`PREFIX`], or that look as if they had been renamed.
 const MOVED: &str = "generator/";
 
-/// Renames what begins with the prefix.
+/// Renames all names that collide.
 pub(super) fn make_room(model: &mut ModelProto) {
     walk::rename(model, &moved);
 }
 
-/// The new name, if it needs one. No two names get the same, and none gets one that is there.
+/// The new name, if it needs one. Injective, and never a name that is not renamed itself.
 pub(super) fn moved(name: &str) -> Option<String> {
     let rest = name.trim_start_matches(MOVED);
     rest.starts_with(PREFIX).then(|| format!("{MOVED}{name}"))
 }
 
-/// The name that the model's file has for it.
+/// The name in the model's file.
 pub(super) fn original(name: &str) -> &str {
     match name.strip_prefix(MOVED) {
         Some(rest) if moved(rest).is_some() => rest,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A parsed generator.
+//! Parsing of generators.
 
 use std::path::Path;
 
-use super::conventions::MOST_SIDE;
+use super::conventions::MAX_SIDE;
 use super::description::entry;
 use super::noise::Noise;
 use super::repair::{legacy, unbake};
@@ -12,11 +12,11 @@ use super::tensor::{DeclaredTensor, describe, dims, is_image, real_inputs};
 use super::{ModelError, file, names};
 use crate::onnx::{Bytes, ModelProto, OnnxError, ValueInfoProto, walk};
 
-/// A parsed ONNX model whose graph has one image input, maybe a style input and noise inputs, and at
-/// least one image output.
+/// A parsed ONNX model whose graph has one image input, optionally a style input and noise inputs, and at least one
+/// image output.
 ///
-/// Everything else (ranges, channel order, size rules) is in [`Conventions`], because a graph alone does
-/// not say it.
+/// Ranges, channel order and size rules are in [`Conventions`](super::Conventions), because a graph does not state
+/// them.
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(super) proto: ModelProto,
@@ -27,10 +27,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model file, with the weights that lie beside it.
+    /// Reads a model file with its external weights.
     ///
     /// # Errors
-    /// Of what [`Model::parse`] refuses, and of files that cannot be read.
+    /// Those of [`Model::parse`], and for files that cannot be read.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
         Self::understand(file::read(path)?)
     }
@@ -38,11 +38,12 @@ impl Model {
     /// Parses ONNX bytes and checks that they hold an image-to-image network.
     ///
     /// # Errors
-    /// [`ModelError`] for everything else, also for a model with weights in another file.
+    /// [`ModelError`] for other models, and for a model with external weights.
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, ModelError> {
         Self::understand(file::from_bytes(bytes.into())?)
     }
 
+    /// Checks a model and finds its inputs and outputs.
     fn understand(mut proto: ModelProto) -> Result<Self, ModelError> {
         names::make_room(&mut proto);
         let damaged = |what: &str| Err(OnnxError::Damaged(what.into()).into());
@@ -53,7 +54,7 @@ impl Model {
             return damaged("its graph has no nodes");
         }
         if proto.functions.iter().any(|f| walk::is_default(&f.domain)) {
-            return damaged("a local function takes the place of an operator of ONNX's own");
+            return damaged("a local function is defined in ONNX's own domain");
         }
         if default_opset(&proto).is_none() {
             return damaged("it names no operator set");
@@ -61,7 +62,7 @@ impl Model {
         let mut inputs = real_inputs(graph);
         let noise = Noise::list(entry::entry(&proto, "stylize.noise"), &inputs)?;
         inputs.retain(|input| noise.iter().all(|noise| noise.name != input.name));
-        // What could be a style input is one only if an image is left.
+        // An input with the shape of a style input is one only beside an image input.
         let mut style = match inputs.len() {
             2 => inputs.iter().find_map(|input| StyleInput::of(input)),
             _ => None,
@@ -88,8 +89,7 @@ impl Model {
                 outputs: describe(&outputs),
             });
         }
-        // An output whose shape the exporter left out is taken on trust, if no other is an image; the
-        // probe run will tell.
+        // If no output has the shape of an image, one without a declared shape is used; the probe run checks it.
         let images = || outputs.iter().filter(|value| is_image(&dims(value)));
         let Some(output) = images()
             .find(|value| DeclaredTensor::of(value).is_ok())
@@ -102,7 +102,7 @@ impl Model {
             });
         };
         let (input, mut output) = (DeclaredTensor::of(input)?, DeclaredTensor::of(output)?);
-        if input.dims.iter().any(|size| *size > MOST_SIDE) {
+        if input.dims.iter().any(|size| *size > MAX_SIDE) {
             let [.., height, width] = match input.dims[..] {
                 [n, h, w, 3] => [n, 3, h, w],
                 [n, c, h, w] => [n, c, h, w],
@@ -136,8 +136,8 @@ impl Model {
         })
     }
 
-    /// Whether the graph names a size in a way that a runtime takes on trust, so that running it at
-    /// another size could crash the process.
+    /// Whether the graph contains an output size that ONNX Runtime does not check, so that running it at another size
+    /// could crash the process.
     pub(crate) fn is_baked(&self) -> bool {
         walk::nodes(&self.proto).into_iter().any(unbake::is_baked)
     }
@@ -153,7 +153,7 @@ impl Model {
         default_opset(&self.proto).unwrap_or(1)
     }
 
-    /// Whether it works on integers with scales (`QuantizeLinear`, `DequantizeLinear`).
+    /// Whether the generator is quantized (has `DequantizeLinear` nodes).
     pub fn is_quantized(&self) -> bool {
         let nodes = walk::nodes(&self.proto);
         nodes.iter().any(|node| node.op_type == "DequantizeLinear")
@@ -171,7 +171,7 @@ impl Model {
         &self.output
     }
 
-    /// What its metadata call it, else the name of the file at this path.
+    /// The name in its metadata, else the stem of this file name.
     pub fn name(&self, file: &str) -> String {
         let stem = || {
             Path::new(file)
@@ -184,12 +184,12 @@ impl Model {
         }
     }
 
-    /// Inputs for noise, in the order in which the metadata list them.
+    /// Noise inputs, in the order of the metadata.
     pub(crate) fn noise(&self) -> &[Noise] {
         &self.noise
     }
 
-    /// The input that says which style to paint in.
+    /// The style input, if there is one.
     pub(crate) fn style(&self) -> Option<&StyleInput> {
         self.style.as_ref()
     }
@@ -255,7 +255,7 @@ pub(super) mod tests {
         parsed(&proto(&[("x", &OPEN)], &[("y", &OPEN)])).expect("a generator")
     }
 
-    /// What is read from these metadata.
+    /// The conventions of a model with these metadata.
     pub(in crate::model) fn described(entries: &[(&str, &str)]) -> Result<Conventions, ModelError> {
         let mut proto = proto(&[("x", &OPEN)], &[("y", &OPEN)]);
         let entry = |(key, value): &(&str, &str)| StringStringEntryProto {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Noise inputs: tensors of standard normal numbers beside the picture, with which one generator
-//! makes many pictures (Ulyanov et al. 2016, 2017).
+//! Noise inputs: tensors of standard normal numbers beside the picture, with which a generator produces different
+//! pictures in the same style (Ulyanov et al. 2016, 2017).
 //!
-//! A model lists them in its metadata: `stylize.noise` = `coarse:3:8,fine:3:1`, for each the input's
-//! name, its channels, and what the picture's height and width are divided by.
+//! A model lists them in its metadata, `stylize.noise` = `coarse:3:8,fine:3:1`: for each the input's name, its number
+//! of channels, and the divisor of the picture's height and width.
 
 use crate::onnx::{ValueInfoProto, type_proto};
 
@@ -11,8 +11,8 @@ use super::description::entry::{Entry, METADATA, refuse};
 use super::tensor::ElementType;
 use super::{ModelError, names};
 
-/// Most noise inputs that a generator may have.
-pub(crate) const MOST: usize = 16;
+/// Maximum number of noise inputs of a generator.
+pub(crate) const MAX_NOISE: usize = 16;
 
 /// One noise input, float32 `[1, channels, H / divisor, W / divisor]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,10 @@ impl Noise {
         ]
     }
 
-    /// Reads the metadata's list and checks it against the graph's inputs.
+    /// Parses the metadata's list and checks it against the graph's inputs.
+    ///
+    /// # Errors
+    /// [`ModelError::Description`] for a list that cannot be parsed or names other inputs.
     pub(super) fn list(entry: Entry, inputs: &[&ValueInfoProto]) -> Result<Vec<Self>, ModelError> {
         let Some((key, value)) = entry else {
             return Ok(Vec::new());
@@ -53,8 +56,8 @@ impl Noise {
                 divisor,
             })
         };
-        let few = value.split(',').nth(MOST).is_none();
-        let list: Option<Vec<_>> = value.split(',').take(MOST).map(parse).collect();
+        let few = value.split(',').nth(MAX_NOISE).is_none();
+        let list: Option<Vec<_>> = value.split(',').take(MAX_NOISE).map(parse).collect();
         list.filter(|_| few).ok_or_else(|| {
             let hint = "Write name:channels:divisor for each noise input (16 at most), separated by commas; each must be a float32 input of the graph.";
             refuse(METADATA, key, value, hint)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The signature of a generator: what a graph declares and its conventions, put together.
+//! The signature of a generator: the declarations of its graph completed by its conventions.
 
 use super::ModelError;
 use super::conventions::{ChannelOrder, Conventions, DEFAULT_MINIMUM, Extent, Layout, Range};
 use super::network::Model;
 use super::tensor::{DeclaredTensor, ElementType};
 
-/// One end of the generator.
+/// The image input or output of a generator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorSpec {
     pub name: String,
@@ -15,7 +15,7 @@ pub struct TensorSpec {
     pub range: Range,
 }
 
-/// Everything that the graph compiler must know about a generator.
+/// Description of a generator for the graph compiler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signature {
     pub input: TensorSpec,
@@ -25,12 +25,12 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Whether a probe run must still answer something.
+    /// Whether a convention is missing that a probe run measures.
     pub fn needs_probe(model: &Model, conventions: &Conventions) -> bool {
         let range_open = |tensor: &DeclaredTensor, range: Option<Range>| {
             tensor.element != ElementType::U8 && range.is_none()
         };
-        // The output's range can be told from a run and the input's follows it.
+        // A run shows the output's range; the input's defaults to the same.
         range_open(model.output(), conventions.output_range)
             || match model.fixed_size(conventions) {
                 None => conventions.multiple.is_none(),
@@ -38,8 +38,8 @@ impl Signature {
             }
     }
 
-    /// Puts the conventions together. Gaps that are left get the field's defaults: the output's range
-    /// for the input (a network that is given 0..255 gives 0..255 back), RGB, any size.
+    /// Combines graph and conventions. Defaults for missing conventions: the other end's range, else 0..1; RGB; NCHW;
+    /// any size from [`DEFAULT_MINIMUM`] on.
     pub fn resolve(model: &Model, conventions: &Conventions) -> Self {
         let inner = layout(model.input()).or(conventions.layout);
         let spec = |tensor: &DeclaredTensor, range: Option<Range>| TensorSpec {
@@ -76,7 +76,7 @@ impl Signature {
         }
     }
 
-    /// The size of the picture that the generator is given for a frame of this size (pixels).
+    /// Width and height of the generator's input for a picture of this width and height, pixels.
     pub fn picture_size(&self, width: usize, height: usize) -> (usize, usize) {
         match self.extent {
             Extent::Fixed { width, height } => (width, height),
@@ -107,7 +107,7 @@ impl std::fmt::Display for Signature {
     }
 }
 
-/// The layout that a shape shows: which of the axes 1 and 3 says 3, if only one does.
+/// The layout by the shape: whether axis 1 or axis 3 has size 3, if only one of them has.
 fn layout(tensor: &DeclaredTensor) -> Option<Layout> {
     match tensor.dims[..] {
         [_, 3, _, c] if c != 3 => Some(Layout::Nchw),
@@ -127,7 +127,7 @@ impl Model {
         Some((usize::try_from(width).ok()?, usize::try_from(height).ok()?))
     }
 
-    /// Whether the input's shape leaves open which of its axes is that of the colours.
+    /// Whether the input's shape does not show the layout.
     pub(crate) fn layout_is_open(&self) -> bool {
         layout(self.input()).is_none()
     }

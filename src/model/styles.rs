@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Style inputs: one generator, many styles.
+//! Style inputs of generators with several styles.
 //!
-//! Conditional instance normalization (Dumoulin, Shlens and Kudlur 2017, arXiv:1610.07629) takes one
-//! weight for each style, and any mix of styles is a style. A generator of the two-network kind
-//! (Ghiasi et al. 2017, arXiv:1705.06830) takes a vector that a second network, the *predictor*,
-//! makes from a painting.
+//! Conditional instance normalization (Dumoulin, Shlens and Kudlur 2017, arXiv:1610.07629) takes one weight for each
+//! style; any convex combination of styles is a style. A generator of the two-network kind (Ghiasi et al. 2017,
+//! arXiv:1705.06830) takes a style vector, which a second network, the *predictor*, computes from a painting.
 //!
-//! Such an input is told by its shape: float32, all sizes fixed and all but one of them 1. The
-//! names of the styles are in the metadata entry `stylize.styles` or the sidecar's `styles`,
-//! separated by commas.
+//! A style input is recognized by its shape: float32, all sizes fixed and all but one of them 1. The names of the
+//! styles are in the metadata entry `stylize.styles` or the sidecar's `styles`, separated by commas.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,27 +16,27 @@ use super::ModelError;
 use super::description::entry::{Entry, refuse};
 use super::tensor::{DeclaredTensor, ElementType};
 
-/// Most values that a style input may have.
-const MOST: i64 = 65_536;
+/// Maximum number of values of a style input.
+const MAX_VALUES: i64 = 65_536;
 
-/// The input that says which style a generator paints in, float32.
+/// The style input of a generator, float32.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StyleInput {
     pub name: String,
-    /// The shape that the graph gives it; all sizes but one are 1.
+    /// Its shape; all sizes but one are 1.
     pub dims: Vec<i64>,
-    /// Names of the styles, one for each weight; empty if nothing names them.
+    /// Names of the styles, one for each weight; empty if no metadata or sidecar has them.
     pub names: Vec<String>,
 }
 
 impl StyleInput {
-    /// This input as a style input, if its shape says so.
+    /// The style input, if this input has the type and shape of one.
     pub(super) fn of(value: &ValueInfoProto) -> Option<Self> {
         let tensor = DeclaredTensor::of(value).ok()?;
         let mut dims = tensor.dims.iter();
         let count = dims.try_fold(1_i64, |count, size| count.checked_mul(*size))?;
         let line = tensor.dims.iter().all(|size| *size == 1 || *size == count);
-        let fits = tensor.element == ElementType::F32 && (2..=MOST).contains(&count) && line;
+        let fits = tensor.element == ElementType::F32 && (2..=MAX_VALUES).contains(&count) && line;
         fits.then_some(Self {
             name: tensor.name,
             dims: tensor.dims,
@@ -46,17 +44,17 @@ impl StyleInput {
         })
     }
 
-    /// How many values it takes.
+    /// Number of values.
     pub fn size(&self) -> usize {
         self.dims.iter().product::<i64>().unsigned_abs() as usize
     }
 
-    /// Whether it takes weights of named or numbered styles; else a vector that a predictor makes.
+    /// Whether its values are weights of named or numbered styles; else a style vector of a predictor.
     pub fn has_weights(&self) -> bool {
         !self.names.is_empty() || self.dims.len() <= 2
     }
 
-    /// The names of the styles; numbers from 0 where nothing names them.
+    /// The names of the styles; numbers from 0 if they have no names.
     pub fn styles(&self) -> Vec<String> {
         match self.names.is_empty() {
             true => (0..self.size()).map(|index| index.to_string()).collect(),
@@ -64,7 +62,10 @@ impl StyleInput {
         }
     }
 
-    /// Takes the names from a list in metadata or sidecar.
+    /// Sets the names from a list in metadata or sidecar.
+    ///
+    /// # Errors
+    /// [`ModelError::Description`] for a list of another length, with duplicates, empty names or colons.
     pub(super) fn name(&mut self, origin: &str, entry: Entry) -> Result<(), ModelError> {
         let Some((key, value)) = entry else {
             return Ok(());
@@ -85,7 +86,7 @@ impl StyleInput {
     }
 }
 
-/// Why a text is not a style or a mix of styles. The text is for the user.
+/// Errors of a text that is not a style or a mix of styles. The text is for the user.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum StyleError {
@@ -97,26 +98,26 @@ pub enum StyleError {
     Mix(String),
 }
 
-/// Most names in a message, and most characters of a user's text.
-const MOST_SHOWN: usize = 100;
+/// Maximum number of names, and of characters of the user's text, in a message.
+const MAX_SHOWN: usize = 100;
 
-/// The names, and how many more there are.
+/// The first names, and the number of the others.
 fn list(names: &[String]) -> String {
-    let shown = names[..names.len().min(MOST_SHOWN)].join(", ");
-    match names.len().saturating_sub(MOST_SHOWN) {
+    let shown = names[..names.len().min(MAX_SHOWN)].join(", ");
+    match names.len().saturating_sub(MAX_SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
 }
 
-/// The beginning of a text that may be very long.
+/// The beginning of a text.
 fn shown(text: &str) -> String {
-    text.trim().chars().take(MOST_SHOWN).collect()
+    text.trim().chars().take(MAX_SHOWN).collect()
 }
 
-/// "; did you mean …?" if a name is near enough to be a slip.
+/// "; did you mean …?" if a name differs by a typing error only (Damerau-Levenshtein distance), else ".".
 fn nearest(name: &str, names: &[String]) -> String {
-    let names = &names[..names.len().min(MOST_SHOWN)];
+    let names = &names[..names.len().min(MAX_SHOWN)];
     let distance = |known: &&String| strsim::damerau_levenshtein(&plain(name), &plain(known));
     let close = names.iter().min_by_key(distance);
     match close.filter(|known| distance(known) <= name.len().div_ceil(3)) {
@@ -125,20 +126,19 @@ fn nearest(name: &str, names: &[String]) -> String {
     }
 }
 
-/// Case, spaces and underscores do not matter.
+/// A name in lower case with hyphens for spaces and underscores, for comparisons.
 fn plain(name: &str) -> String {
     name.trim().to_lowercase().replace([' ', '_'], "-")
 }
 
-/// The weights that a text asks for: a name, a number from 0, or a mix such as `waves:0.7,3:0.3`.
-/// A part without a weight has weight 1; the weights are divided by their sum, so that the result
-/// lies between the styles it is mixed from.
+/// Parses a style (a name, or a number from 0) or a mix such as `waves:0.7,3:0.3` to weights. A part without a weight
+/// has weight 1; the weights are divided by their sum, so that the result is a convex combination.
 ///
 /// # Errors
-/// [`StyleError`] for what is not known or not understood.
+/// [`StyleError::Unknown`] for a name that is not among `names`, [`StyleError::Mix`] for weights that cannot be parsed.
 pub fn weights(names: &[String], text: &str) -> Result<Vec<f32>, StyleError> {
     let mut weights = vec![0.0_f32; names.len()];
-    // Of names that are alike but for case and spaces, the first.
+    // Of names that differ only in case and spaces, the first is used.
     let positions = names.iter().enumerate().rev();
     let positions: HashMap<String, usize> = positions.map(|(i, name)| (plain(name), i)).collect();
     let position = |name: &str| position(&positions, names.len(), name);
@@ -149,7 +149,7 @@ pub fn weights(names: &[String], text: &str) -> Result<Vec<f32>, StyleError> {
         })
     };
     for part in text.split(',').map(str::trim) {
-        // A whole part first, because a foreign name may hold a colon.
+        // The whole part is looked up first, because a name may contain a colon.
         let (index, weight) = match (position(part), part.rsplit_once(':')) {
             (Some(index), _) => (index, 1.0),
             (None, Some((name, weight))) => {
@@ -172,7 +172,7 @@ pub fn weights(names: &[String], text: &str) -> Result<Vec<f32>, StyleError> {
     Ok(weights)
 }
 
-/// Where a style of this name is, or of this number, among so many.
+/// Index of the style with this name or number.
 fn position(positions: &HashMap<String, usize>, count: usize, name: &str) -> Option<usize> {
     let name = plain(name);
     let named = positions.get(&name).copied();

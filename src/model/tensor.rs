@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a graph declares of the tensors at its boundary: names, shapes, element types.
+//! Declarations of a graph's inputs and outputs: names, shapes, element types.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ pub enum ElementType {
 }
 
 impl ElementType {
-    /// From the number that ONNX has for it.
+    /// From ONNX's number.
     pub fn from_onnx(code: i32) -> Option<Self> {
         match DataType::try_from(code) {
             Ok(DataType::Float) => Some(Self::F32),
@@ -26,7 +26,7 @@ impl ElementType {
         }
     }
 
-    /// The number that ONNX has for it.
+    /// ONNX's number.
     pub fn to_onnx(self) -> i32 {
         let known = match self {
             Self::F32 => DataType::Float,
@@ -64,10 +64,10 @@ pub(crate) struct DeclaredTensor {
 }
 
 impl DeclaredTensor {
-    /// As declared.
+    /// The declaration of an input or output.
     ///
     /// # Errors
-    /// [`ModelError::Element`] for a type of element that frames cannot be converted to.
+    /// [`ModelError::Element`] for an element type that is not an [`ElementType`].
     pub(super) fn of(value: &ValueInfoProto) -> Result<Self, ModelError> {
         let code = tensor(value).map_or(0, |tensor| tensor.elem_type);
         let element = ElementType::from_onnx(code).ok_or_else(|| ModelError::Element {
@@ -83,7 +83,7 @@ impl DeclaredTensor {
     }
 }
 
-/// Graph inputs that a caller must feed: before IR version 4 initializers are listed there too.
+/// Graph inputs without initializers, which are listed as inputs before IR version 4.
 pub(super) fn real_inputs(graph: &GraphProto) -> Vec<&ValueInfoProto> {
     let sparse = graph.sparse_initializer.iter();
     let sparse = sparse.filter_map(|sparse| sparse.values.as_ref());
@@ -102,7 +102,7 @@ fn tensor(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
     }
 }
 
-/// The sizes of its axes, `-1` where one is open; none where the shape is.
+/// The declared shape, `-1` for sizes that are not fixed; empty without a shape.
 pub(super) fn dims(value: &ValueInfoProto) -> Vec<i64> {
     use crate::onnx::tensor_shape_proto::dimension::Value;
     let Some(shape) = tensor(value).and_then(|tensor| tensor.shape.as_ref()) else {
@@ -118,7 +118,7 @@ pub(super) fn dims(value: &ValueInfoProto) -> Vec<i64> {
         .collect()
 }
 
-/// One picture of three channels; sizes may be open, but something must say "image".
+/// Whether a shape is that of one image of three channels. Sizes may be open, but the rank must be 4.
 pub(super) fn is_image(dims: &[i64]) -> bool {
     let one = |d: i64| d == 1 || d == -1;
     let size = |d: i64| d == -1 || d > 3;

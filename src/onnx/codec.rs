@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Models from bytes and to bytes.
+//! Decoding and encoding of models.
 
 use prost::Message;
 use prost::bytes::Bytes;
 
 use super::error::{NEWEST, OnnxError};
-use super::limits::MOST_BYTES;
+use super::limits::MAX_BYTES;
 use super::scan;
 use super::schema::ModelProto;
 
-/// Reads a model. Its weights share the memory of `bytes`.
+/// Decodes a model. Its weights share the memory of `bytes`.
 ///
 /// # Errors
-/// [`OnnxError`] for bytes that are no model, or that would take too much of this machine.
+/// [`OnnxError`] for bytes that are not a model, or that exceed the limits of size, nesting or memory.
 pub fn read(bytes: impl Into<Bytes>) -> Result<ModelProto, OnnxError> {
     let bytes = bytes.into();
-    if bytes.len() > MOST_BYTES {
+    if bytes.len() > MAX_BYTES {
         return Err(OnnxError::TooLong(bytes.len() as u64));
     }
     let unknown = scan::check(&bytes)?;
     let model = ModelProto::decode(bytes).map_err(|err| OnnxError::Damaged(err.to_string()))?;
     match unknown {
-        // Of older formats these are fields that ONNX has given up; ONNX Runtime skips them as well.
+        // In older formats, unknown fields are ones that ONNX has removed; ONNX Runtime skips them as well.
         Some(field) if model.ir_version > NEWEST => Err(OnnxError::Newer {
             version: model.ir_version,
             field,
@@ -33,10 +33,10 @@ pub fn read(bytes: impl Into<Bytes>) -> Result<ModelProto, OnnxError> {
 /// Protobuf bytes of a model.
 ///
 /// # Errors
-/// [`OnnxError::TooLong`] for one that the format cannot hold.
+/// [`OnnxError::TooLong`] for a model of more than [`MAX_BYTES`].
 pub fn write(model: &ModelProto) -> Result<Vec<u8>, OnnxError> {
     let len = model.encoded_len();
-    match len > MOST_BYTES {
+    match len > MAX_BYTES {
         true => Err(OnnxError::TooLong(len as u64)),
         false => Ok(model.encode_to_vec()),
     }
@@ -103,7 +103,7 @@ mod tests {
         // A number for each byte.
         let numbers = field(7, &vec![0; 65 << 20]);
         assert_eq!(read(field(7, &field(5, &numbers))), Err(OnnxError::Large));
-        // The same as raw data are what they are.
+        // As raw data, the same bytes take no more memory than in the file.
         let weights = field(9, &vec![0; 65 << 20]);
         assert!(read(field(7, &field(5, &weights))).is_ok());
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Why bytes are not read as a model.
+//! Errors of decoding and encoding models.
 
 use super::limits;
 use super::schema::Version;
 
-/// Why bytes are not read as a model, or a model not written.
+/// Errors of decoding and encoding models. The text is for the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum OnnxError {
@@ -13,26 +13,26 @@ pub enum OnnxError {
     )]
     Damaged(String),
     #[error(
-        "The model nests messages deeper than {} levels, which no exporter does. Get it from somewhere else.",
+        "The model nests messages deeper than {} levels. Export it again.",
         limits::DEPTH
     )]
     Deep,
     #[error(
-        "The model would take more than {} MiB of memory beside its weights, by very many small parts. Export it with its weights as raw data.",
+        "The model would take more than {} MiB of memory beside its weights, because it has very many small parts. Export it with its weights as raw data.",
         limits::MEMORY >> 20
     )]
     Large,
     #[error(
-        "The model is in version {version} of ONNX's format and uses {field}, which this software does not know. Export it with ir_version={} or less.",
+        "The model has ir_version={version} and uses {field}, which is not supported. Export it with ir_version={} or less.",
         NEWEST
     )]
     Newer { version: i64, field: String },
     #[error(
-        "The model has {} MiB with its weights, and ONNX's format ends at 2048. Convert its weights to float16, or take a smaller generator.",
+        "The model has {} MiB with its weights, more than the 2048 MiB that an ONNX file can hold. Convert its weights to float16, or use a smaller generator.",
         .0 >> 20
     )]
     TooLong(u64),
 }
 
-/// Newest version of the format that the schema has.
+/// IR version of the schema.
 pub(super) const NEWEST: i64 = Version::IrVersion as i64;

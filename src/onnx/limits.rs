@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How much of this machine a model may take.
+//! Limits of models: size, nesting and memory.
 
-/// Most bytes that one message can have: lengths are signed 32-bit numbers in all of protobuf's
-/// implementations, ONNX Runtime's among them.
-pub const MOST_BYTES: usize = i32::MAX as usize;
+/// Maximum size of a model, bytes: in protobuf's implementations, including ONNX Runtime's, lengths are signed 32-bit
+/// numbers.
+pub const MAX_BYTES: usize = i32::MAX as usize;
 
-/// Most messages within each other; protobuf's own limit, and ONNX Runtime's.
+/// Maximum nesting of messages; the limit of protobuf and of ONNX Runtime.
 pub(super) const DEPTH: usize = 100;
-/// Most memory, in bytes, for all but bytes and texts themselves. Generators take a few megabytes.
+/// Maximum memory of the decoded messages without the contents of byte strings and texts, bytes. Generators take a few
+/// megabytes.
 pub(super) const MEMORY: usize = 512 << 20;

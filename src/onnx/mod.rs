@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
-//! ONNX's file format: the messages of its schema, and reading them from bytes that nobody vouches for.
+//! ONNX's file format: the messages of its schema, and decoding them from untrusted bytes.
 //!
-//! A file of a few megabytes can be written so that it takes gigabytes once it is read, or nests so deep
-//! that the stack does not hold it. So bytes are looked over ([`scan`]) before anything is made of them. The
-//! types are made from ONNX's own schema (`scripts/onnx-schema.sh`); weights share the memory that the
-//! file was read into, so that a copy of a model costs next to nothing.
+//! A file of a few megabytes can be constructed to take gigabytes when decoded, or to nest so deeply that decoding
+//! overflows the stack. So bytes are checked ([`scan`]) before they are decoded. The types are generated from ONNX's
+//! schema (`scripts/onnx-schema.sh`). Weights share the memory of the file's bytes, so that a copy of a model is cheap.
 
 mod codec;
 mod error;
+// Generated, as is `schema`.
 #[rustfmt::skip]
 mod fields;
 mod limits;
@@ -19,7 +19,7 @@ pub mod walk;
 
 pub use codec::{read, write};
 pub use error::OnnxError;
-pub use limits::MOST_BYTES;
+pub use limits::MAX_BYTES;
 pub use prost::Message;
 pub use prost::bytes::Bytes;
 pub use schema::*;

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A look over a model's bytes before they are decoded: how deep they nest and how much memory the messages
-//! will take, by the table of fields that the schema has.
+//! Checks a model's bytes before they are decoded: the depth of nesting, and the memory that the decoded messages will
+//! take, by the schema's table of fields.
 
 use super::error::OnnxError;
 use super::fields::MESSAGES;
 use super::limits::{DEPTH, MEMORY};
 use super::table::{Field, Message};
 
-/// What a list's element or a text costs beside its content, in bytes.
+/// Memory of a list's element or a text without its content, bytes.
 const HEAD: usize = size_of::<Vec<u8>>();
 
-/// Looks over a whole model; the first field that the schema does not have, if there is one.
+/// Checks a whole model. Returns the first field that the schema does not have, if any.
+///
+/// # Errors
+/// [`OnnxError::Damaged`], [`OnnxError::Deep`], [`OnnxError::Large`].
 pub(super) fn check(bytes: &[u8]) -> Result<Option<String>, OnnxError> {
     let mut scan = Scan::default();
     let model = MESSAGES.iter().find(|message| message.name == "ModelProto");
@@ -18,13 +21,17 @@ pub(super) fn check(bytes: &[u8]) -> Result<Option<String>, OnnxError> {
     Ok(scan.unknown)
 }
 
+/// State of a check.
 #[derive(Default)]
 struct Scan {
+    /// Memory of the messages so far, bytes.
     memory: usize,
+    /// The first unknown field.
     unknown: Option<String>,
 }
 
 impl Scan {
+    /// Checks a message and those inside it.
     fn message(
         &mut self,
         kind: Option<&Message>,
@@ -74,13 +81,14 @@ impl Scan {
                         Some(Field::Fixed) | None => (),
                     }
                 }
-                // Groups, which the schema has none of and nobody writes.
-                _ => return Err(damaged("it has a group, which ONNX has not")),
+                // Groups, which the schema does not have.
+                _ => return Err(damaged("it has a group, which ONNX does not use")),
             }
         }
         Ok(())
     }
 
+    /// Adds memory, within the limit.
     fn take(&mut self, bytes: usize) -> Result<(), OnnxError> {
         self.memory = self.memory.saturating_add(bytes);
         match self.memory > MEMORY {
@@ -94,7 +102,7 @@ fn damaged(what: &str) -> OnnxError {
     OnnxError::Damaged(what.into())
 }
 
-/// Takes a number of variable length off the front.
+/// Splits a varint off the front.
 fn varint(bytes: &mut &[u8]) -> Result<u64, OnnxError> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
@@ -107,7 +115,7 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, OnnxError> {
     Err(damaged("it has a number of more than 64 bits"))
 }
 
-/// Takes `len` bytes off the front.
+/// Splits `len` bytes off the front.
 fn split<'a>(bytes: &mut &'a [u8], len: u64) -> Result<&'a [u8], OnnxError> {
     let len = usize::try_from(len).ok();
     let parts = len.and_then(|len| bytes.split_at_checked(len));

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What the table of fields is made of.
+//! Types of the generated table of fields (`fields`).
 
 /// A message of the schema.
 pub(super) struct Message {
     pub name: &'static str,
-    /// Bytes of memory that one takes.
+    /// Size of the decoded message, bytes.
     pub size: usize,
-    /// By number.
+    /// Numbers and kinds of its fields.
     pub fields: &'static [(u64, Field)],
 }
 
-/// What a field holds.
+/// Kind of a field.
 #[derive(Clone, Copy)]
 pub(super) enum Field {
-    /// By index in the table.
+    /// A message, by its index in the table.
     Message(usize),
+    /// Bytes or text.
     Bytes,
-    /// Numbers of so many bytes in memory, and as few as one each in the file.
+    /// Varints, of this number of bytes each in memory and at least one in the file.
     Varint(usize),
     /// Numbers that take as many bytes in memory as in the file.
     Fixed,

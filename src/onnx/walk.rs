@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Everything of a model, wherever it stands: in its graph, in graphs inside nodes, in local functions.
+//! Traversal of a model's nodes, tensors and names: in its graph, in subgraphs of nodes and in local functions.
 
 use super::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 impl NodeProto {
-    /// The name of the operator if it is one of ONNX's own; empty for those of other domains, which may have
-    /// the same names, and for calls of local functions.
+    /// The operator's type if it is in ONNX's default domain; empty for other domains, which may have operators of the
+    /// same names, and for calls of local functions.
     pub fn operator(&self) -> &str {
         match is_default(&self.domain) {
             true => &self.op_type,
@@ -14,15 +14,15 @@ impl NodeProto {
     }
 }
 
-/// Whether a domain is that of ONNX's own operators.
+/// Whether a domain is ONNX's default domain.
 pub fn is_default(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
-/// Visits every tensor, until one is an error.
+/// Visits every tensor, in the same order each time, until `visit` returns an error.
 ///
 /// # Errors
-/// The first one of `visit`.
+/// The first error of `visit`.
 pub fn tensors<E>(
     model: &mut ModelProto,
     visit: &mut impl FnMut(&mut TensorProto) -> Result<(), E>,
@@ -89,7 +89,7 @@ pub fn nodes(model: &ModelProto) -> Vec<&NodeProto> {
     with_inner(graph.chain(functions).collect())
 }
 
-/// These nodes and those of the graphs inside them.
+/// These nodes and those of their subgraphs.
 fn with_inner(mut nodes: Vec<&NodeProto>) -> Vec<&NodeProto> {
     let mut next = 0;
     while let Some(node) = nodes.get(next) {
@@ -100,14 +100,13 @@ fn with_inner(mut nodes: Vec<&NodeProto>) -> Vec<&NodeProto> {
     nodes
 }
 
-/// The graphs inside a node: branches of `If`, bodies of loops.
+/// The subgraphs of a node: branches of `If`, bodies of loops.
 pub fn graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     let attributes = node.attribute.iter();
     attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
 }
 
-/// The names that a node reads: its inputs, and all that the graphs inside it name, which may be tensors
-/// around them.
+/// The names that a node reads: its inputs, and those read in its subgraphs, which may be tensors of the outer graph.
 pub fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
     let all = with_inner(vec![node]);
     let outputs: Vec<&str> = (all.iter().flat_map(|node| graphs(node)))
@@ -118,7 +117,7 @@ pub fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
     inputs.map(String::as_str).chain(outputs)
 }
 
-/// Gives values and nodes other names, everywhere.
+/// Renames values and nodes in the whole model; `new` returns `None` for names that stay.
 pub fn rename(model: &mut ModelProto, new: &impl Fn(&str) -> Option<String>) {
     if let Some(graph) = &mut model.graph {
         rename_in(graph, new);
@@ -168,7 +167,7 @@ fn rename_nodes(nodes: &mut [NodeProto], new: &impl Fn(&str) -> Option<String>) 
     }
 }
 
-/// Lets nodes read another tensor in the place of one, also in the graphs inside them.
+/// Makes nodes and their subgraphs read the tensor `to` instead of `from`.
 pub fn reread(nodes: &mut [NodeProto], from: &str, to: &str) {
     for node in nodes {
         let inputs = node.input.iter_mut().filter(|name| *name == from);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Compiled engines on disk, so that the next start is quick.
+//! Disk cache of the engines that providers compile, so that the next start is quick.
 //!
 //! Every graph has its own folder, named by a hash of everything that the engine depends on. It is filled
 //! under a temporary name and renamed when complete, with a list of its files' checksums; a folder whose
@@ -18,24 +18,24 @@ use crate::engine::error::EngineError;
 use crate::engine::log::CAT;
 use crate::engine::runtime::Runtime;
 
-/// The list of a folder's files, one a line: checksum, two blanks, name. `sha256sum --check` reads
-/// it, too.
+/// The list of a folder's files in the format of `sha256sum --check`: checksum, two blanks, name in each line.
 const LIST: &str = "SHA256SUMS";
 
-/// A folder that a provider reads from and writes to while a session is made.
+/// A folder that a provider reads from and writes to while a session is loaded.
 pub(crate) struct Folder {
     path: PathBuf,
-    /// Where it belongs once it is filled; `None`: it is there already.
+    /// Where to move it once it is filled; `None` for a folder in its final place.
     place: Option<PathBuf>,
 }
 
 impl Folder {
+    /// Its present path, temporary or final.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// The folder of a graph's engine, if the choice names a cache and its provider has use for it.
+/// The folder for a graph's engine; `None` without a cache directory, or if the provider gains nothing from one.
 pub(crate) fn place(runtime: &Runtime, choice: &Choice, graph: &[u8]) -> Option<PathBuf> {
     let root = choice.options.cache_dir.as_ref()?;
     let keeps = match choice.provider {
@@ -47,7 +47,7 @@ pub(crate) fn place(runtime: &Runtime, choice: &Choice, graph: &[u8]) -> Option<
     keeps.then(|| root.join(name(runtime, choice, graph)))
 }
 
-/// Provider and a checksum of all that decides what is compiled.
+/// Name of the folder: the provider and a hash of everything that the compiled engine depends on.
 fn name(runtime: &Runtime, choice: &Choice, graph: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(graph);
@@ -64,8 +64,11 @@ fn name(runtime: &Runtime, choice: &Choice, graph: &[u8]) -> String {
     format!("{}-{}", choice.provider.nick(), &hex(hash)[..32])
 }
 
-/// Makes a session; `make` is given the folder in `place`, or one that is put there afterwards. A
-/// cache that cannot be written is a warning: then the session is made without.
+/// Loads a session through `make`, which gets the folder in `place`, or a new one that is moved there afterwards.
+/// A cache that cannot be written is a warning in the log; then the session is loaded without one.
+///
+/// # Errors
+/// That of `make` without a folder.
 pub(crate) fn with_folder<T>(
     place: Option<PathBuf>,
     make: impl Fn(Option<&Folder>) -> Result<T, EngineError>,
@@ -81,14 +84,14 @@ pub(crate) fn with_folder<T>(
             };
             match make(Some(&found)) {
                 Ok(made) => return Ok(made),
-                // Whole, but of no use: perhaps another driver's.
-                Err(err) => gst::warning!(CAT, "{}: made anew, because: {err}", place.display()),
+                // Undamaged but refused by the provider, for instance after a change of the driver.
+                Err(err) => gst::warning!(CAT, "{}: compiled again: {err}", place.display()),
             }
             let _ = fs::remove_dir_all(&place);
         }
         Ok(false) => (),
         Err(err) => {
-            gst::warning!(CAT, "{}: damaged ({err}), made anew", place.display());
+            gst::warning!(CAT, "{}: damaged ({err}), compiled again", place.display());
             let _ = fs::remove_dir_all(&place);
         }
     }
@@ -108,7 +111,7 @@ pub(crate) fn with_folder<T>(
     };
     let made = make(Some(&folder));
     let kept = made.as_ref().map(|_| finish(&folder));
-    // Gone already if it was put in place.
+    // Fails if the folder was moved to its place.
     let _ = fs::remove_dir_all(&folder.path);
     match kept {
         Ok(Ok(())) => made,
@@ -116,19 +119,19 @@ pub(crate) fn with_folder<T>(
             not_kept(err);
             made
         }
-        // The provider may have failed for want of room there.
+        // The provider may have failed because the disk is full.
         Err(_) => make(None),
     }
 }
 
-/// A new folder under a name that nobody else uses.
+/// Creates a temporary folder beside `place`, under a name that no other thread or process uses.
 fn begin(place: &Path) -> io::Result<Folder> {
     static SERIAL: AtomicU32 = AtomicU32::new(0);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let root = place.parent().unwrap_or(place);
     let path = root.join(format!(".{}-{serial}.partial", std::process::id()));
     fs::create_dir_all(root)?;
-    // Left over by a process of the same number.
+    // Left behind by an earlier process with the same id.
     let _ = fs::remove_dir_all(&path);
     fs::create_dir(&path)?;
     Ok(Folder {
@@ -137,7 +140,7 @@ fn begin(place: &Path) -> io::Result<Folder> {
     })
 }
 
-/// Lists the files and puts the folder in place. Another process may have been faster.
+/// Writes the list of files and moves the folder to its place, unless another process has already done so.
 fn finish(folder: &Folder) -> io::Result<()> {
     let Some(place) = &folder.place else {
         return Ok(());
@@ -156,7 +159,10 @@ fn finish(folder: &Folder) -> io::Result<()> {
     }
 }
 
-/// Whether there is a folder; an error if it is damaged.
+/// Whether the folder exists.
+///
+/// # Errors
+/// For a folder whose files do not match its list.
 fn check(place: &Path) -> io::Result<bool> {
     if !place.exists() {
         return Ok(false);
@@ -171,7 +177,7 @@ fn check(place: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Paths of all files in a folder and its subfolders, as seen from it.
+/// Paths of all files in a folder and its subfolders, relative to it and sorted.
 fn files(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -188,6 +194,7 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// SHA-256 of a file in hexadecimal.
 fn checksum(file: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut fs::File::open(file)?, &mut Hasher(&mut hash))?;
@@ -199,7 +206,7 @@ fn hex(hash: Sha256) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `io::copy` into a checksum.
+/// Adapter for `io::copy` into a hash.
 struct Hasher<'a>(&'a mut Sha256);
 
 impl io::Write for Hasher<'_> {
@@ -219,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    /// A provider that compiles an engine unless there is one, and takes only what it wrote itself.
+    /// A provider that compiles an engine unless the folder has one, and accepts only its own engines.
     #[derive(Default)]
     struct Fake {
         compiled: Cell<u32>,

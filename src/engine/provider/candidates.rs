@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Which provider works here, and in which precision.
+//! Selection of an execution provider and precision that work on this machine.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -14,8 +14,8 @@ use crate::engine::error::EngineError;
 use crate::engine::log::CAT;
 use crate::engine::runtime::Runtime;
 
-/// In the order of the speed to expect. Providers that spend minutes on building engines
-/// (TensorRT), or may be a software renderer (WebGPU), are not taken unasked.
+/// Providers that `execution-provider=auto` tries, in the order of expected speed. Without those that build
+/// engines for minutes (TensorRT) or may run on a software renderer (WebGPU).
 const AUTO_ORDER: [Provider; 6] = [
     Provider::Cuda,
     Provider::MiGraphX,
@@ -27,19 +27,21 @@ const AUTO_ORDER: [Provider; 6] = [
 
 /// The providers to try, in the order of expected speed.
 ///
-/// Each must run a small graph before it is returned, because "built in" does not mean "works here". With
-/// `execution-provider=auto`, the caller asks for the next one if a provider cannot run the real graph.
+/// Each must run a small graph before it is returned, because a provider that the library was built with may still
+/// lack a driver or device. With `execution-provider=auto`, the caller asks for the next one if a provider cannot
+/// run the real graph.
 pub struct Candidates {
     runtime: Arc<Runtime>,
     precision: Precision,
     options: Arc<Options>,
-    /// Those not tried yet.
+    /// Providers that have not been tried.
     left: std::vec::IntoIter<Provider>,
+    /// Error of the provider that was tried last.
     last: Option<EngineError>,
 }
 
 impl Candidates {
-    /// The one that the user asks for, or with `Auto` all that the loaded library has.
+    /// The requested provider alone, or with `Auto` those of [`AUTO_ORDER`] that the library was built with.
     pub fn new(
         runtime: Arc<Runtime>,
         provider: Provider,
@@ -59,15 +61,15 @@ impl Candidates {
         }
     }
 
-    /// Whether there is another place to try.
+    /// Whether there is another provider to try.
     pub fn more(&self) -> bool {
         !self.left.as_slice().is_empty()
     }
 
-    /// The next place that runs a small graph.
+    /// The next provider that runs a small graph.
     ///
     /// # Errors
-    /// Why the last one does not, when none is left.
+    /// That of the last provider, if none is left.
     pub fn advance(&mut self) -> Result<Choice, EngineError> {
         while let Some(provider) = self.left.next() {
             match self.known(provider) {
@@ -79,7 +81,7 @@ impl Candidates {
         Err(last.unwrap_or_else(|| Provider::Cpu.missing("no provider works")))
     }
 
-    /// Says why the next place is tried.
+    /// Logs and stores the error because of which the next provider is tried.
     pub fn pass_over(&mut self, provider: Provider, err: EngineError) {
         if self.more() {
             let nick = provider.nick();
@@ -88,7 +90,7 @@ impl Candidates {
         self.last = Some(err);
     }
 
-    /// Tries a provider, unless an earlier element of this process has seen it work.
+    /// Tries a provider, unless it has worked before in this process.
     fn known(&self, provider: Provider) -> Result<Choice, EngineError> {
         type TrialKey = (Provider, Precision, Arc<Options>);
         static WORKING: LazyLock<Mutex<HashMap<TrialKey, Choice>>> = LazyLock::new(Mutex::default);
@@ -96,12 +98,13 @@ impl Candidates {
         if let Some(choice) = WORKING.lock().get(&place) {
             return Ok(choice.clone());
         }
-        // Failures are not remembered: a driver or library may be installed while the process runs.
+        // Failures are not cached: a driver or library may be installed while the process runs.
         let choice = self.check(provider)?;
         WORKING.lock().insert(place, choice.clone());
         Ok(choice)
     }
 
+    /// Tries a provider in the requested precision, or in its preferred one with `Auto`.
     fn check(&self, provider: Provider) -> Result<Choice, EngineError> {
         let (runtime, options) = (&self.runtime, &self.options);
         if plugin::library(runtime, provider, options).is_none() && !provider.is_built_in() {
@@ -144,7 +147,7 @@ impl Candidates {
                 if choice.wants_half_graph() =>
             {
                 let nick = provider.nick();
-                gst::warning!(CAT, "{nick} does not add 16-bit floats: {reason}");
+                gst::warning!(CAT, "{nick} cannot run a graph in 16-bit floats: {reason}");
                 Err(unsupported(choice.precision))
             }
             Err(EngineError::Refused(reason) | EngineError::Run(reason)) => {

@@ -12,7 +12,10 @@ use super::plugin;
 use crate::engine::error::EngineError;
 use crate::engine::runtime::Runtime;
 
-/// A session's options, all set. Registration failures are errors, never a silent fall back to
+/// A session builder with all options set.
+///
+/// # Errors
+/// For options that the provider does not have, and if it cannot be registered: there is no silent fallback to
 /// the CPU.
 pub(crate) fn builder(
     runtime: &Runtime,
@@ -25,7 +28,7 @@ pub(crate) fn builder(
     let builder = builder
         .with_optimization_level(options.optimization.level())
         .map_err(EngineError::refused)?
-        // Spinning threads would take the cores from decoder and encoder between two frames.
+        // Spinning threads would keep cores from decoder and encoder between two frames.
         .with_intra_op_spinning(false)
         .map_err(EngineError::refused)?
         .with_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -34,9 +37,9 @@ pub(crate) fn builder(
         .with_intra_threads(threads(choice).div_ceil(options.streams))
         .map_err(EngineError::refused)?;
     let builder = match choice.provider {
-        // ONNX Runtime 1.27 fuses the activation after a convolution into it, and then fuses the next
-        // activation as well, replacing the first: a generator that ends with a sigmoid would lose it to
-        // our clamp behind it.
+        // ONNX Runtime 1.27 fuses the activation after a convolution into it, and then fuses the next activation as
+        // well, which replaces the first: a generator that ends with a sigmoid would lose it to the clamp that
+        // the graph compiler adds after it.
         Provider::WebGpu => builder
             .with_disabled_optimizers("ConvActivationFusion")
             .map_err(EngineError::refused)?,
@@ -48,7 +51,7 @@ pub(crate) fn builder(
         return from_plugin(runtime, choice, builder, &library);
     }
     let Some(dispatch) = built_in(choice, cache)? else {
-        // Always pass the device: ONNX Runtime must not pick one by itself.
+        // Without a policy, ONNX Runtime might select another device by itself.
         let builder = builder.with_auto_device(AutoDevicePolicy::PreferCPU);
         return builder.map_err(EngineError::refused);
     };
@@ -57,6 +60,7 @@ pub(crate) fn builder(
         .map_err(EngineError::refused)
 }
 
+/// Total number of threads of a CPU provider.
 fn threads(choice: &Choice) -> usize {
     match choice.options.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -64,7 +68,7 @@ fn threads(choice: &Choice) -> usize {
     }
 }
 
-/// A provider from a library of its own, on the device that the options name.
+/// Adds a provider from a plugin library, on the device that the options name.
 fn from_plugin(
     runtime: &Runtime,
     choice: &Choice,
@@ -74,7 +78,7 @@ fn from_plugin(
     let provider = choice.provider;
     let mut devices = plugin::devices(runtime, provider, library)?;
     if devices.is_empty() {
-        let reason = format!("\"{}\" finds no device for it", library.display());
+        let reason = format!("the library \"{}\" finds no device", library.display());
         return Err(provider.missing(reason));
     }
     let index = index(choice)?.unwrap_or(0) as usize;
@@ -94,7 +98,7 @@ fn from_plugin(
         .map_err(EngineError::refused)
 }
 
-/// A provider that ONNX Runtime was built with; `None`: its own kernels.
+/// A provider that ONNX Runtime was built with; `None` for the CPU provider, which every session has.
 fn built_in(
     choice: &Choice,
     cache: Option<&Folder>,
@@ -155,7 +159,7 @@ fn built_in(
     }))
 }
 
-/// With the device's number in the option of this name, and the user's options on top.
+/// The provider with the device's number in the option of this name, and with the user's options.
 fn numbered<P>(
     choice: &Choice,
     mut provider: P,
@@ -170,7 +174,7 @@ where
     Ok(finished(choice, provider))
 }
 
-/// With the user's options on top of ours.
+/// The provider with the user's options, which override those set before.
 fn finished<P>(choice: &Choice, mut provider: P) -> ExecutionProviderDispatch
 where
     P: ArbitrarilyConfigurableExecutionProvider + Into<ExecutionProviderDispatch>,
@@ -181,7 +185,10 @@ where
     provider.into()
 }
 
-/// The number of the device, where one is named.
+/// The number of the device, if one is named.
+///
+/// # Errors
+/// [`EngineError::Device`] for a name that is not a number.
 fn index(choice: &Choice) -> Result<Option<i32>, EngineError> {
     let Some(device) = &choice.options.device else {
         return Ok(None);
@@ -210,21 +217,21 @@ fn refuse_options(choice: &Choice) -> Result<(), EngineError> {
     }
 }
 
-/// OpenVINO with the threads divided among the frames in flight, not pinned to cores, because
-/// decoder and encoder need cores as well. The precision is a hint of OpenVINO's own configuration,
-/// which the provider takes as JSON.
+/// OpenVINO with its threads divided among the frames in flight. They are not pinned to cores, because decoder and
+/// encoder need cores as well. The precision is a hint in OpenVINO's own configuration, which the provider takes as
+/// JSON.
 fn openvino(choice: &Choice, cache: Option<String>) -> ep::OpenVINO {
     let streams = choice.options.streams;
     let hint = match choice.precision {
         Precision::Bf16 => "bf16",
         Precision::Fp16 => "f16",
-        // Of the parts that are not quantized.
+        // For the operators that are not quantized.
         Precision::Int8 if has_bf16() => "bf16",
         Precision::Fp32 | Precision::Auto | Precision::Int8 => "f32",
     };
     let aim = if streams > 1 { "THROUGHPUT" } else { "LATENCY" };
     let device = choice.options.device.as_deref().unwrap_or("CPU");
-    // "GPU.1" is configured as "GPU".
+    // The configuration of "GPU.1" has the key "GPU".
     let kind = device.split('.').next().unwrap_or(device);
     let pinning = match kind {
         "CPU" => r#","ENABLE_CPU_PINNING":"NO""#,

@@ -5,7 +5,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::kinds::Provider;
 
-/// Held while a provider that is not thread-safe loads or runs anything; `None` for the others.
+/// Lock to hold while a provider that is not thread-safe loads or runs anything; `None` for the others.
 ///
 /// All sessions of ONNX Runtime's WebGPU provider encode their commands on one device, without a lock (seen
 /// in 1.27: "Command encoding already finished").

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Execution providers: which there are, which of them is taken, how a session is configured for it,
-//! what it keeps on disk, and which of them are not thread-safe. Runs no generator.
+//! Execution providers: their capabilities, the selection of one, the session's configuration for it, its disk
+//! cache, and locking for those that are not thread-safe. Runs no generator.
 
 pub(super) mod cache;
 pub(super) mod candidates;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Execution providers that come as libraries of their own and are added to ONNX Runtime at run
-//! time (TensorRT for RTX, WebGPU on machines with a GPU, OpenVINO's newer releases).
+//! Execution providers in plugin libraries, which are registered with ONNX Runtime at run time (TensorRT for RTX,
+//! WebGPU, newer releases of OpenVINO).
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -14,15 +14,15 @@ use super::kinds::Provider;
 use crate::engine::error::EngineError;
 use crate::engine::runtime::Runtime;
 
-/// Oldest minor version of ONNX Runtime 1 that is given provider libraries. One that was made for a
-/// newer version ends the process when it is loaded (seen: WebGPU's 0.4.0 in 1.24; it works in 1.27).
+/// Oldest minor version of ONNX Runtime 1 with which plugin libraries are registered. A library made for a newer
+/// version aborts the process when it is loaded (seen with WebGPU 0.4.0 in 1.24; it works in 1.27).
 const OLDEST: u32 = 27;
 
 /// Plugin libraries registered with ONNX Runtime, which never unloads them.
 static REGISTERED: LazyLock<Mutex<Vec<PathBuf>>> = LazyLock::new(Mutex::default);
 
-/// The plugin library of this provider: the one named in the options, else one with the usual name beside ONNX
-/// Runtime.
+/// The plugin library of this provider: the one named in the options, else the one with the usual name in ONNX
+/// Runtime's folder, if any.
 pub(crate) fn library(runtime: &Runtime, provider: Provider, options: &Options) -> Option<PathBuf> {
     let usual = format!(
         "{}{}",
@@ -37,7 +37,10 @@ pub(crate) fn library(runtime: &Runtime, provider: Provider, options: &Options) 
     }
 }
 
-/// The devices of this provider, after adding its library to ONNX Runtime.
+/// The devices of this provider; registers its library with ONNX Runtime first.
+///
+/// # Errors
+/// [`EngineError::ProviderLibrary`].
 pub(crate) fn devices<'r>(
     runtime: &'r Runtime,
     provider: Provider,
@@ -59,7 +62,7 @@ pub(crate) fn devices<'r>(
     {
         let mut registered = REGISTERED.lock();
         if !registered.contains(&file) {
-            // The name tells libraries apart, nothing else.
+            // Any name that differs between libraries.
             let name = file.to_string_lossy().into_owned();
             let added = runtime.environment.register_ep_library(name, &file);
             added.map_err(|err| broken(EngineError::one_line(&err)))?;
@@ -73,7 +76,7 @@ pub(crate) fn devices<'r>(
         .collect())
 }
 
-/// A device as errors call it: "GPU 0 (NVIDIA)".
+/// Description of a device for error messages: "GPU 0 (NVIDIA)".
 pub(crate) fn describe(index: usize, device: &Device) -> String {
     let device = device.hardware_device();
     let kind = match device.ty() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Smoke test of a provider: loads and runs a tiny graph, because "built in" does not mean "works here".
+//! Smoke test of a provider: loads and runs a tiny graph, because the driver or device may be missing.
 
 use crate::onnx::attribute_proto::AttributeType;
 use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
@@ -13,12 +13,14 @@ use crate::engine::runtime::Runtime;
 use crate::model::edit::{serialize, value_info};
 use crate::model::{ElementType, ModelError};
 
-/// Loads and runs a graph of one sum, to see that the provider works on this machine, also in
-/// 16-bit floats where those are wanted.
+/// Loads and runs a graph of one addition, in 16-bit floats if the choice needs a float16 graph.
+///
+/// # Errors
+/// Those of loading and running; [`EngineError::Run`] for a wrong result.
 pub(crate) fn run(runtime: &Runtime, choice: &Choice) -> Result<(), EngineError> {
     let graph = tiny_graph(choice.wants_half_graph())?;
     let _alone = exclusive(choice.provider);
-    // Not cached: it compiles in no time.
+    // Without the disk cache, because compiling this graph takes little time.
     let mut session = configure::builder(runtime, choice, None)?
         .commit_from_memory(&graph)
         .map_err(EngineError::refused)?;
@@ -38,7 +40,7 @@ pub(crate) fn run(runtime: &Runtime, choice: &Choice) -> Result<(), EngineError>
     }
 }
 
-/// `y = x + x` over f32 `[1, 1, 2, 2]`, maybe computed in f16, serialized.
+/// `y = x + x` over f32 `[1, 1, 2, 2]`, with `half` computed in f16; serialized.
 fn tiny_graph(half: bool) -> Result<Vec<u8>, ModelError> {
     let value = |name| value_info(name, ElementType::F32, Some(&[1, 1, 2, 2]));
     let node = |op: &str, inputs: &[&str], output: &str| NodeProto {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How a session's graph was partitioned among providers.
+//! The partition of a session's graph among providers.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -13,25 +13,30 @@ use crate::engine::provider::kinds::Provider;
 /// Number of nodes per provider, counted after ONNX Runtime's graph optimizations; for WebGPU before them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Assignment {
-    /// On the provider that was asked for.
+    /// Nodes on the requested provider.
     pub provider: usize,
-    /// Left to ONNX Runtime's own kernels on the CPU.
+    /// Nodes on ONNX Runtime's CPU provider.
     pub cpu: usize,
 }
 
-/// Reads how a session's graph, serialized, was divided.
+/// Reads the partition of a session; `graph` is its serialized graph.
+///
+/// # Errors
+/// [`EngineError::Run`] if ONNX Runtime returns an error.
 pub(crate) fn read(
     session: &ort::session::Session,
     graph: &[u8],
     provider: Provider,
 ) -> Result<Assignment, EngineError> {
     let api = ort::api();
-    // SAFETY: each status is the return value of one call below, handed over once.
+    // SAFETY: `result_from_status` takes ownership of a status that the C API returned, null for success. The
+    // closure is only called below, with the return value of one API call each.
     let check =
         |status| unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run);
     let (mut parts, mut count) = (ptr::null(), 0);
-    // SAFETY: `session` is borrowed, so its pointer is valid; on success the call has written an array that
-    // the session owns and its length, which `elements` needs.
+    // SAFETY: the pointer is that of a live session, and both results are written to local variables. On success
+    // they are an array that the session owns, which is borrowed until the end of this function, and its length;
+    // that is the contract of `elements`. On failure `?` returns before they are read.
     let parts = unsafe {
         check((api.Session_GetEpGraphAssignmentInfo)(
             session.ptr(),
@@ -44,8 +49,9 @@ pub(crate) fn read(
     for part in parts {
         let mut name: *const c_char = ptr::null();
         let (mut nodes, mut count) = (ptr::null(), 0);
-        // SAFETY: the part is an element of the session's array; on success the call has written a
-        // NUL-terminated string and an array with its length, both owned by the session.
+        // SAFETY: `part` is an element of the session's array, so a valid subgraph, and the results are written to
+        // local variables. On success the name is a NUL-terminated string that the session owns and that is
+        // copied or borrowed within this iteration only. The nodes' array is not read, only its length.
         let name = unsafe {
             check((api.EpAssignedSubgraph_GetEpName)(*part, &raw mut name))?;
             check((api.EpAssignedSubgraph_GetNodes)(
@@ -70,14 +76,14 @@ pub(crate) fn read(
     Ok(assignment)
 }
 
-/// An array of ONNX Runtime's, which may be null where it is empty.
+/// A slice of an array of ONNX Runtime's, whose pointer may be null if it is empty.
 ///
 /// # Safety
-/// `first` points to `count` elements that outlive what is made of them.
+/// `first` is null, or points to `count` initialized elements that are neither freed nor changed during `'a`.
 unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
     match first.is_null() {
         true => &[],
-        // SAFETY: not null, and the caller vouches for `count` elements that live for `'a`.
+        // SAFETY: not null, so by this function's contract valid for `count` elements during `'a`.
         false => unsafe { std::slice::from_raw_parts(first, count) },
     }
 }

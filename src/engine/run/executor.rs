@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Threads that run a session, and the queue of frames in front of them.
+//! Thread pool of a session, with a queue of jobs ordered by deadline.
 //!
-//! ONNX Runtime and its providers keep memory for each thread that calls Run, and a thread that has just run
-//! is still warm: so the threads belong to the session, not to the elements that share it.
+//! ONNX Runtime and its providers keep memory for each thread that calls Run, and a thread that has just run has
+//! warm caches. So the threads belong to the session, not to the elements that share it.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::engine::provider::choice::Choice;
 use crate::engine::provider::kinds::Provider;
 
-/// A job and whose it is.
+/// A job and the id of the lease that queued it.
 struct Job {
     owner: u64,
     work: Box<dyn FnOnce() + Send>,
@@ -24,9 +24,11 @@ struct Job {
 
 #[derive(Default)]
 struct State {
-    /// By deadline, then by order of arrival.
+    /// Sorted by deadline, then by order of arrival.
     jobs: BTreeMap<(Instant, u64), Job>,
+    /// Number of jobs queued so far.
     arrived: u64,
+    /// Set when the executor is dropped: threads end once the queue is empty.
     closed: bool,
 }
 
@@ -36,9 +38,9 @@ struct Queue {
     changed: Condvar,
 }
 
-/// As many threads as runs may be at once. They take the job with the earliest deadline first. Dropping it
-/// waits for all jobs and joins the threads: ONNX Runtime's thread-local destructors must run before static
-/// destructors at process exit, else it aborts with "pure virtual method called".
+/// One thread per concurrent run. The job with the earliest deadline runs first. Dropping the executor waits for
+/// all jobs and joins the threads: ONNX Runtime's thread-local destructors must run before static destructors at
+/// process exit, else it aborts with "pure virtual method called".
 pub(crate) struct Executor {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
@@ -48,9 +50,9 @@ impl Executor {
     /// The executor for a session on this provider.
     ///
     /// # Errors
-    /// The system's, if it gives no threads.
+    /// If the system starts no thread.
     pub fn of(choice: &Choice) -> io::Result<Arc<Self>> {
-        // All sessions on WebGPU take turns (see `exclusive`), so the most urgent of all their frames is next.
+        // All sessions on WebGPU run one at a time (see `exclusive`), so they share one queue by deadline.
         static WEBGPU: Mutex<Weak<Executor>> = Mutex::new(Weak::new());
         if choice.provider != Provider::WebGpu {
             return Self::new(choice.options.streams).map(Arc::new);
@@ -64,12 +66,12 @@ impl Executor {
         Ok(executor)
     }
 
-    /// With so many threads, at least 1.
+    /// An executor with this number of threads, at least 1.
     ///
     /// # Errors
-    /// The system's, if it gives none.
+    /// If the system does not start all of them.
     pub fn new(threads: usize) -> io::Result<Self> {
-        // Dropped on an early return, which ends those that were started.
+        // Dropped on an early return, which ends the threads started so far.
         let mut executor = Self {
             queue: Arc::default(),
             threads: Vec::new(),
@@ -82,7 +84,7 @@ impl Executor {
         Ok(executor)
     }
 
-    /// Queues a job. It is dropped instead if [`Self::cancel`] comes first.
+    /// Queues a job, which runs unless [`Self::cancel`] drops it first.
     pub fn spawn(&self, owner: u64, deadline: Instant, work: impl FnOnce() + Send + 'static) {
         {
             let mut state = self.queue.state.lock();
@@ -94,7 +96,7 @@ impl Executor {
         self.queue.changed.notify_one();
     }
 
-    /// Drops the owner's jobs that have not begun.
+    /// Drops the owner's jobs that have not started.
     pub fn cancel(&self, owner: u64) {
         let cancelled: Vec<Job> = {
             let mut state = self.queue.state.lock();
@@ -103,7 +105,7 @@ impl Executor {
             state.jobs = others;
             BTreeMap::into_values(own).collect()
         };
-        // Without the lock: a job holds buffers, whose pools may do anything when they get them back.
+        // Without the lock: dropping a job releases buffers, which calls into their pools.
         drop(cancelled);
     }
 }
@@ -113,12 +115,13 @@ impl Drop for Executor {
         self.queue.state.lock().closed = true;
         self.queue.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // Panics of jobs are caught.
+            // Panics of jobs are caught in `work`.
             let _ = thread.join();
         }
     }
 }
 
+/// Loop of a thread: runs jobs until the queue is closed and empty.
 fn work(queue: &Queue) {
     loop {
         let job = {
@@ -133,8 +136,8 @@ fn work(queue: &Queue) {
                 queue.changed.wait(&mut state);
             }
         };
-        // Who waits for the job sees that it was dropped without a result; the panic's message has been
-        // written by the hook.
+        // A panic drops the job's promise without a result, which is an error for the frame; the panic hook has
+        // printed the message.
         let _ = catch_unwind(AssertUnwindSafe(job.work));
     }
 }
@@ -146,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// Occupies a thread until what is returned is dropped.
+    /// Occupies a thread until the returned sender is dropped.
     fn occupy(executor: &Executor) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel::<()>();
         let (started, start) = mpsc::channel();
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn who_drops_it_waits_for_jobs_that_nobody_cancelled() {
+    fn dropping_it_waits_for_jobs_that_were_not_cancelled() {
         let executor = Executor::new(1).expect("a thread");
         let busy = occupy(&executor);
         let (sender, done) = mpsc::channel();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Loads graphs into sessions, which can take minutes and be cancelled.
+//! Loading of graphs into sessions, which can take minutes, and its cancellation.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,32 +14,33 @@ use crate::engine::exit;
 #[derive(Default)]
 struct State {
     cancelled: bool,
-    /// Of the session that is being loaded.
+    /// Canceller of the session that is being loaded.
     current: Option<LoadCanceler>,
 }
 
-/// Cancels what a thread loads, from another thread. ONNX Runtime looks at it between two steps of
-/// loading a session; what a provider compiles in one step is not cut short.
+/// Cancels the loads of another thread. ONNX Runtime checks for it between two steps of loading a session; a
+/// provider's compilation in one step is not interrupted.
 #[derive(Clone, Default)]
 pub struct LoadCanceller(Arc<Mutex<State>>);
 
 thread_local! {
+    /// Canceller of the loads on this thread, during [`LoadCanceller::run`].
     static CANCELLER: RefCell<Option<LoadCanceller>> = const { RefCell::new(None) };
 }
 
 impl LoadCanceller {
-    /// Cancels the load in progress, and all later ones within [`Self::run`]: they end with
+    /// Cancels the load in progress and all later ones within [`Self::run`]; they return
     /// [`EngineError::Cancelled`].
     pub fn cancel(&self) {
         let mut state = self.0.lock();
         state.cancelled = true;
         if let Some(current) = &state.current {
-            // Fails only where the session has been loaded in the meantime.
+            // Fails only if the session has been loaded in the meantime.
             let _ = current.cancel();
         }
     }
 
-    /// Does some work on this thread, of which all loads can be cancelled.
+    /// Runs `work` on this thread, with loads that this canceller can cancel.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         struct Restore(Option<LoadCanceller>);
         impl Drop for Restore {
@@ -53,7 +54,10 @@ impl LoadCanceller {
     }
 }
 
-/// Loads a graph, with all options set.
+/// Loads a serialized graph with the builder's options; cancellable within [`LoadCanceller::run`].
+///
+/// # Errors
+/// [`EngineError::Cancelled`], [`EngineError::Refused`], [`EngineError::OutOfMemory`].
 pub(crate) fn commit(mut builder: SessionBuilder, graph: &[u8]) -> Result<Session, EngineError> {
     let _inside = exit::inside();
     let Some(canceller) = CANCELLER.with_borrow(Clone::clone) else {

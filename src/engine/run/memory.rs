@@ -10,7 +10,7 @@ use crate::engine::error::EngineError;
 use crate::engine::provider::choice::Choice;
 use crate::engine::provider::kinds::Provider;
 
-/// A float32 tensor that a graph makes for its next run.
+/// A float32 tensor that a run of a graph passes to its next run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateTensor {
     /// Name as an input.
@@ -21,7 +21,7 @@ pub struct StateTensor {
     pub shape: [usize; 4],
 }
 
-/// The same with names for ONNX Runtime.
+/// A [`StateTensor`] with its names as C strings.
 pub(crate) struct StatePort {
     pub input: CString,
     pub output: CString,
@@ -30,7 +30,7 @@ pub(crate) struct StatePort {
 
 impl StatePort {
     pub fn new(tensor: &StateTensor) -> Self {
-        // Names of our own hold no NUL.
+        // The compiler's names contain no NUL.
         let c = |name: &str| CString::new(name).unwrap_or_default();
         Self {
             input: c(tensor.input),
@@ -40,19 +40,24 @@ impl StatePort {
     }
 }
 
-/// One element's state tensors: the previous frame's, which a run reads, and those that it writes.
+/// One element's state tensors (double buffer).
 #[derive(Default)]
 pub(crate) struct StateMemory {
+    /// Those of the previous frame, which the next run reads.
     before: Vec<DynTensor>,
+    /// Those that the next run writes.
     after: Vec<DynTensor>,
-    /// `before` holds zeros in host memory.
+    /// Whether `before` holds zeros in host memory.
     zeros: bool,
-    /// Whether `before` is of the frame before in the same stream of frames.
+    /// Whether `before` holds the state of a previous frame.
     pub valid: bool,
 }
 
 impl StateMemory {
-    /// Makes room for a run: what it reads, and what it writes.
+    /// Allocates the tensors of a run if needed; returns those to read and those to write.
+    ///
+    /// # Errors
+    /// If memory cannot be allocated.
     pub fn prepared(
         &mut self,
         session: &ort::session::Session,
@@ -77,11 +82,11 @@ impl StateMemory {
         Ok((&self.before, &self.after))
     }
 
-    /// What was written is what the next run reads.
+    /// Makes the tensors that a run wrote those that the next one reads.
     pub fn advance(&mut self) {
         std::mem::swap(&mut self.before, &mut self.after);
         if self.zeros {
-            // To be made anew where the provider works.
+            // Host memory; `prepared` allocates tensors on the device instead.
             self.after.clear();
             self.zeros = false;
         }
@@ -89,7 +94,7 @@ impl StateMemory {
     }
 }
 
-/// A tensor in the provider's device memory, so that it is not copied over a bus for every frame.
+/// An uninitialized tensor in the provider's device memory, so that it is not copied over a bus for every frame.
 fn room(
     session: &ort::session::Session,
     choice: &Choice,
@@ -99,7 +104,7 @@ fn room(
         Provider::Cuda | Provider::TensorRt => Some(AllocationDevice::CUDA),
         Provider::WebGpu => Some(AllocationDevice::WEBGPU_BUFFER),
         Provider::Dml => Some(AllocationDevice::DIRECTML),
-        // Host memory, memory that a provider shares with the host, or none that can be had by name.
+        // Providers in host memory or memory shared with the host, and those without a named allocator.
         _ => None,
     };
     let number = choice.options.device.as_deref();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Runs compiled graphs: one session for all elements that have the same graph, provider and size, its
-//! memory, its threads, and how a run is cancelled.
+//! Runs compiled graphs: sessions that elements with the same graph and provider share, their memory and threads,
+//! and the cancellation of runs.
 
 pub(super) mod assignment;
 pub(super) mod bytes;

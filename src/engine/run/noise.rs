@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Numbers for a generator's noise inputs: the same for the same seed, on every machine.
+//! Random numbers for a generator's noise inputs: the same for the same seed on every machine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// `len` standard normal numbers; `index` tells a generator's noise inputs apart.
+/// `len` standard normal numbers for the generator's noise input with this index.
 pub(crate) fn normal(seed: u64, index: usize, len: usize) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(index as u64);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A compiled graph, ready to run on the caller's memory.
+//! A session of a compiled graph, which runs on the caller's memory.
 
 use std::ffi::CString;
 use std::ptr;
@@ -23,15 +23,14 @@ use crate::engine::provider::configure;
 use crate::engine::provider::exclusive::exclusive;
 use crate::engine::provider::kinds::Provider;
 use crate::engine::runtime::Runtime;
-use crate::model::MOST_NOISE;
+use crate::model::MAX_NOISE;
 
 /// Names of the compiled graph's tensors.
 #[derive(Debug, Clone, Copy)]
 pub struct Names {
-    /// Input, u8 `[rows, stride]`, or the same bytes as u32 in one row; so are all inputs and outputs
-    /// of u8.
+    /// Input, u8 `[rows, stride]`. Inputs and outputs of u8 may instead be u32 in one row, four bytes each.
     pub frame: &'static str,
-    /// Input, the same bytes; only of a graph that wants them twice.
+    /// Input, the same bytes again; only of a graph with [`FrameInputs::Two`](crate::graph::FrameInputs::Two).
     pub source: &'static str,
     /// Input, f32 `[1]`.
     pub strength: &'static str,
@@ -41,43 +40,44 @@ pub struct Names {
     pub style: &'static str,
     /// Input, u8; only of a graph with a mask.
     pub mask: &'static str,
-    /// Input, f32 `[1]`; only of a graph that hands on tensors.
+    /// Input, f32 `[1]`; only of a graph with state tensors.
     pub stability: &'static str,
     /// Output, u8 `[rows, stride]`.
     pub out: &'static str,
 }
 
-/// What a run reads.
+/// The frame that a run reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// What the generator is shown.
+    /// Bytes from which the generator's picture is made.
     pub frame: &'a [u8],
-    /// What the painting is mixed with: mostly the same bytes, and always laid out like them.
+    /// Bytes with which the painting is mixed, in the same layout: those of `frame`, or in a second run the output
+    /// of the first.
     pub under: &'a [u8],
-    /// How both lie in memory.
+    /// Memory layout of both.
     pub rows: Rows,
 }
 
-/// What a run is given beside the frame.
+/// Inputs of a run beside the frame.
 #[derive(Debug, Clone, Copy)]
 pub struct Controls<'a> {
-    /// 0..1.
+    /// Linear mix of source (0) and painting (1).
     pub strength: f32,
-    /// Columns of pixels at the left that show the source.
+    /// Number of columns at the left that show the source, pixels.
     pub split: u32,
-    /// Picks the numbers of the noise inputs.
+    /// Seed of the noise inputs.
     pub seed: u64,
     /// Values of the style input; empty without one.
     pub style: &'a [f32],
-    /// Where the painting is shown, 255 for all of it; without effect on a graph without a mask.
+    /// Mask, one byte per pixel, 255 for the painting; without effect on a graph without a mask.
     pub mask: &'a [u8],
-    /// Weight of the past, 0..1; without effect on a graph that hands on no tensors.
+    /// Weight of the previous frame, 0..1; without effect on a graph without state tensors.
     pub stability: f32,
-    /// Which of a frame's runs it is, 0 or 1.
+    /// Index of the run among those of a frame, 0 or 1; each has its own state tensors.
     pub layer: usize,
 }
 
-/// Bytes of a picture in memory: `rows` rows of `stride` bytes; one row for a frame of planes.
+/// Memory layout of a frame: `rows` rows of `stride` bytes; one row for planar frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rows {
     pub rows: usize,
@@ -96,16 +96,16 @@ impl Rows {
     }
 }
 
-/// What is known of a compiled graph beside its bytes.
+/// Description of a compiled graph's inputs and outputs.
 pub struct Blueprint {
     pub names: Names,
     /// Length of the style input, if there is one.
     pub style: Option<usize>,
-    /// Noise inputs with their shapes, [`MOST_NOISE`] at most.
+    /// Names and shapes of the noise inputs, [`MAX_NOISE`] at most.
     pub noise: Vec<(String, [usize; 4])>,
-    /// Sizes of the mask, if there is one.
+    /// Shape of the mask, if there is one.
     pub mask: Option<[usize; 4]>,
-    /// State tensors from one run to the next, [`MOST_STATES`] at most.
+    /// State tensors, [`MAX_STATES`] at most.
     pub states: Vec<StateTensor>,
 }
 
@@ -127,20 +127,20 @@ pub(crate) struct Session {
     choice: Choice,
 }
 
-/// What the noise inputs were fed with last.
+/// Cache of the noise inputs' tensors for the last seed.
 #[derive(Default)]
 pub(crate) struct Noise {
-    /// `None` before the first run.
+    /// The last seed; `None` before the first run.
     seed: Option<u64>,
     tensors: Arc<[DynTensor]>,
 }
 
-/// Inputs that every compiled graph has, and the one that most have.
+/// Number of the inputs frame, source, strength and split.
 const FIXED: usize = 4;
-/// Most tensors that go from one run to the next.
-const MOST_STATES: usize = 4;
-/// Most inputs: those of every graph, style, noise, mask, stability and what it goes with.
-const MOST: usize = FIXED + 1 + MOST_NOISE + 1 + 1 + MOST_STATES;
+/// Maximum number of state tensors.
+const MAX_STATES: usize = 4;
+/// Maximum number of inputs: the fixed ones, style, noise, mask, stability and states.
+const MAX_INPUTS: usize = FIXED + 1 + MAX_NOISE + 1 + 1 + MAX_STATES;
 
 struct NoiseInput {
     name: CString,
@@ -149,13 +149,17 @@ struct NoiseInput {
 
 impl Session {
     /// Loads a compiled graph (a serialized ONNX model) on the chosen provider.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if it cannot be loaded, [`EngineError::ProviderMissing`] if the provider leaves all
+    /// nodes to the CPU, [`EngineError::Run`] for a graph that does not match the blueprint.
     pub fn new(
         runtime: &Runtime,
         graph: &[u8],
         choice: &Choice,
         blueprint: &Blueprint,
     ) -> Result<Self, EngineError> {
-        // Names of our own hold no NUL.
+        // The compiler's names contain no NUL.
         let c = |name: &str| CString::new(name).unwrap_or_default();
         let Blueprint {
             names,
@@ -164,14 +168,14 @@ impl Session {
             mask,
             states,
         } = blueprint;
-        let noise = noise.iter().take(MOST_NOISE);
+        let noise = noise.iter().take(MAX_NOISE);
         let session = {
             let _alone = exclusive(choice.provider);
             load(runtime, graph, choice)?
         };
         let assignment = assignment::read(&session, graph, choice.provider)?;
         if assignment.provider == 0 {
-            // OpenVINO does so with a device that is not there.
+            // OpenVINO does so if the device does not exist.
             let reason = "it leaves all of the graph to the CPU".to_string();
             let reason = match &choice.options.device {
                 Some(device) => format!("{reason} with device \"{device}\""),
@@ -204,16 +208,12 @@ impl Session {
                 })
                 .collect(),
             stability: c(names.stability),
-            states: states
-                .iter()
-                .take(MOST_STATES)
-                .map(StatePort::new)
-                .collect(),
+            states: states.iter().take(MAX_STATES).map(StatePort::new).collect(),
             choice: choice.clone(),
         })
     }
 
-    /// Where it runs.
+    /// The provider that runs it.
     pub fn provider(&self) -> Provider {
         self.choice.provider
     }
@@ -223,19 +223,22 @@ impl Session {
         self.style.as_ref().map_or(0, |(_, len)| *len)
     }
 
-    /// How many bytes a mask has; 0 without one.
+    /// Size of the mask, bytes; 0 without one.
     pub fn mask_len(&self) -> usize {
         self.mask
             .as_ref()
             .map_or(0, |(_, shape)| shape.iter().product())
     }
 
-    /// Whether tensors go from one run to the next.
+    /// Whether the graph has state tensors.
     pub fn remembers(&self) -> bool {
         !self.states.is_empty()
     }
 
-    /// Numbers of this seed for the noise inputs; `noise` keeps them for the next frame.
+    /// Tensors of the noise inputs for this seed, from the cache `noise` if it has them.
+    ///
+    /// # Errors
+    /// If memory cannot be allocated.
     pub fn numbers(
         &self,
         noise: &Mutex<Noise>,
@@ -258,11 +261,11 @@ impl Session {
         Ok(noise.tensors.clone())
     }
 
-    /// Runs the graph once, reading `source` and writing `out` in place. `memory` is what the run before
-    /// left, and gets what this one leaves.
+    /// Runs the graph once, reading `source` and writing `out` in place. `memory` holds the state tensors, which the
+    /// run reads and replaces.
     ///
     /// # Errors
-    /// [`EngineError::Run`]; `out` may then hold part of a picture.
+    /// [`EngineError::Run`] or [`EngineError::OutOfMemory`]; `out` may then hold part of a picture.
     pub fn run(
         &self,
         options: &RunOptions,
@@ -307,8 +310,8 @@ impl Session {
             None => None,
         };
 
-        let mut input_names = [ptr::null(); MOST];
-        let mut inputs = [ptr::null(); MOST];
+        let mut input_names = [ptr::null(); MAX_INPUTS];
+        let mut inputs = [ptr::null(); MAX_INPUTS];
         let fixed = [
             (&self.frame.name, frame.ptr()),
             (&self.strength, strength.ptr()),
@@ -337,20 +340,22 @@ impl Session {
             inputs[count] = value;
             count += 1;
         }
-        let mut output_names = [self.output.name.as_ptr(); 1 + MOST_STATES];
-        let mut outputs = [out.ptr().cast_mut(); 1 + MOST_STATES];
+        let mut output_names = [self.output.name.as_ptr(); 1 + MAX_STATES];
+        let mut outputs = [out.ptr().cast_mut(); 1 + MAX_STATES];
         for (index, (port, value)) in self.states.iter().zip(after).enumerate() {
             output_names[index + 1] = port.output.as_ptr();
             outputs[index + 1] = value.ptr().cast_mut();
         }
         let api = ort::api();
-        // ort's safe calls copy borrowed inputs or allocate outputs; the C function does neither.
+        // The C function, because ort's safe calls copy borrowed inputs or allocate outputs.
         //
-        // SAFETY: the session, the options and all tensors are owned or borrowed by this function and
-        // outlive the call. `count` names and values were written above; the outputs are one more than the
-        // states, in arrays of that capacity at least. Run only reads inputs. Each output value is a tensor
-        // over memory that is borrowed mutably (`out`) or owned by `memory`; ONNX Runtime checks its shape
-        // and type before it writes, and replaces no value that is not null.
+        // SAFETY: session, options and tensors are owned or borrowed by this function and outlive the call. Run may
+        // be called from several threads, although it takes a mutable pointer. The first `count` names and inputs
+        // were written above, by indexing that checks the arrays' length; of outputs, one for `out` and one for each
+        // state (`Session::new` keeps at most MAX_STATES) in arrays of 1 + MAX_STATES. Names are NUL-terminated
+        // (`CString`). Run only reads inputs. Each output is a tensor over memory that is borrowed mutably (`out`)
+        // or owned by `memory`, which this function borrows mutably, so that no other reference or run accesses it.
+        // ONNX Runtime checks an output's type and shape before it writes, and replaces no value that is not null.
         let status = unsafe {
             (api.Run)(
                 self.session.ptr().cast_mut(),
@@ -364,14 +369,18 @@ impl Session {
             )
         };
         debug_assert!(ptr::eq(outputs[0], out.ptr()));
-        // SAFETY: Run returned this status, and its ownership passes to the error here, once.
+        // SAFETY: `status` is the value that Run returned, null for success, and is passed on only here, so that it
+        // is released once.
         unsafe { ort::Error::result_from_status(status) }.map_err(EngineError::run)?;
         memory.advance();
         Ok(())
     }
 }
 
-/// A session of ort's, all options set. Public for the benchmark, which compares with it.
+/// Loads a serialized graph into a session of ort's, with all options and the disk cache. Public for the benchmark.
+///
+/// # Errors
+/// Those of the provider's configuration and of [`commit`].
 #[doc(hidden)]
 pub fn load(
     runtime: &Runtime,

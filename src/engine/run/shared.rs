@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! One session for many elements.
+//! Sessions shared by elements.
 //!
-//! Elements with the same graph, provider and options share one session with its weights, memory and threads,
-//! and take turns, so that they do not compete for cores and caches. Each element has a [`Lease`] with its own
-//! cancellation, state tensors and noise.
+//! Elements with the same graph, provider and options share one session with its weights, memory and threads.
+//! Their frames run one after another, so that they do not compete for cores and caches. Each element has a
+//! [`Lease`] with its own cancellation, state tensors and noise.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,10 +23,10 @@ use crate::engine::provider::choice::Choice;
 use crate::engine::provider::exclusive::exclusive;
 use crate::engine::runtime::Runtime;
 
-/// Most runs for one frame, each with a past of its own.
+/// Maximum number of runs for one frame, each with its own state tensors.
 const LAYERS: usize = 2;
 
-/// What makes two sessions the same: the compiled graph and where it runs.
+/// Key of a shared session: SHA-256 of the compiled graph, and the configuration.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     graph: [u8; 32],
@@ -40,13 +40,13 @@ struct Loaded {
     session: Arc<Session>,
 }
 
-/// A session that somebody holds; locked while it is loaded, so that it is loaded once.
+/// A session while a lease holds it; locked while it is loaded, so that it is loaded once.
 type SharedSlot = Arc<Mutex<Weak<Loaded>>>;
 
 static SESSIONS: LazyLock<Mutex<HashMap<Key, SharedSlot>>> = LazyLock::new(Mutex::default);
 
-/// An element's hold on a session. As many frames run at once as [`Options::streams`](super::Options::streams)
-/// says; others wait, and the earliest deadline goes first.
+/// An element's reference to a shared session; clones are the same lease. Up to
+/// [`Options::streams`](super::Options::streams) frames run at once; the others wait in the order of their deadlines.
 #[derive(Clone)]
 pub struct Lease(Arc<Hold>);
 
@@ -56,8 +56,8 @@ struct Hold {
     token: CurrentToken,
 }
 
-/// What is one element's. Holds the session but not its threads, so that a thread can drop it: a thread that
-/// dropped the executor would wait for itself.
+/// State of one lease. Holds the session but not its executor, so that the executor's threads can drop it: a thread
+/// that dropped its executor would join itself.
 struct Own {
     /// Declared first: state tensors must be dropped before the session that allocated them.
     memories: [Mutex<StateMemory>; LAYERS],
@@ -66,11 +66,11 @@ struct Own {
     id: u64,
 }
 
-/// The token that runs are started with now.
+/// The token with which new runs are started.
 type CurrentToken = Arc<Mutex<Arc<Token>>>;
 
-/// Cancels all runs that were started with it. A cancelled token is replaced, never reset: a run that it
-/// terminates may still be going on after the flush, and must not be revived.
+/// Cancels all runs that were started with it. A cancelled token is replaced, never reset: a run that it cancels
+/// may still be in progress after the flush and must stay cancelled.
 struct Token {
     options: RunOptions,
     cancelled: AtomicBool,
@@ -90,7 +90,10 @@ impl Token {
 }
 
 impl Lease {
-    /// A hold on the session of a compiled graph, which is loaded unless somebody else has it.
+    /// A lease on the session of a compiled graph, which is loaded unless another lease holds it.
+    ///
+    /// # Errors
+    /// Those of [`Session::new`]; [`EngineError::Run`] if no thread can be started.
     pub fn new(
         runtime: &Runtime,
         graph: &[u8],
@@ -134,17 +137,20 @@ impl Lease {
         })))
     }
 
-    /// Where the parts of the graph run.
+    /// The partition of the graph among providers.
     pub fn assignment(&self) -> Assignment {
         self.0.loaded.session.assignment
     }
 
-    /// Runs the graph on an empty frame, to see that the provider can.
+    /// Runs the graph once on a frame of zeros, to verify that the provider can run it.
+    ///
+    /// # Errors
+    /// Those of [`Runner::run`].
     pub fn try_run(&self, frame: Rows, out: Rows) -> Result<(), EngineError> {
         let runner = self.runner();
         let (sender, result) = mpsc::channel();
         self.spawn(Instant::now(), move || {
-            // Fails only if nobody waits any more.
+            // Fails only if the receiver has been dropped.
             let _ = sender.send(runner.try_run(frame, out));
         });
         let lost = |_| EngineError::Run("its thread ended".into());
@@ -165,7 +171,7 @@ impl Lease {
         }
     }
 
-    /// What runs the graph, on one of the session's threads, until it is cancelled.
+    /// A handle that runs the graph until this lease's present runs are cancelled; for use on a session thread.
     pub fn runner(&self) -> Runner {
         Runner {
             own: self.0.own.clone(),
@@ -173,8 +179,8 @@ impl Lease {
         }
     }
 
-    /// Does `job` on a thread of the session when it is its turn. It is dropped instead if the lease is
-    /// cancelled before.
+    /// Queues `job` on the session's threads by its deadline. It is dropped instead if the lease is cancelled
+    /// before it starts.
     pub fn spawn(&self, deadline: Instant, job: impl FnOnce() + Send + 'static) {
         let id = self.0.own.id;
         self.0.loaded.executor.spawn(id, deadline, job);
@@ -189,22 +195,22 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A number that no other lease of the process has.
+    /// Id of the lease, unique in the process.
     pub fn id(&self) -> u64 {
         self.own.id
     }
 
-    /// Whether the graph hands tensors from one run to the next: then frames must come one by one.
+    /// Whether the graph has state tensors, so that frames must run one after another.
     pub fn remembers(&self) -> bool {
         self.own.session.remembers()
     }
 
-    /// Runs the graph once. Reads `source` and writes `out` in place: no copy is made where the provider
-    /// works in host memory. Returns the time of the run.
+    /// Runs the graph once. Reads `source` and writes `out` in place, without a copy if the provider works in host
+    /// memory. Returns the time of the run.
     ///
     /// # Errors
-    /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else [`EngineError::Run`]. `out` may
-    /// then hold part of a picture.
+    /// [`EngineError::Cancelled`] after [`Canceller::cancel`], else those of [`Session::run`]. `out` may then hold
+    /// part of a picture.
     pub fn run(
         &self,
         source: Source,
@@ -217,7 +223,7 @@ impl Runner {
         if self.token.cancelled() {
             return Err(EngineError::Cancelled);
         }
-        // Locked only for graphs with state tensors; others may run concurrently.
+        // Locked only for graphs with state tensors, because the others may run concurrently.
         let mut held;
         let mut none = StateMemory::default();
         let memory = match session.remembers() {
@@ -230,7 +236,7 @@ impl Runner {
         let begin = Instant::now();
         let options = &self.token.options;
         let result = session.run(options, source, controls, &numbers, memory, out);
-        // Also if the provider ignored the terminate flag: a frame may take more than one run.
+        // Checked again because a provider may ignore the terminate flag, and a frame may take a second run.
         match self.token.cancelled() {
             true => Err(EngineError::Cancelled),
             false => result.map(|()| begin.elapsed()),
@@ -262,7 +268,7 @@ impl Runner {
     }
 }
 
-/// Stops the runs of a lease from another thread. Keeps no session alive.
+/// Cancels the runs of a lease from another thread. Does not keep the session alive.
 #[derive(Clone)]
 pub struct Canceller {
     token: CurrentToken,
@@ -271,8 +277,8 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    /// Ends the runs in progress as soon as the provider allows, drops those that have not begun, and refuses
-    /// later ones.
+    /// Ends the runs in progress as soon as the provider allows, drops queued jobs, and refuses later runs until
+    /// [`Self::reset`].
     pub fn cancel(&self) {
         let token = self.token.lock().clone();
         token.cancelled.store(true, Ordering::SeqCst);
@@ -283,15 +289,15 @@ impl Canceller {
         }
     }
 
-    /// How many leases there are on the session, this one included; 0 when it has been dropped.
+    /// Number of leases on the session, including this one; 0 when it has been dropped.
     pub fn holders(&self) -> usize {
         self.loaded.strong_count()
     }
 
-    /// Allows runs again; those that were cancelled stay so.
+    /// Allows new runs; those that were cancelled stay cancelled.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] if ONNX Runtime makes no new options.
+    /// [`EngineError::Refused`] if ONNX Runtime cannot create run options.
     pub fn reset(&self) -> Result<(), EngineError> {
         let mut token = self.token.lock();
         if token.cancelled() {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Pictures for networks that the element runs beside the stream: test pictures, paintings.
+//! Pictures for networks that run outside the stream: test pictures and paintings.
 
 use crate::model::{Layout, Range};
 
-/// 8-bit values.
+/// A picture of 8-bit RGB.
 pub(crate) struct TestPicture {
     pub width: usize,
     pub height: usize,
@@ -12,8 +12,8 @@ pub(crate) struct TestPicture {
 }
 
 impl TestPicture {
-    /// A test picture with what photographs have: smooth and sharp parts, fine and coarse texture,
-    /// dark and bright, grey and saturated.
+    /// A synthetic picture with properties of photographs: smooth and sharp parts, fine and coarse texture, dark
+    /// and bright, grey and saturated areas.
     pub fn test(width: usize, height: usize) -> Self {
         let mut pixels = Vec::with_capacity(width * height * 3);
         for y in 0..height {
@@ -54,7 +54,7 @@ impl TestPicture {
         }
     }
 
-    /// As a tensor's values, `[1, 3, H, W]` or `[1, H, W, 3]`.
+    /// The values of a tensor `[1, 3, H, W]` or `[1, H, W, 3]` in this range.
     pub fn values(&self, layout: Layout, range: &Range) -> Vec<f32> {
         let (scale, offset) = range.scale_offset();
         let mut values = vec![0.0; self.pixels.len()];
@@ -71,7 +71,7 @@ impl TestPicture {
     }
 }
 
-/// A number in -0.5..0.5 that looks random and is the same on every machine.
+/// A pseudorandom number in -0.5..0.5, a hash of the position.
 fn noise(x: usize, y: usize) -> f32 {
     let mut hash = (x as u32)
         .wrapping_mul(374_761_393)
@@ -80,7 +80,7 @@ fn noise(x: usize, y: usize) -> f32 {
     ((hash ^ (hash >> 16)) & 0xff) as f32 / 255.0 - 0.5
 }
 
-/// Position of channel `c` at `(y, x)` in a tensor of one picture.
+/// Index of channel `c` at `(y, x)` in the values of a tensor of one picture.
 pub(crate) fn index(
     layout: Layout,
     (width, height): (usize, usize),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The second network of the two-network kind: a painting to a style vector (Ghiasi et al. 2017,
-//! arXiv:1705.06830).
+//! Style predictor: the network that computes a style vector from a painting, for generators of the two-network
+//! kind (Ghiasi et al. 2017, arXiv:1705.06830).
 
 use ort::value::{Tensor, TensorElementType};
 use parking_lot::Mutex;
@@ -12,10 +12,10 @@ use crate::engine::run::session::load;
 use crate::engine::runtime::Runtime;
 use crate::model::{Layout, Range};
 
-/// Side in pixels of the painting that a predictor of open size is given.
+/// Width and height of the painting for a predictor that takes any size, pixels.
 const SIDE: usize = 256;
 
-/// A predictor, ready to run. It runs on the CPU and seldom, so any provider would do.
+/// A loaded predictor. It runs on the CPU, because it runs once per painting only.
 pub struct Predictor {
     session: Mutex<ort::session::Session>,
     input: String,
@@ -68,10 +68,10 @@ impl Predictor {
         (self.width, self.height)
     }
 
-    /// The style vector, `len` values, of a painting of this predictor's size, interleaved RGB.
+    /// The style vector, `len` values, of a painting of [`Self::size`], interleaved RGB.
     ///
     /// # Errors
-    /// [`EngineError::Run`], also for a vector of another length.
+    /// [`EngineError::Run`], also for a vector of another length or with values that are not finite.
     pub fn predict(&self, painting: Vec<u8>, len: usize) -> Result<Vec<f32>, EngineError> {
         let _inside = crate::engine::exit::inside();
         let (width, height) = self.size();

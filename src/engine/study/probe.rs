@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Asks a generator what its file does not say, by running it on small test pictures.
+//! Measures conventions of a generator that its file does not state, by running it on small test pictures.
 //!
-//! A run tells the output's range and the sizes that come back unchanged. It cannot tell the
-//! input's range or channel order: instance normalization cancels scale, and a picture with red
-//! and blue exchanged looks just as styled.
+//! A run shows the output's range and the sizes that the generator preserves. It cannot show the input's range or
+//! channel order: instance normalization cancels scale, and a picture with red and blue exchanged looks just as
+//! stylized.
 
 use half::f16;
 use ort::value::{DynValue, Tensor};
@@ -20,8 +20,8 @@ use crate::model::{
     Signature,
 };
 
-/// Candidate size multiples with a picture size for each: not a multiple of the next candidate, and
-/// larger than the reflection paddings in use. "Any size" must mean odd and even ones.
+/// Candidate size multiples, each with a picture size (width, height) that is not a multiple of the next candidate
+/// and is larger than the usual reflection paddings. For multiple 1, one side is odd and one even.
 const SIZES: [(usize, (usize, usize)); 9] = [
     (1, (99, 98)),
     (2, (98, 102)),
@@ -34,11 +34,11 @@ const SIZES: [(usize, (usize, usize)); 9] = [
     (256, (256, 768)),
 ];
 
-/// Size at which a graph of fixed size is tried, and then at its double: not square, a multiple of
-/// what generators ask for, and much cheaper than a graph made for whole frames.
+/// Size (width, height) at which a graph of fixed size is tried, followed by twice that size: not square, a
+/// multiple of usual size multiples, and much cheaper than a graph for whole frames.
 const HALF: (usize, usize) = (256, 192);
 
-/// An input picture and the output for it.
+/// The output of a run.
 struct Outcome {
     width: usize,
     height: usize,
@@ -46,7 +46,7 @@ struct Outcome {
     values: Vec<f32>,
 }
 
-/// Runs the generator on the CPU and returns what the runs tell, to stand behind `conventions`.
+/// Runs the generator on the CPU and returns the measured conventions, to fill the gaps of `conventions`.
 ///
 /// # Errors
 /// [`EngineError::Refused`] when the graph does not load or run at any size, and
@@ -61,7 +61,7 @@ pub fn probe(
     if found.is_ok() || conventions.layout.is_some() || !model.layout_is_open() {
         return found;
     }
-    // The layout is unknown, and NCHW, the usual one, failed: try NHWC.
+    // The layout is unknown and NCHW, the usual one, failed: try NHWC.
     let other = Conventions {
         layout: Some(Layout::Nhwc),
         ..Conventions::default()
@@ -118,7 +118,7 @@ fn probe_layout(
     Ok(found)
 }
 
-/// Whether the output's scale may follow the input's: not in networks with instance normalization, nor in those
+/// Whether the output's scale may depend on the input's: not in networks with instance normalization, nor in those
 /// with u8 inputs or outputs.
 fn follows_scale(model: &Model) -> bool {
     let normalized = ["Normalization", "ReduceMean", "GlobalAveragePool"]
@@ -138,7 +138,7 @@ struct Prober<'a> {
 }
 
 impl Prober<'_> {
-    /// For a graph of fixed size: the range, and whether the size is a real limit.
+    /// Probes a graph of fixed size: output range, and whether it also works at other sizes.
     fn fixed(
         &self,
         width: usize,
@@ -163,7 +163,7 @@ impl Prober<'_> {
         Ok((picture, found))
     }
 
-    /// The conventions about a graph that works at other sizes than its own; `None` if it only runs.
+    /// Probes a graph of fixed size at other sizes; `None` if it runs but its output is not consistent.
     fn resizable(&self) -> Result<Option<(TestPicture, Conventions)>, EngineError> {
         let (width, height) = self.at_least(HALF, 64);
         let half = TestPicture::test(width, height);
@@ -185,7 +185,7 @@ impl Prober<'_> {
         Ok(Some((whole, found)))
     }
 
-    /// For a graph of open size: the range and the multiple.
+    /// Probes a graph that takes any size: output range and size multiple.
     fn any(&self, conventions: &Conventions) -> Result<(TestPicture, Conventions), EngineError> {
         if self.model.is_baked() {
             let reason = "The size of its input is open, but a ConvTranspose in it states the size of its output.";
@@ -210,7 +210,7 @@ impl Prober<'_> {
         Ok((picture, found))
     }
 
-    /// The smallest candidate for which the size comes back unchanged.
+    /// The smallest candidate of [`SIZES`] at which the output has the input's size.
     fn multiple(&self) -> Result<(usize, TestPicture, Outcome), EngineError> {
         let mut last = None;
         for (multiple, size) in SIZES {
@@ -228,12 +228,13 @@ impl Prober<'_> {
         Err(last.unwrap_or_else(|| EngineError::Refused("no size runs".into())))
     }
 
-    /// A size that the generator may be given, larger by whole steps.
+    /// A size of at least `minimum`, enlarged by multiples of `step`.
     fn at_least(&self, (width, height): (usize, usize), step: usize) -> (usize, usize) {
         let side = |side: usize| side + self.minimum.saturating_sub(side).next_multiple_of(step);
         (side(width), side(height))
     }
 
+    /// Runs the generator on a picture.
     fn run(&self, picture: &TestPicture) -> Result<Outcome, EngineError> {
         let layout = self.signature.input.layout;
         let (width, height) = (picture.width, picture.height);
@@ -254,7 +255,7 @@ impl Prober<'_> {
             inputs.push((noise.name.clone(), tensor.into_dyn()));
         }
         if let Some(style) = self.model.style() {
-            // The mean of all styles; a vector of a predictor is usually spread around 0.
+            // The mean of all styles, or a style vector of zeros, the usual mean of a predictor's vectors.
             let value = f32::from(u8::from(style.has_weights())) / style.size() as f32;
             let values = (style.dims.clone(), vec![value; style.size()]);
             let tensor = Tensor::from_array(values).map_err(EngineError::run)?;
@@ -278,6 +279,7 @@ impl Prober<'_> {
         })
     }
 
+    /// An input tensor in the generator's element type.
     fn tensor(&self, shape: [usize; 4], values: Vec<f32>) -> Result<DynValue, EngineError> {
         let tensor = match self.signature.input.element {
             ElementType::F32 => Tensor::from_array((shape, values)).map(Tensor::into_dyn),
@@ -293,10 +295,10 @@ impl Prober<'_> {
         tensor.map_err(EngineError::run)
     }
 
-    /// Whether a picture comes out the same when it is tiled to twice the size with mirrored copies.
-    /// Mirroring keeps the statistics that instance normalization computes, so a graph that works at any size
-    /// agrees; one with its size in constants (a mean computed as a sum over a constant, for instance) runs but
-    /// does not.
+    /// Whether the output for a picture equals that part of the output for the picture tiled to twice the size with
+    /// mirrored copies. Mirroring keeps the statistics that instance normalization computes, so the outputs of a
+    /// graph that works at any size agree; those of one with its size in constants (a mean computed as a sum divided
+    /// by a constant, for instance) do not.
     fn agree(&self, half: &TestPicture, small: &Outcome, whole: &Outcome) -> bool {
         let layout = self.signature.output.layout;
         let (mut difference, mut count) = (0.0, 0.0);
@@ -318,8 +320,8 @@ impl Prober<'_> {
             CAT,
             "at half the size the output differs by {pixels:.4} of its range, its contrast by {contrast:.4}"
         );
-        // Generators that work at any size measured at most 0.07 and 0.025 (they invent texture in
-        // flat areas); with the divisors of their normalizations baked in, 0.1 or 0.07 at least.
+        // Measured: generators that work at any size differ by at most 0.07 and 0.025 (they add texture in flat
+        // areas), those with constant divisors in their normalizations by at least 0.1 or 0.07.
         pixels < 0.085 && contrast < 0.045
     }
 }
@@ -332,6 +334,7 @@ fn deviation(values: &[f32]) -> f64 {
     (values.iter().map(square).sum::<f64>() / count).sqrt()
 }
 
+/// An error if the output has another size than the picture.
 fn same_size(picture: &TestPicture, outcome: &Outcome) -> Result<(), ModelError> {
     let (input, output) = (
         (picture.width, picture.height),
@@ -344,6 +347,7 @@ fn same_size(picture: &TestPicture, outcome: &Outcome) -> Result<(), ModelError>
     }
 }
 
+/// Shape and values of a tensor of any supported element type.
 fn floats(value: &DynValue) -> Result<(Vec<i64>, Vec<f32>), EngineError> {
     if let Ok((shape, values)) = value.try_extract_tensor::<f32>() {
         return Ok((shape.to_vec(), values.to_vec()));
@@ -358,7 +362,7 @@ fn floats(value: &DynValue) -> Result<(Vec<i64>, Vec<f32>), EngineError> {
     ))
 }
 
-/// First and last percentile: single pixels overshoot.
+/// 1st and 99th percentile of the finite values, because single pixels overshoot the range.
 fn spread(values: &[f32]) -> (f32, f32) {
     let mut sorted: Vec<f32> = values.iter().copied().filter(|v| v.is_finite()).collect();
     sorted.sort_by(f32::total_cmp);
@@ -372,8 +376,8 @@ fn spread(values: &[f32]) -> (f32, f32) {
     (at(0.01), at(0.99))
 }
 
-/// The output's nominal range from what came out of a full-range picture. Generators overshoot
-/// their range by a fifth or so, which sets the bounds.
+/// The nominal range of an output for a picture of full range. The thresholds allow for generators that overshoot
+/// their range by about a fifth.
 fn range_of(values: &[f32]) -> Range {
     match spread(values) {
         (_, high) if high > 4.0 => Range::BYTE,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Keys with their values, as metadata and sidecars have them.
+//! Key-value entries of metadata and sidecars, and parsing of their values.
 
 use crate::model::ModelError;
 use crate::model::conventions::{ChannelOrder, Range};
 use crate::onnx::ModelProto;
 
-/// What error messages call the metadata.
+/// Name of the metadata in error messages.
 pub(in crate::model) const METADATA: &str = "ONNX metadata";
 
 /// Value of a key in `metadata_props`.
@@ -17,7 +17,7 @@ pub(in crate::model) fn value<'a>(proto: &'a ModelProto, key: &str) -> Option<&'
         .map(|entry| entry.value.as_str())
 }
 
-/// A key with its value.
+/// The entry of a key in `metadata_props`.
 pub(in crate::model) fn entry(proto: &ModelProto, key: &str) -> Entry {
     value(proto, key).map(|text| (key.to_string(), text.to_string()))
 }
@@ -25,6 +25,7 @@ pub(in crate::model) fn entry(proto: &ModelProto, key: &str) -> Entry {
 /// A key with its value, if the source has it.
 pub(in crate::model) type Entry = Option<(String, String)>;
 
+/// The error for a value that cannot be parsed.
 pub(in crate::model) fn refuse(origin: &str, key: String, value: String, hint: &str) -> ModelError {
     ModelError::Description {
         origin: origin.into(),
@@ -34,6 +35,7 @@ pub(in crate::model) fn refuse(origin: &str, key: String, value: String, hint: &
     }
 }
 
+/// Parses a range (see [`Range::parse`]).
 pub(in crate::model) fn read_range(
     origin: &str,
     entry: Entry,
@@ -50,6 +52,7 @@ pub(in crate::model) fn read_range(
     }
 }
 
+/// Parses a channel order, `rgb` or `bgr`.
 pub(in crate::model) fn read_order(
     origin: &str,
     entry: Entry,
@@ -64,6 +67,7 @@ pub(in crate::model) fn read_order(
     }
 }
 
+/// Parses a number of pixels, 1..256.
 pub(in crate::model) fn read_side(origin: &str, entry: Entry) -> Result<Option<usize>, ModelError> {
     let Some((key, value)) = entry else {
         return Ok(None);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Conventions in ONNX metadata: our own `stylize.*` keys, the `Image.*` keys of the ONNX metadata
-//! convention for images, and the sentences that OnnxMLTools writes about Core ML images.
+//! Conventions in ONNX metadata: the plugin's `stylize.*` keys, the `Image.*` keys of the ONNX metadata convention for
+//! images, and the sentences that OnnxMLTools writes about Core ML images.
 
 use super::entry::{METADATA, entry, read_order, read_range, read_side, value};
 use crate::model::ModelError;
@@ -8,10 +8,10 @@ use crate::model::conventions::{ChannelOrder, Conventions, Range};
 use crate::model::network::Model;
 use crate::onnx::ModelProto;
 
-/// The conventions that a model's own metadata state.
+/// The conventions in a model's metadata.
 ///
 /// # Errors
-/// [`ModelError::Description`] when one of our own keys has a value that makes no sense.
+/// [`ModelError::Description`] if a `stylize.*` key has a value that cannot be parsed.
 pub fn conventions(model: &Model) -> Result<Conventions, ModelError> {
     let proto = model.proto();
     let ours = |key: &str| entry(proto, key);
@@ -47,7 +47,7 @@ fn image_keys(proto: &ModelProto) -> Conventions {
     }
 }
 
-/// OnnxMLTools says "Image(s) in BGR format." in the input's doc string.
+/// Channel order from the input's doc string, in which OnnxMLTools writes "Image(s) in BGR format.".
 fn coreml_sentences(model: &Model) -> Conventions {
     let doc = &model.input().doc;
     let order = if doc.contains("in BGR format") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What files say of a generator's conventions beside its graph: the model's own metadata and a sidecar.
+//! Conventions of a generator in files: the model's metadata and its sidecar.
 
 pub(super) mod entry;
 pub mod metadata;

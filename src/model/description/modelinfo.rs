@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The `.modelinfo` sidecar: a GLib key file beside the model, in the dialect of GStreamer's
-//! analytics library, with one section of ours.
+//! The `.modelinfo` sidecar: a GLib key file beside the model, in the format of GStreamer's analytics library, with an
+//! additional section `[stylize]`.
 //!
 //! ```ini
 //! [modelinfo]
@@ -8,16 +8,16 @@
 //!
 //! [inputImage]        # a section per tensor, titled with its name
 //! dir=input
-//! dims=1,3,720,720    # optional; tells the layout where the graph does not
+//! dims=1,3,720,720    # optional; gives the layout if the graph does not
 //! ranges=0.0,255.0    # tensor values for 8-bit 0 and 255, once or per channel
 //!
-//! [stylize]           # ours; other readers skip it
+//! [stylize]           # other readers skip it
 //! output-range=0,255
 //! channel-order=bgr
 //! size-multiple=4
 //! size-minimum=64
 //! styles=starry-night,great-wave      # names for the weights of a style input
-//! style-predictor=predictor.onnx      # makes the style vector; beside this file
+//! style-predictor=predictor.onnx      # file that computes the style vector, beside this one
 //! ```
 
 use std::fs::File;
@@ -31,22 +31,22 @@ use crate::model::conventions::{Conventions, Layout};
 use crate::model::network::Model;
 use crate::model::{ModelError, names};
 
-/// More bytes of a sidecar are not read.
-const MOST_BYTES: u64 = 1 << 20;
+/// Maximum size of a sidecar, bytes; the rest is not read.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// Where a sidecar may lie: `<model>.modelinfo`, or the model's name with its extension replaced.
+/// Paths of a sidecar: `<model>.modelinfo`, or the model's name with its extension replaced.
 pub fn candidates(model_file: &Path) -> [PathBuf; 2] {
     let mut appended = model_file.as_os_str().to_owned();
     appended.push(".modelinfo");
     [appended.into(), model_file.with_extension("modelinfo")]
 }
 
-/// The conventions in the sidecar of `model_file`; none if there is no sidecar. Names the model's styles if
-/// the sidecar does.
+/// The conventions in the sidecar of `model_file`; none if there is no sidecar. Sets the names of the model's styles
+/// if the sidecar has them.
 ///
 /// # Errors
-/// [`ModelError::Description`] for a file that is not a key file, has another major version, or
-/// has a value that makes no sense. Unknown keys are skipped, as GStreamer does.
+/// [`ModelError::Description`] for a file that is not a key file, has another major version, or has a value that
+/// cannot be parsed. Unknown keys are skipped, as GStreamer does.
 pub fn conventions(model: &mut Model, model_file: &Path) -> Result<Conventions, ModelError> {
     match candidates(model_file).iter().find(|path| path.is_file()) {
         Some(path) => read(model, path),
@@ -54,10 +54,10 @@ pub fn conventions(model: &mut Model, model_file: &Path) -> Result<Conventions, 
     }
 }
 
-/// The predictor that the sidecar of `model_file` names, as a path.
+/// Path of the predictor that the sidecar of `model_file` names, if it does.
 ///
 /// # Errors
-/// [`ModelError::Description`] for a sidecar that is not a key file, or that names a file elsewhere.
+/// [`ModelError::Description`] for a sidecar that is not a key file, or that names a file in another folder.
 pub fn predictor(model_file: &Path) -> Result<Option<PathBuf>, ModelError> {
     let Some(path) = candidates(model_file)
         .into_iter()
@@ -79,7 +79,7 @@ pub fn predictor(model_file: &Path) -> Result<Option<PathBuf>, ModelError> {
 fn load(path: &Path) -> Result<glib::KeyFile, ModelError> {
     let bytes = || {
         let mut bytes = Vec::new();
-        File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = bytes().map_err(|err: std::io::Error| ModelError::Unreadable {

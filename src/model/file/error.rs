@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Why weights that lie beside a model are not read.
+//! Errors of external weights.
 
 use std::path::PathBuf;
 
-/// Why weights beside a model are not read.
+/// Reasons why external weights are not read. The text is for the user.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum WeightsError {
@@ -12,7 +12,7 @@ pub enum WeightsError {
     )]
     Nowhere(String),
     #[error(
-        "The model's tensor {tensor} is said to be in \"{location}\", which is no file in the model's own folder. Weights are read from there only: put the file beside the model, or save the model as a single .onnx file."
+        "The model's tensor {tensor} refers to the file \"{location}\", which is not in the model's folder. Put the file beside the model, or save the model as a single .onnx file."
     )]
     Outside { tensor: String, location: String },
     #[error(
@@ -24,7 +24,7 @@ pub enum WeightsError {
     )]
     Unreadable { path: PathBuf, reason: String },
     #[error(
-        "The model's tensor {tensor} is said to be {len} bytes from byte {offset} on of \"{path}\", which has {has}. Export or download both files again."
+        "The model's tensor {tensor} refers to {len} bytes at offset {offset} of \"{path}\", which has {has} bytes. Export or download both files again."
     )]
     Short {
         tensor: String,
@@ -34,7 +34,7 @@ pub enum WeightsError {
         has: u64,
     },
     #[error(
-        "The model's tensor {tensor} is said to have {said} bytes in a separate file, but its shape and type need {needs}. Export or download the model again."
+        "The model's tensor {tensor} refers to {said} bytes in a separate file, but its shape and type need {needs}. Export or download the model again."
     )]
     Size {
         tensor: String,
@@ -42,7 +42,7 @@ pub enum WeightsError {
         needs: String,
     },
     #[error(
-        "The model's tensor {tensor} says {key}={value} of a separate file, which is not understood. Export or download the model again."
+        "The model's tensor {tensor} refers to a separate file with {key}={value}, which is not a number. Export or download the model again."
     )]
     Entry {
         tensor: String,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Model files: reading them whole, with the files beside them in which exporters keep weights. Only here
-//! are models read from disk, and only with what is looked for here are they trusted to run.
+//! Model files: reads them with their external weights and rejects models that could make ONNX Runtime read other
+//! files. No other module reads models from disk.
 
 mod error;
 #[cfg(test)]
@@ -12,20 +12,20 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::ModelError;
-use crate::onnx::{self, Bytes, MOST_BYTES, ModelProto, OnnxError, walk};
+use crate::onnx::{self, Bytes, MAX_BYTES, ModelProto, OnnxError, walk};
 
 pub use error::WeightsError;
-use weights::{Folder, Outside, load};
+use weights::{ExternalData, Folder, load};
 
-/// A model file with the weights that lie beside it, as one message that names no file.
+/// Reads a model file with its external weights; returns it serialized, with all weights inside.
 ///
 /// # Errors
-/// [`ModelError`] for files that cannot be read or are no ONNX model.
+/// [`ModelError`] for files that cannot be read or are not ONNX models.
 pub fn whole(path: &Path) -> Result<Vec<u8>, ModelError> {
     Ok(onnx::write(&read(path)?)?)
 }
 
-/// Reads a model file, with the weights beside it.
+/// Reads a model file with its external weights.
 pub(super) fn read(path: &Path) -> Result<ModelProto, ModelError> {
     let bytes = bytes(path)?;
     let mut model = parse(bytes)?;
@@ -37,10 +37,10 @@ pub(super) fn read(path: &Path) -> Result<ModelProto, ModelError> {
     Ok(model)
 }
 
-/// Reads a model that is no file, and so has none beside it.
+/// Parses a model from memory, which cannot have external weights.
 pub(super) fn from_bytes(bytes: Bytes) -> Result<ModelProto, ModelError> {
     let mut model = parse(bytes)?;
-    walk::tensors(&mut model, &mut |tensor| match Outside::of(tensor)? {
+    walk::tensors(&mut model, &mut |tensor| match ExternalData::of(tensor)? {
         Some(outside) => Err(WeightsError::Nowhere(outside.location)),
         None => Ok(()),
     })?;
@@ -52,8 +52,7 @@ fn parse(bytes: Bytes) -> Result<ModelProto, ModelError> {
         return Err(ModelError::Empty);
     }
     let model = onnx::read(bytes)?;
-    // What was compiled for one device may lie in a file that the node names, and is not looked at by
-    // anybody before it runs.
+    // An EPContext node holds code compiled for a device, or names a file with such code, which runs unchecked.
     let nodes = walk::nodes(&model);
     match nodes.iter().any(|node| node.op_type == "EPContext") {
         true => Err(ModelError::Compiled),
@@ -75,16 +74,16 @@ fn bytes(path: &Path) -> Result<Bytes, ModelError> {
     if about.is_dir() {
         return Err(ModelError::Directory(path.into()));
     }
-    // To open a pipe would wait for somebody to write.
+    // Opening a FIFO would wait for a writer.
     if !about.is_file() {
         return Err(unreadable("it is a pipe, a socket or a device, not a file"));
     }
-    if about.len() > MOST_BYTES as u64 {
+    if about.len() > MAX_BYTES as u64 {
         return Err(OnnxError::TooLong(about.len()).into());
     }
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES as u64)
+    file.take(MAX_BYTES as u64)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     Ok(bytes.into())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Weights beside a model, and what must not be followed.
+//! Tests of external weights, and of paths that must not be followed.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -160,7 +160,7 @@ fn links_out_of_the_folder_are_not_followed() {
         panic!("{err}");
     };
     assert_eq!(location, "linked");
-    // Where the model is a link itself, its weights lie beside what it leads to, as in caches.
+    // If the model is a link itself, its weights may be beside the link's target, as in caches.
     let cache = dir.path().join("snapshot");
     std::fs::create_dir(&cache).expect("a folder");
     symlink(&file, cache.join("model.onnx")).expect("a link");

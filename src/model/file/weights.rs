@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Weights in files beside the model (ONNX's external data).
+//! External weights (ONNX's external data).
 //!
-//! A model may say of any of its tensors that they lie in another file. ONNX Runtime would follow that to
-//! wherever it leads, so it is followed here: into the model's own folder and no further, and what is handed
-//! on has everything in it and names no file.
+//! Any tensor of a model may refer to another file. ONNX Runtime would open any path, so references are resolved here:
+//! only to files in the model's folder. The model that is passed on holds all weights and refers to no file.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -12,17 +11,21 @@ use std::path::{Component, Path, PathBuf};
 use super::error::WeightsError;
 use crate::model::ModelError;
 use crate::onnx::tensor_proto::{DataLocation, DataType};
-use crate::onnx::{Bytes, MOST_BYTES, ModelProto, OnnxError, TensorProto, walk};
+use crate::onnx::{Bytes, MAX_BYTES, ModelProto, OnnxError, TensorProto, walk};
 
-/// Where weights may lie.
+/// Folders in which external weights may be.
 pub(super) struct Folder {
-    /// That of the path that the user gave.
+    /// Folder of the path that the user gave.
     given: PathBuf,
-    /// That in which the model really lies, where the path is a link: Hugging Face's cache has such.
+    /// Folder of the file to which that path links, as in Hugging Face's cache.
     real: PathBuf,
 }
 
 impl Folder {
+    /// The folders of a model file.
+    ///
+    /// # Errors
+    /// If the path cannot be resolved.
     pub(super) fn of(model: &Path) -> std::io::Result<Self> {
         let folder = |path: &Path| match path.parent() {
             Some(parent) if parent != Path::new("") => parent.canonicalize(),
@@ -34,8 +37,11 @@ impl Folder {
         })
     }
 
-    /// The file that a tensor's location means.
-    fn file(&self, outside: &Outside) -> Result<PathBuf, WeightsError> {
+    /// The path of a tensor's external file.
+    ///
+    /// # Errors
+    /// [`WeightsError::Outside`] for paths outside of the folders, also through links, and for missing files.
+    fn file(&self, outside: &ExternalData) -> Result<PathBuf, WeightsError> {
         let forbidden = || WeightsError::Outside {
             tensor: outside.tensor.clone(),
             location: outside.location.clone(),
@@ -60,17 +66,22 @@ impl Folder {
     }
 }
 
-/// What a tensor says of where it lies.
-pub(super) struct Outside {
+/// A tensor's reference to external data.
+pub(super) struct ExternalData {
     tensor: String,
+    /// Path relative to the model.
     pub location: String,
+    /// Bytes.
     offset: u64,
-    /// In bytes, as its shape and type have it.
+    /// Bytes, by the tensor's shape and type.
     len: u64,
 }
 
-impl Outside {
-    /// `None` for a tensor that lies in the model; it names no other file then.
+impl ExternalData {
+    /// Removes the reference from a tensor; `None` if its data are in the model.
+    ///
+    /// # Errors
+    /// For a reference that cannot be parsed, or whose length differs from the tensor's.
     pub(super) fn of(tensor: &mut TensorProto) -> Result<Option<Self>, WeightsError> {
         let entries = std::mem::take(&mut tensor.external_data);
         if std::mem::take(&mut tensor.data_location) != DataLocation::External as i32 {
@@ -115,7 +126,7 @@ impl Outside {
     }
 }
 
-/// Bytes of a tensor's data; `None` for shapes and types that have no such number.
+/// Size of a tensor's data, bytes; `None` for types without a fixed size and for sizes that overflow.
 fn len(tensor: &TensorProto) -> Option<u64> {
     use DataType as T;
     let bits = match T::try_from(tensor.data_type).ok()? {
@@ -137,20 +148,23 @@ fn len(tensor: &TensorProto) -> Option<u64> {
     Some(count.checked_mul(bits)?.div_ceil(8))
 }
 
-/// Puts the weights that lie beside the model into it.
+/// Loads the model's external weights into it.
+///
+/// # Errors
+/// [`ModelError::Weights`], and [`OnnxError::TooLong`] if model and weights together are too large.
 pub(super) fn load(model: &mut ModelProto, folder: &Folder) -> Result<(), ModelError> {
-    // In the order in which the tensors stand in the model.
+    // In the order in which `walk::tensors` visits the tensors.
     let mut parts = Vec::new();
     walk::tensors(model, &mut |tensor| {
-        let outside = Outside::of(tensor)?;
+        let outside = ExternalData::of(tensor)?;
         let found = outside.map(|outside| Ok((folder.file(&outside)?, outside)));
         parts.push(found.transpose()?);
         Ok::<_, WeightsError>(())
     })?;
     let wanted = || parts.iter().flatten();
-    // Several tensors may share bytes of a file, and yet each is written out.
+    // Several tensors may share bytes of a file, but each is serialized separately.
     let total = wanted().fold(0_u64, |sum, (_, outside)| sum.saturating_add(outside.len));
-    if total > MOST_BYTES as u64 {
+    if total > MAX_BYTES as u64 {
         return Err(OnnxError::TooLong(total).into());
     }
     let mut files: Vec<(&Path, Range)> = Vec::new();
@@ -168,7 +182,7 @@ pub(super) fn load(model: &mut ModelProto, folder: &Folder) -> Result<(), ModelE
     let whole = files
         .iter()
         .fold(0_u64, |sum, (_, range)| sum.saturating_add(range.len()));
-    if whole > MOST_BYTES as u64 {
+    if whole > MAX_BYTES as u64 {
         return Err(OnnxError::TooLong(whole).into());
     }
     let mut read = Vec::new();
@@ -188,10 +202,10 @@ pub(super) fn load(model: &mut ModelProto, folder: &Folder) -> Result<(), ModelE
     })
 }
 
-/// The part of a file that is needed.
+/// The part of a file that is needed, in bytes.
 struct Range {
     file: File,
-    /// Of the whole file.
+    /// Size of the file.
     has: u64,
     start: u64,
     end: u64,
@@ -200,7 +214,7 @@ struct Range {
 impl Range {
     fn open(path: &Path) -> Result<Self, WeightsError> {
         let failed = |err: std::io::Error| unreadable(path, &err.to_string());
-        // To open a pipe would wait for somebody to write.
+        // Opening a FIFO would wait for a writer.
         if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(unreadable(path, "it is not a file"));
         }
@@ -214,7 +228,7 @@ impl Range {
         })
     }
 
-    fn include(&mut self, path: &Path, outside: &Outside) -> Result<(), WeightsError> {
+    fn include(&mut self, path: &Path, outside: &ExternalData) -> Result<(), WeightsError> {
         let (offset, len) = (outside.offset, outside.len);
         match offset.checked_add(len).filter(|end| *end <= self.has) {
             Some(end) => {
@@ -246,7 +260,7 @@ impl Range {
         file.read_to_end(&mut bytes).map_err(failed)?;
         match bytes.len() as u64 == len {
             true => Ok(bytes.into()),
-            false => Err(unreadable(path, "it became shorter in the meantime")),
+            false => Err(unreadable(path, "it was truncated while it was read")),
         }
     }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Puts today's operators in the place of experimental ones that ONNX has removed.
+//! Replaces experimental operators that ONNX has removed.
 //!
-//! The first converters from Core ML wrote `ImageScaler`, `Crop` and `Affine`. ONNX Runtime's CPU
-//! provider still has them; others hand these nodes back to the CPU in the middle of the graph, or
-//! (OpenVINO) fail on the shapes that nobody can infer behind them.
+//! The first converters from Core ML wrote `ImageScaler`, `Crop` and `Affine`. ONNX Runtime's CPU provider still has
+//! them; other providers leave these nodes to the CPU in the middle of the graph, or (OpenVINO) fail because shapes
+//! after them cannot be inferred.
 
 use crate::onnx::{
     AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
 };
 
-/// Rewrites every such node, for a graph of this operator set.
+/// Replaces every such node of a graph with this operator set.
 pub(crate) fn modernize(graph: &mut GraphProto, opset: i64) {
     let is_old = |node: &NodeProto| matches!(node.operator(), "ImageScaler" | "Crop" | "Affine");
     if !graph.node.iter().any(is_old) {
@@ -30,7 +30,7 @@ pub(crate) fn modernize(graph: &mut GraphProto, opset: i64) {
     graph.initializer.extend(constants);
 }
 
-/// The nodes that do what `node` does; `None` if its attributes are not as expected.
+/// The nodes that compute the same as `node`; `None` if its attributes are not as expected.
 fn replacement(
     node: &NodeProto,
     opset: i64,
@@ -62,7 +62,7 @@ fn replacement(
                 return None;
             };
             let starts = [top, left];
-            // Counted from the end; nothing to cut there needs a number beyond every size.
+            // Negative ends count from the end; without a crop, an end beyond every size.
             let ends = [bottom, right].map(|cut| if cut > 0 { -cut } else { i64::from(i32::MAX) });
             if opset < 10 {
                 let lists = [("axes", [2, 3]), ("starts", starts), ("ends", ends)];

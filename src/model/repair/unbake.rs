@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Takes a baked-in size out of transposed convolutions.
+//! Replaces constant output sizes ("baked" sizes) of transposed convolutions by padding.
 //!
-//! Exporters of fixed-size generators write a `ConvTranspose`'s `output_shape` where strides and
-//! padding would do. At another picture size that shape is not merely wrong: ONNX Runtime trusts
-//! it and writes past its buffers. So the sizes inside the graph are followed from the input's, and
-//! each `output_shape` becomes the padding that means the same and holds for any size.
+//! Some exporters of fixed-size generators write a `ConvTranspose`'s `output_shape` instead of padding. At another
+//! picture size, ONNX Runtime does not check that shape and writes past its buffers. So sizes are propagated through
+//! the graph from the input's, and each `output_shape` is replaced by the equivalent padding, which is valid for any
+//! size.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::onnx::{AttributeProto, GraphProto, NodeProto, attribute_proto::Attrib
 /// Height and width.
 type Size = [i64; 2];
 
-/// Rewrites what can be rewritten, given the input's name and size; planes are `[N, C, H, W]`.
+/// Replaces the output sizes that can be replaced, given the input's name and size; tensors are `[N, C, H, W]`.
 pub(crate) fn unbake(graph: &mut GraphProto, input: &str, size: Size) {
     if !graph.node.iter().any(is_baked) || !size.iter().all(|side| is_size(*side)) {
         return;
@@ -29,18 +29,17 @@ pub(crate) fn unbake(graph: &mut GraphProto, input: &str, size: Size) {
     }
 }
 
-/// Whether this is a transposed convolution that still says which size comes out of it.
+/// Whether this is a transposed convolution with a constant output size.
 pub(crate) fn is_baked(node: &NodeProto) -> bool {
     node.operator() == "ConvTranspose" && attribute(node, "output_shape").is_some()
 }
 
-/// Sizes beyond these are no pictures'.
+/// Whether a side is plausible, which also prevents overflows.
 fn is_size(side: i64) -> bool {
     (0..1 << 31).contains(&side)
 }
 
-/// The size that a node makes of `size`; a transposed convolution is rewritten on the way. `None`
-/// where it is not known.
+/// The size of a node's output for an input of `size`; rewrites transposed convolutions. `None` if it is not known.
 fn follow(node: &mut NodeProto, size: Size) -> Option<Size> {
     match node.operator() {
         "Conv" | "MaxPool" | "AveragePool" => {
@@ -56,7 +55,7 @@ fn follow(node: &mut NodeProto, size: Size) -> Option<Size> {
         }
         "ConvTranspose" => transposed(node, size),
         "Pad" => {
-            // Since operator set 11 the pads are an input, which is not followed.
+            // From operator set 11 on the pads are an input, which is not evaluated.
             let pads = integers(node, "pads").filter(|pads| pads.len() == 8)?;
             Some(each(|i| size[i] + pads[2 + i] + pads[6 + i]))
         }
@@ -89,6 +88,7 @@ fn follow(node: &mut NodeProto, size: Size) -> Option<Size> {
     }
 }
 
+/// [`follow`] for a transposed convolution.
 fn transposed(node: &mut NodeProto, size: Size) -> Option<Size> {
     let window = Window::of(node)?;
     let added = match attribute(node, "output_padding") {
@@ -102,8 +102,8 @@ fn transposed(node: &mut NodeProto, size: Size) -> Option<Size> {
     }
     let shape = integers(node, "output_shape")?;
     let wanted: Size = shape.get(shape.len().checked_sub(2)?..)?.try_into().ok()?;
-    // What is too much is cut off on both sides, what is missing is added at the end: the rules of
-    // the operator's definition, as ONNX Runtime keeps them.
+    // Excess is cropped on both sides, missing elements are added at the end, by the operator's definition and as ONNX
+    // Runtime implements it.
     let cut: Size = each(|i| (natural[i] - wanted[i]).max(0));
     let missing: Size = each(|i| (wanted[i] - natural[i]).max(0));
     if (0..2).any(|i| missing[i] >= window.strides[i] || added.iter().any(|a| *a != 0)) {
@@ -126,14 +126,14 @@ fn transposed(node: &mut NodeProto, size: Size) -> Option<Size> {
 /// The window of a convolution or pooling.
 struct Window {
     strides: Size,
-    /// Pixels from the first to the last under the kernel.
+    /// Extent of the dilated kernel, pixels.
     reach: Size,
-    /// Both sides together.
+    /// Sum of the padding on both sides.
     pads: Size,
 }
 
 impl Window {
-    /// `None` for kernels that are not of two dimensions, or that the node does not state.
+    /// `None` for kernels that are not two-dimensional or that the node does not state.
     fn of(node: &NodeProto) -> Option<Self> {
         let pair = |name: &str| -> Option<Size> { integers(node, name)?.try_into().ok() };
         let one = [1; 2];
@@ -166,7 +166,7 @@ fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> 
         .find(|attribute| attribute.name == name)
 }
 
-/// `None` also for numbers that are no sizes of windows or pictures, and would overflow.
+/// The integers of an attribute; `None` also for numbers so large that sums of them could overflow.
 fn integers(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
     let ints = &attribute(node, name)?.ints;
     let small = |int: &i64| (-1 << 24..1 << 24).contains(int);
