@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Compiles generator, frame format and effects into one graph: ingest, generator, emit, then rewrites
-//! for the provider.
+//! Compiles generator, frame format and effects into one graph: ingest, generator, emit, then rewrites for the
+//! provider.
 
 use super::effect::effects::{Colour, Effects};
 use super::ends::route::Route;
@@ -19,9 +19,13 @@ use crate::model::{ElementType, Extent, Model, ModelError, Signature};
 /// Oldest operator set that the builder has forms for.
 const OLDEST_OPSET: i64 = 7;
 
-/// Compiles the job of stylizing one frame. The result is a serialized ONNX model with the inputs
-/// [`FRAME`], [`SOURCE`], [`STRENGTH`], [`SPLIT`], [`STYLE`], the generator's noise inputs and what
-/// `effects` need, and the output [`OUT`].
+/// Compiles a graph that stylizes one frame. The result is a serialized ONNX model with the inputs [`FRAME`],
+/// [`SOURCE`], [`STRENGTH`], [`SPLIT`], [`STYLE`], the generator's noise inputs and those of `effects`, and the
+/// output [`OUT`].
+///
+/// # Errors
+/// [`GraphError::Half`] for a generator that cannot be converted to float16, [`ModelError::OldOpset`], and
+/// [`ModelError::Onnx`] for a graph that is too large.
 pub fn compile(
     model: &Model,
     signature: &Signature,
@@ -59,11 +63,11 @@ pub fn compile(
         lowering.scaling,
         early_pad.as_ref(),
     );
-    // ONNX Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the inputs of an `If` that
-    // captures the output of a `DequantizeLinear`. Tensors that are needed whatever the strength (the
-    // source for colour, the state for the next frame) cannot be made inside a branch either.
+    // No branch for quantized generators: ONNX Runtime's `QDQPropagationTransformer` (1.24 to 1.32) writes past the
+    // inputs of an `If` that captures the output of a `DequantizeLinear`. Nor where a tensor is needed at every
+    // strength (the source for colour, the state for the next frame), because a branch returns one tensor only.
     let everywhere = effects.stability || effects.colour != Colour::Style;
-    // A branch's subgraph returns u8, which the other kernels do not have.
+    // A branch returns u8, for which providers with `Kernels::Floats` and `Kernels::WebGpu` have no kernels.
     let floats = lowering.kernels != Kernels::All;
     let blend = match model.is_quantized() || effects.mask || everywhere || floats {
         true => Blend::Always,
@@ -86,7 +90,7 @@ pub fn compile(
         lowering.scaling,
     );
     let mut emit = ingest.continued();
-    let job = emit::Job {
+    let params = emit::EmitParams {
         signature,
         frame,
         sizes: &sizes,
@@ -97,7 +101,7 @@ pub fn compile(
         blend,
         scaling: lowering.scaling,
     };
-    emit::build(&mut emit, &job, &source_format, OUT);
+    emit::build(&mut emit, &params, &source_format, OUT);
     let free = emit.continued();
 
     ingest.append_to(graph, true);
@@ -140,7 +144,7 @@ pub fn compile(
     serialize(&proto).map_err(GraphError::Model)
 }
 
-/// Whether emit can write the frame from the tensor before a final 2x2 `DepthToSpace`, and is faster so.
+/// Whether emit can write the frame from the input of a final 2x2 `DepthToSpace`, which is faster.
 fn takes_blocks(signature: &Signature, frame: &Frame, sizes: &Sizes) -> bool {
     let (height, width) = sizes.shown;
     let whole = sizes.picture == sizes.shown && height % SIDE == 0 && width % SIDE == 0;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Why no graph could be compiled.
+//! Errors of the graph compiler.
 
 use crate::model::ModelError;
 
-/// Why no graph could be compiled.
+/// Errors of the graph compiler. The text is for the user.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // Each variant's message documents it.
 pub enum GraphError {

@@ -1,38 +1,37 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Options of lowering the frame job to ONNX operators: which of several equivalent subgraphs is written.
-//! The pixels are the same; each provider runs one of them fastest.
+//! Options of lowering: which of several equivalent forms of the graph is written. They give the same pixels, and
+//! each provider runs one of them fastest.
 
 /// How the mix with the source frame is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blend {
-    /// On every frame: free where the provider fuses elementwise operators.
+    /// On every frame: costs nothing if the provider fuses elementwise operators.
     Always,
-    /// In a branch that is only taken below full strength: for providers that do not fuse.
+    /// In a branch that is only run below full strength: for providers that do not fuse.
     Branch,
 }
 
-/// How pictures are scaled and their parts put in place; they come out alike.
+/// How pictures are scaled and pixels rearranged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scaling {
-    /// By `AveragePool` and `Resize`, where they can, and by copies.
+    /// By `AveragePool` and `Resize` where they compute the same, and by copies.
     Kernels,
-    /// By products with small matrices and by transposition: for providers that are slow at the
-    /// others.
+    /// By products with small matrices and by transposition: for providers on which these are faster.
     Products,
 }
 
-/// How many inputs have the frame's bytes.
+/// Number of inputs that take the frame's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameInputs {
-    /// [`FRAME`] and [`SOURCE`]: two inputs, so that the provider's compiler cannot share one conversion
-    /// from u8 to f32 and keep its result alive until the mix.
+    /// [`FRAME`](super::FRAME) and [`SOURCE`](super::SOURCE), so that the provider's compiler cannot share one
+    /// conversion from u8 to f32 and keep its result alive until the mix.
     Two,
-    /// [`FRAME`] alone, so that the frame is copied to the device once. With a mask there are two all
-    /// the same: with two styles, the second run mixes with the output of the first.
+    /// [`FRAME`](super::FRAME) alone, so that the frame is copied to the device once. Graphs with a mask always have
+    /// two: with two styles, the second run mixes with the output of the first.
     One,
 }
 
-/// Which kernels a provider has.
+/// The kernels that a provider has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernels {
     /// For all operators and types that the compiler writes.
@@ -43,19 +42,18 @@ pub enum Kernels {
     WebGpu,
 }
 
-/// Which of several equivalent subgraphs is written for a provider; the pixels are the same.
+/// The form of the graph for a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lowering {
     pub blend: Blend,
     pub scaling: Scaling,
-    /// Whether a padding that the generator begins with is done on the frame's bytes: saves a
-    /// twentieth of the time where the provider is a compiler that orders tensors by itself.
+    /// Whether the generator's first padding is applied to the frame's bytes: saves 5 % of the time with a provider
+    /// that chooses memory layouts itself.
     pub early_pad: bool,
-    /// Whether a float32 generator is converted to float16, because the provider computes in what
-    /// the graph says.
+    /// Whether a float32 generator is converted to float16, because the provider computes in the graph's types.
     pub half: bool,
-    /// How many times a frame is given.
+    /// Number of inputs that take the frame.
     pub frame: FrameInputs,
-    /// For which operators and types there are kernels.
+    /// Operators and types for which the provider has kernels.
     pub kernels: Kernels,
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The graph compiler: a generator, a frame format and effects become one ONNX graph.
+//! The graph compiler: compiles a generator, a frame format and effects into one ONNX graph.
 //!
 //! `frame (u8) → planes → range → scale, pad → generator → crop → colour, scale back → range → mix,
-//! split → clamp → frame (u8)`. Pure functions over protobuf: the result is handed to a runtime as bytes.
-//! The pixel work then runs on the same execution provider as the network, fused by its compiler,
-//! and only bytes cross a bus.
+//! split → clamp → frame (u8)`. All functions are pure and work on protobuf messages; the result is a serialized
+//! model. Conversions and effects thus run on the same execution provider as the network, fused by its compiler,
+//! and only the frame's bytes are copied to and from the device.
 
 mod compile;
 mod effect;

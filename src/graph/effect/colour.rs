@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The property `color`: takes colours from the source, in the frame's own components and at its size.
+//! The property `color`: transfers colours from the source to the painting, in the frame's components and at its
+//! size.
 //!
-//! `color=match` gives luma and both colour differences the mean and variance that they have in the
-//! source (Reinhard et al. 2001). Frames of luma and chroma have just these components; those of red,
-//! green and blue are brought there and back by matrices.
+//! `color=match` gives luma and both colour differences of the painting the mean and variance that they have in the
+//! source (Reinhard et al., "Color transfer between images", 2001). YCbCr frames have these components; RGB frames
+//! are converted to them and back by matrices.
 
 use super::effects::Colour;
 use crate::graph::frame::format::{Components, Format, Frame, Matrix, Packed, Planar};
@@ -12,12 +13,12 @@ use crate::graph::frame::planes::{self, Samples};
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{ChannelOrder, ElementType};
 
-/// Rows from which statistics are taken, at least, where there are as many.
+/// Minimum number of rows from which statistics are computed, for frames that have as many.
 const ROWS: usize = 128;
-/// Added to variances (0..255 squared): one code, so that a flat component stays flat.
+/// Added to variances (of values 0..255), so that a flat component stays flat: the square of one code.
 const EPSILON: f32 = 1.0;
 
-/// Weights of luma in a frame's own matrix for red, green and blue; BT.709 where the frame is RGB.
+/// Luma weights of red, green and blue by the frame's colour matrix; BT.709 for RGB frames.
 fn weights(frame: &Frame) -> [f32; 3] {
     let matrix = match &frame.format {
         Format::Packed(_) => Matrix::Bt709,
@@ -30,7 +31,7 @@ fn weights(frame: &Frame) -> [f32; 3] {
     [red, 1.0 - red - blue, blue].map(|weight| weight as f32)
 }
 
-/// The same for channels in this order.
+/// Luma weights of the channels in this order.
 pub(crate) fn luma(frame: &Frame, order: ChannelOrder) -> [f32; 3] {
     let [red, green, blue] = weights(frame);
     match order {
@@ -39,8 +40,8 @@ pub(crate) fn luma(frame: &Frame, order: ChannelOrder) -> [f32; 3] {
     }
 }
 
-/// A painting's pixels as rows of interleaved floats, `[H, W · bytes]`, with the colours of `source`, which
-/// is the same of the frame; `bytes` are the frame's own.
+/// Applies `colour` to a painting of interleaved floats, `[H, W · bytes]`. `source` is the source frame in the same
+/// form, `bytes` the same as u8.
 pub(crate) fn of_pixels(
     b: &mut Builder,
     frame: &Frame,
@@ -54,7 +55,7 @@ pub(crate) fn of_pixels(
     match colour {
         Colour::Style => painted.into(),
         Colour::Source => {
-            // Adds the difference of lumas to the source; computing chroma separately would be one pass more.
+            // Adds the difference of the lumas to the source; computing chroma separately would take another pass.
             let matrix = b.floats(&[packed.bytes as i64; 2], &pixels.spread(luma));
             let [painted, dark] = [painted, source].map(|x| pixels.times(b, x, &matrix));
             let light = b.sub(&painted, &dark);
@@ -67,9 +68,10 @@ pub(crate) fn of_pixels(
             let inverse = pixels.rows(inverse);
             let inverse = b.floats(&[3, packed.bytes as i64], &inverse);
             let [sample, wanted] = [painted, bytes].map(|x| pixels.sample(b, x, &forward));
-            let (gain, offset) = line(b, &sample, &wanted, EPSILON);
+            let (gain, offset) = gain_and_offset(b, &sample, &wanted, EPSILON);
             let [gain, offset] = [gain, offset].map(|x| b.reshape(&x, &[1, 3]));
-            // To luma and differences, gain, offset, and back: one matrix and one colour for all.
+            // Conversion to luma and differences, gain, offset and conversion back, folded into one matrix and one
+            // added colour.
             let matrix = b.mul(&forward, &gain);
             let matrix = b.matmul(&matrix, &inverse);
             let offset = b.matmul(&offset, &inverse);
@@ -79,32 +81,32 @@ pub(crate) fn of_pixels(
     }
 }
 
-/// Interleaved pixels and matrices for them.
+/// Products of interleaved pixels with colour matrices.
 struct Pixels<'a> {
     frame: &'a Frame,
     packed: &'a Packed,
 }
 
 impl Pixels<'_> {
-    /// Which of red (0), green and blue a byte is; `None` for the fourth.
+    /// The colour (0 = red, 1 = green, 2 = blue) of a byte; `None` for alpha or padding.
     fn colour(&self, byte: usize) -> Option<usize> {
         self.packed.rgb.iter().position(|at| *at == byte)
     }
 
-    /// `[bytes, 3]`: what each byte gives to three sums of red, green and blue.
+    /// `[bytes, 3]`: the matrix from a pixel's bytes to three sums with these weights of red, green and blue.
     fn columns(&self, rows: [[f32; 3]; 3]) -> Vec<f32> {
         let byte = |byte| rows.map(|row| self.colour(byte).map_or(0.0, |colour| row[colour]));
         (0..self.packed.bytes).flat_map(byte).collect()
     }
 
-    /// `[3, bytes]`: what three values give to each byte, by rows for red, green and blue.
+    /// `[3, bytes]`: the matrix from three values to a pixel's bytes, with weights by rows for red, green and blue.
     fn rows(&self, rows: [[f32; 3]; 3]) -> Vec<f32> {
         let part = |value: usize, byte| self.colour(byte).map_or(0.0, |c| rows[c][value]);
         let value = |value| (0..self.packed.bytes).map(move |byte| part(value, byte));
         (0..3).flat_map(value).collect()
     }
 
-    /// `[bytes, bytes]`: a sum of red, green and blue with these weights in the place of each.
+    /// `[bytes, bytes]`: the matrix that replaces each colour by the weighted sum of all three.
     fn spread(&self, weights: [f32; 3]) -> Vec<f32> {
         let part = |from, to| match (self.colour(from), self.colour(to)) {
             (Some(from), Some(_)) => weights[from],
@@ -115,9 +117,9 @@ impl Pixels<'_> {
         (0..bytes).flat_map(row).collect()
     }
 
-    /// Three sums of some rows' pixels, floats or bytes: `[1, 3, rows, W]`.
+    /// Three weighted sums of the pixels of every n-th row, from floats or bytes: `[1, 3, rows, W]`.
     fn sample(&self, b: &mut Builder, pixels: &str, forward: &str) -> Name {
-        let rows = rows(self.frame.height);
+        let rows = sampled_rows(self.frame.height);
         let pixels = b.gather(pixels, 0, &rows);
         let pixels = b.cast(&pixels, ElementType::F32);
         let (rows, width) = (rows.len() as i64, self.frame.width as i64);
@@ -128,8 +130,8 @@ impl Pixels<'_> {
         b.reshape(&sums, &[1, 3, rows, width])
     }
 
-    /// Every pixel and a colour, `[1, bytes]`; a row at once, because nothing is quick at adding three
-    /// values.
+    /// Adds a colour, `[1, bytes]`, to every pixel. The colour is repeated to a row first, because adding vectors of
+    /// three elements is slow.
     fn plus(&self, b: &mut Builder, pixels: &str, colour: &str) -> Name {
         let [width, bytes] = [self.frame.width, self.packed.bytes];
         let row = width * bytes;
@@ -140,7 +142,7 @@ impl Pixels<'_> {
         b.add(pixels, &colours)
     }
 
-    /// Every pixel times a matrix `[bytes, bytes]`, several pixels at once.
+    /// Multiplies every pixel by a matrix `[bytes, bytes]`, several pixels in one row of a block-diagonal product.
     fn times(&self, b: &mut Builder, pixels: &str, matrix: &str) -> Name {
         let (height, width) = (self.frame.height, self.frame.width);
         let bytes = self.packed.bytes;
@@ -149,7 +151,7 @@ impl Pixels<'_> {
         let row = (together * bytes) as i64;
         let mut matrix = matrix.to_string();
         if together > 1 {
-            // The matrix in every place, and then in the diagonal only.
+            // Tiles the matrix to all blocks, then keeps those of the diagonal.
             let identity = |i: usize, j: usize| if i == j { 1.0 } else { 0.0 };
             let of = |rows: usize, columns: usize, value: &dyn Fn(usize, usize) -> f32| {
                 let row = |i| (0..columns).map(move |j| value(i, j));
@@ -172,8 +174,8 @@ impl Pixels<'_> {
     }
 }
 
-/// A painting's components in codes with the colours of the source, of which these are the same. Of
-/// frames of luma and chroma the chroma itself is kept for `color=source`, not here.
+/// Applies `colour` to a painting's components in codes; `source` are those of the source frame. Does nothing for
+/// `color=source` with YCbCr frames, whose chroma is copied from the source afterwards (`emit`).
 pub(crate) fn of_planes(
     b: &mut Builder,
     frame: &Frame,
@@ -182,7 +184,7 @@ pub(crate) fn of_planes(
     (first, others): (Name, Option<Name>),
     source: &Samples,
 ) -> (Name, Option<Name>) {
-    let epsilon = EPSILON * (planar.depth.most() / 255.0).powi(2) as f32;
+    let epsilon = EPSILON * (planar.depth.max_code() / 255.0).powi(2) as f32;
     let size = (frame.height, frame.width);
     let (of_first, of_others) = source.names();
     if let (Components::Rgb, Some(others), Some(of_others)) =
@@ -220,28 +222,27 @@ pub(crate) fn of_planes(
     (first, others)
 }
 
-/// Each of some planes with the mean and variance of the same plane of the source, floats
-/// `[1, C, height, W]`.
+/// Gives each plane the mean and variance of the same plane of the source, floats `[1, C, height, W]`.
 fn matched(b: &mut Builder, painted: &str, source: &str, height: usize, epsilon: f32) -> Name {
-    let rows = rows(height);
+    let rows = sampled_rows(height);
     let [sample, wanted] = [painted, source].map(|x| match rows.len() < height {
         true => b.gather(x, 2, &rows),
         false => x.into(),
     });
-    let (gain, offset) = line(b, &sample, &wanted, epsilon);
+    let (gain, offset) = gain_and_offset(b, &sample, &wanted, epsilon);
     let scaled = b.mul(painted, &gain);
     b.add(&scaled, &offset)
 }
 
-/// Subsampling: only every n-th row is kept.
-fn rows(height: usize) -> Vec<i64> {
+/// Indices of the rows from which statistics are computed: every n-th, at least [`ROWS`].
+fn sampled_rows(height: usize) -> Vec<i64> {
     let step = (height / ROWS).max(1);
     let rows = (step / 2..height).step_by(step);
     rows.map(|row| row as i64).collect()
 }
 
 /// Gain and offset, `[1, C, 1, 1]`, that give planes the mean and variance of `wanted`.
-fn line(b: &mut Builder, planes: &str, wanted: &str, epsilon: f32) -> (Name, Name) {
+fn gain_and_offset(b: &mut Builder, planes: &str, wanted: &str, epsilon: f32) -> (Name, Name) {
     let statistics = |b: &mut Builder, x: &str| {
         let mean = b.mean_of_picture(x);
         let deviation = b.sub(x, &mean);
@@ -257,7 +258,8 @@ fn line(b: &mut Builder, planes: &str, wanted: &str, epsilon: f32) -> (Name, Nam
     (gain, b.sub(&wanted_mean, &scaled))
 }
 
-/// Colours to luma and the differences of the outer channels from it, and back.
+/// The matrix from three channels to luma and the differences of the first and last channel from it, and its
+/// inverse.
 fn matrices(luma: &[f32; 3]) -> ([[f32; 3]; 3], [[f32; 3]; 3]) {
     let [first, middle, last] = *luma;
     let forward = [

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A small painting brought to the frame's size along the edges of the frame: joint upsampling with
+//! The property `upscale=guided`: enlarges a small painting along the edges of the frame, by joint upsampling with
 //! the fast guided filter (He & Sun 2015, arXiv:1505.00996).
 //!
-//! In every window of the small picture the painting's luma is fitted by the frame's, `a · I + b`.
-//! Both coefficients are smooth, so that enlarging them loses little; applied to the luma of the
-//! frame at full size, they give edges where the frame has them. Three things differ from the paper.
-//! Half of what the fit leaves unexplained is kept, because that is the brushwork. Deviations are
-//! taken from each pixel's own window instead of as a difference of large squares, which would not
-//! survive 16-bit arithmetic. And colours follow the luma by interpolation.
+//! In every window of the small picture, the painting's luma is fitted by the frame's, `a · I + b`. Both coefficients
+//! are smooth, so that enlarging them loses little; applied to the frame's luma at full size, they give edges where
+//! the frame has them. Three things differ from the paper. Half of the fit's residual is kept, because it contains
+//! the brushwork. Variances are computed from deviations from the window's mean instead of as a difference of large
+//! squares, which loses its digits in 16-bit arithmetic. And colours are interpolated linearly, with the change of
+//! luma added.
 
 use crate::graph::frame::codes::Codes;
 use crate::graph::frame::format::Planar;
@@ -17,13 +17,13 @@ use crate::graph::lowering::Scaling;
 use crate::graph::ops::scale::{enlarge, with_neighbours};
 use crate::graph::write::builder::{Builder, Name};
 
-/// Variance of luma (0..255) below which a window counts as flat.
+/// Regularization of the fit: variance of luma (of values 0..255) below which a window is treated as flat.
 const EPSILON: f32 = 13.0;
-/// Share of the painting that is kept where the frame does not explain it.
+/// Share of the fit's residual that is kept.
 const KEPT: f32 = 0.5;
 
-/// Enlarges a painting, `[1, 3, h, w]` floats of 0..255, from what was shown to the frame's size.
-/// `small` and `full` are the luma of the frame at those sizes, `luma` weighs the painting's channels.
+/// Enlarges a painting, `[1, 3, h, w]` floats of 0..255, from `sizes.shown` to `sizes.frame`. `small` and `full` are
+/// the frame's luma at these sizes, `luma` the luma weights of the painting's channels.
 pub(crate) fn enlarge_along(
     b: &mut Builder,
     painting: &str,
@@ -42,7 +42,7 @@ pub(crate) fn enlarge_along(
     b.add(&colours, &light)
 }
 
-/// The same for a frame of tiles: `full` as of [`Tiles::luma`], `channels` and result as of
+/// As [`enlarge_along`] for a frame of tiles: `full` is of [`Tiles::luma`], `channels` and result are those of
 /// [`Tiles::enlarged`].
 pub(crate) fn tiles_along(
     b: &mut Builder,
@@ -58,8 +58,8 @@ pub(crate) fn tiles_along(
     tiles.enlarged(b, painting, channels, Some((&change, &light)))
 }
 
-/// What luma at full size is to be multiplied with, and what is to be added to all colours beside that,
-/// at the small size.
+/// The fit of the painting's luma: slope by which the frame's luma is multiplied, and the change `b − luma` that is
+/// added to all channels; both at the small size.
 fn fit_luma(
     b: &mut Builder,
     painting: &str,
@@ -73,7 +73,7 @@ fn fit_luma(
     (slope, b.sub(&offset, &painted))
 }
 
-/// The same for luma alone, all of it in the codes of a frame of planes: `[1, 1, h, w]`.
+/// As [`enlarge_along`] for luma alone, in codes of a planar frame: `[1, 1, h, w]`.
 pub(crate) fn luma_along(
     b: &mut Builder,
     painted: &str,
@@ -90,7 +90,7 @@ pub(crate) fn luma_along(
     b.add(&offset, &light)
 }
 
-/// What the frame's luma at full size is to be multiplied with, and added to, at the small size.
+/// Slope and offset of the fit of `painted` by `small`, with the kept residual in the offset; at the small size.
 fn fit(
     b: &mut Builder,
     painted: &str,
@@ -118,8 +118,8 @@ fn fit(
     (slope, offset)
 }
 
-/// Means of 3x3 pixels of one plane, with edge pixels repeated. Called per plane: splitting a two-channel result
-/// costs more than a second pass.
+/// Means of 3x3 pixels of one plane, with edge pixels repeated. Called for each plane: splitting a result of two
+/// channels costs more than a second pass.
 fn window(b: &mut Builder, x: &str, size: (usize, usize), scaling: Scaling) -> Name {
     let x = b.pad(x, "edge", &[0, 0, 1, 1, 0, 0, 1, 1]);
     match scaling {

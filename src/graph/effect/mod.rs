@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Effects around the generator: guided upscaling, colour transfer, temporal stability. Each is a property of the
+//! Effects around the generator: guided upscaling, colour transfer, temporal blend. Each is a property of the
 //! element.
 
 pub(super) mod colour;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A temporal blend gated by motion: where the source stays, so does the painting.
+//! The property `stability`: a temporal blend gated by motion, against flicker where the source does not move.
 //!
-//! Two things are handed from one frame to the next: the painting as it was shown, in the frame's own
-//! components, and the source that belongs to it, averaged over blocks of [`BLOCK`] x [`BLOCK`] pixels,
-//! which takes noise down to a quarter. Where a block differs from that by no more than noise does, the
-//! past keeps its weight; where it differs by more, the new painting takes its place at once. Because
-//! the kept source moves on with the painting's weight, slow changes add up until they count, too.
+//! Two state tensors are passed from one frame to the next: the painting as it was shown, in the frame's components,
+//! and the source that belongs to it, averaged over blocks of [`BLOCK`] x [`BLOCK`] pixels, which reduces noise to a
+//! quarter. Where a block's source differs from the state by no more than noise, the new painting is blended with
+//! the previous one; where it differs by more, the new painting is shown. The source's state is blended with the
+//! same weight as the painting, so that slow changes accumulate until they exceed the threshold.
 //!
-//! The noise level is estimated from the grain of the surrounding blocks: smooth areas have none, and there even
-//! a small difference matters, because the generator amplifies it to the painting's contrast.
+//! The noise level is estimated from the grain of the surrounding blocks: smooth areas have none, and there even a
+//! small difference matters, because the generator amplifies it to the painting's contrast.
 //!
-//! After a cut nothing is kept: the gate is open everywhere when it is open for half of the frame.
+//! A cut resets the blend: if half of the blocks changed, all of them count as changed.
 
 use crate::graph::frame::format::{Components, Depth, Format, Frame, Packed, Planar};
 use crate::graph::frame::interleaved;
@@ -22,30 +22,30 @@ use crate::graph::ops::scale::{enlarge, reduce, with_neighbours};
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::ElementType;
 
-/// Side of the blocks in which the source is compared, pixels.
+/// Width and height of the blocks in which the source is compared, pixels.
 const BLOCK: usize = 4;
-/// Differences in codes of 0..255 up to which a block stays: so many for each code of grain, at least
-/// those that coding makes, and at most as many as noise with a standard deviation of 4 needs, which
-/// moves a block's mean by 1.4, and by 6 in one of ten thousand.
+/// Threshold of a block's difference (codes of 0..255) per code of grain.
 const SAME_BY_GRAIN: f32 = 0.8;
+/// Limits of the threshold: at least the differences caused by video coding; at most those of noise with a standard
+/// deviation of 4, which changes a block's mean by 1.4 on average and by 6 in one of ten thousand blocks.
 const SAME: (f32, f32) = (1.2, 7.0);
-/// By how much more a block is new.
+/// Multiple of the threshold from which a block is new; in between, the weights are interpolated.
 const NEW: f32 = 16.0 / 7.0;
-/// Shares of changed blocks between which a cut is blended in: none at the first, certain at the second.
+/// Shares of changed blocks between which the frame turns from no cut (first) to a cut (second), linearly.
 const CUT: (f32, f32) = (0.4, 0.5);
 
-/// A float32 tensor that the graph makes for the next frame: its name as an input and as an output.
+/// A float32 state tensor: an output of the graph that is its input for the next frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
-    /// Zeros before the first frame.
+    /// Name of the input; zeros before the first frame.
     pub input: &'static str,
-    /// What the next frame gets.
+    /// Name of the output.
     pub output: &'static str,
-    /// Sizes of its axes.
+    /// Shape of both.
     pub shape: [usize; 4],
 }
 
-/// The tensors that go from one frame to the next: means of blocks, then the painting.
+/// The state tensors: means of the source's blocks, then the painting.
 pub(crate) fn states(frame: &Frame) -> Vec<State> {
     let (height, width) = (frame.height, frame.width);
     let blocks = [1, components(frame), blocks(height), blocks(width)];
@@ -78,11 +78,12 @@ pub(crate) fn states(frame: &Frame) -> Vec<State> {
     states
 }
 
-/// Blocks that cover so many pixels.
+/// Number of blocks that cover this number of pixels.
 fn blocks(pixels: usize) -> usize {
     pixels.div_ceil(BLOCK)
 }
 
+/// Number of components: 1 for grey frames, else 3.
 fn components(frame: &Frame) -> usize {
     match frame.format {
         Format::Planar(Planar {
@@ -93,33 +94,33 @@ fn components(frame: &Frame) -> usize {
     }
 }
 
-/// What is kept of the frame before.
+/// The blend with the previous frame.
 pub(crate) struct TemporalBlend<'a> {
     frame: &'a Frame,
     scaling: Scaling,
     states: Vec<State>,
-    /// Its weight in each block, `[1, 1, h, w]`.
+    /// Weight of the previous frame in each block, `[1, 1, h, w]`.
     weight: Name,
 }
 
 impl<'a> TemporalBlend<'a> {
-    /// Compares the source with what is kept of it.
+    /// Compares the source with its state, and writes the new state.
     pub(crate) fn new(b: &mut Builder, frame: &'a Frame, scaling: Scaling) -> Self {
         let states = states(frame);
         let kept = states[0];
         let (source, grain) = blocks_of_source(b, frame, scaling);
-        let grain = most_of_neighbours(b, &grain, frame, scaling);
+        let grain = max_of_neighbours(b, &grain, frame, scaling);
         let same = b.times(&grain, SAME_BY_GRAIN);
         let same = b.clip(&same, SAME.0, SAME.1);
         let moved = b.sub(&source, kept.input);
         let moved = b.abs(&moved);
-        let moved = b.most_of_channels(&moved, components(frame) as i64);
+        let moved = b.max_of_channels(&moved, components(frame) as i64);
         let moved = b.div(&moved, &same);
         let gate = ramp(b, &moved, (1.0, NEW));
         let share = b.mean_of_picture(&gate);
         let cut = ramp(b, &share, CUT);
-        // Also the neighbours: moving objects cover and uncover them.
-        let gate = most_of_neighbours(b, &gate, frame, scaling);
+        // Neighbours count as changed, too, because moving objects cover and uncover them.
+        let gate = max_of_neighbours(b, &gate, frame, scaling);
         let gate = b.max(&gate, &cut);
         let one = b.floats(&[], &[1.0]);
         let still = b.sub(&one, &gate);
@@ -134,36 +135,36 @@ impl<'a> TemporalBlend<'a> {
         }
     }
 
-    /// Rows of interleaved floats, `[H, W · bytes]`, blended with those of the frame before.
+    /// Blends rows of interleaved floats, `[H, W · bytes]`, with the previous frame's.
     pub(crate) fn blend_rows(&self, b: &mut Builder, rows: &str) -> Name {
         let size = (self.frame.height, self.frame.width);
         let [.., height, row] = self.states[1].shape;
         let weight = self.enlarged(b, [1, 1], size, row / size.1);
         let dims = [height as i64, row as i64];
         let rows = b.reshape(rows, &[&[1, 1], &dims[..]].concat());
-        // Colours beyond what a byte holds would stay on.
+        // Values outside of 0..255 would remain in the state.
         let rows = b.clip(&rows, 0.0, 255.0);
         let blended = blend(b, self.states[1], &rows, &weight);
         b.reshape(&blended, &dims)
     }
 
-    /// The same for component 0 of a frame of planes, `[1, 1, H, W]`.
+    /// Blends component 0 of a planar frame, `[1, 1, H, W]`, with the previous frame's.
     pub(crate) fn blend_first(&self, b: &mut Builder, plane: &str) -> Name {
         let size = (self.frame.height, self.frame.width);
         let weight = self.enlarged(b, [1, 1], size, 1);
         blend(b, self.states[1], plane, &weight)
     }
 
-    /// The same for the others, `[1, 2, h, w]`, of which there is one for so many pixels across and
-    /// down.
+    /// Blends components 1 and 2 of a planar frame, `[1, 2, h, w]`, with the previous frame's; `step` is their
+    /// subsampling (horizontal, vertical).
     pub(crate) fn blend_others(&self, b: &mut Builder, planes: &str, step: [usize; 2]) -> Name {
         let (w, h) = self.frame.chroma(step);
         let weight = self.enlarged(b, step, (h, w), 1);
         blend(b, self.states[2], planes, &weight)
     }
 
-    /// Weights of blocks as weights of samples, linear between the blocks' middles: `[1, 1, H, W]`,
-    /// each column repeated so many `times`.
+    /// The weights of blocks interpolated linearly to weights of samples with subsampling `step`: `[1, 1, H, W]`,
+    /// each column repeated `times` times.
     fn enlarged(
         &self,
         b: &mut Builder,
@@ -178,7 +179,8 @@ impl<'a> TemporalBlend<'a> {
             x = b.slice(&x, 3, 0, width as i64);
         }
         if times > 1 {
-            // Before the rows are enlarged: compilers are slow at broadcasting one weight to a few bytes.
+            // Columns are repeated before rows are enlarged, by a product with ones: compilers are slow at broadcasting
+            // one weight to a few bytes.
             let ones = b.floats(&[1, times as i64], &vec![1.0; times]);
             let column = b.reshape(&x, &[(h * width) as i64, 1]);
             x = b.matmul(&column, &ones);
@@ -193,7 +195,7 @@ impl<'a> TemporalBlend<'a> {
     }
 }
 
-/// `new` and the past by its weight, which the next frame gets as its past.
+/// Blends `new` with the state by its weight, and writes the result as the new state.
 fn blend(b: &mut Builder, state: State, new: &str, weight: &str) -> Name {
     let mixed = mix(b, new, state.input, weight);
     let finite = b.without_nan(&mixed);
@@ -201,18 +203,18 @@ fn blend(b: &mut Builder, state: State, new: &str, weight: &str) -> Name {
     state.output.into()
 }
 
-/// The largest value, none below 0, of each block and the eight around it, `[1, 1, h, w]`.
-fn most_of_neighbours(b: &mut Builder, x: &str, frame: &Frame, scaling: Scaling) -> Name {
+/// The maximum of each block and its eight neighbours, at least 0, `[1, 1, h, w]`.
+fn max_of_neighbours(b: &mut Builder, x: &str, frame: &Frame, scaling: Scaling) -> Name {
     if scaling == Scaling::Kernels {
-        return b.most_of_neighbours(x);
+        return b.max_of_neighbours(x);
     }
-    // Compilers have no quick form of MaxPool for a single plane.
+    // Compilers are slow at MaxPool of a single plane.
     let x = b.pad(x, "constant", &[0, 0, 1, 1, 0, 0, 1, 1]);
     let size = (blocks(frame.height), blocks(frame.width));
     with_neighbours(b, &x, size, Builder::max)
 }
 
-/// 0 up to the first limit, 1 from the second on, linear in between.
+/// Ramp: 0 up to `from`, 1 from `to` on, linear in between.
 fn ramp(b: &mut Builder, x: &str, (from, to): (f32, f32)) -> Name {
     let offset = b.floats(&[], &[from]);
     let x = b.sub(x, &offset);
@@ -220,8 +222,8 @@ fn ramp(b: &mut Builder, x: &str, (from, to): (f32, f32)) -> Name {
     b.clip(&x, 0.0, 1.0)
 }
 
-/// The source's components in codes, averaged over blocks, floats `[1, 1 or 3, h, w]`, and the grain
-/// of each block, `[1, 1, h, w]`.
+/// The means of the source's components over blocks, floats `[1, 1 or 3, h, w]`, and the grain of each block,
+/// `[1, 1, h, w]`, both in 8-bit codes.
 fn blocks_of_source(b: &mut Builder, frame: &Frame, scaling: Scaling) -> (Name, Name) {
     match &frame.format {
         Format::Packed(packed) => of_pixels(b, frame, packed),
@@ -247,16 +249,16 @@ fn blocks_of_source(b: &mut Builder, frame: &Frame, scaling: Scaling) -> (Name, 
     }
 }
 
-/// The colour bytes of interleaved pixels, through matrix products with few columns, which every provider runs
-/// faster than splitting the channels and pooling them. Each use converts to float by itself: a compiler would
-/// keep a shared conversion in memory at the size of the frame.
+/// [`blocks_of_source`] for interleaved pixels. Uses matrix products with few columns, which every provider runs
+/// faster than splitting the channels and pooling them. Each use converts to float separately, because a compiler
+/// would keep a shared conversion in memory at the size of the frame.
 fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> (Name, Name) {
     let mut x = interleaved::pixels(b, frame, packed, SOURCE);
     let (h, w) = (blocks(frame.height), blocks(frame.width));
     let beyond = |blocks: usize, pixels: usize| (blocks * BLOCK - pixels) as i64;
     let (bottom, right) = (beyond(h, frame.height), beyond(w, frame.width));
     if (bottom, right) != (0, 0) {
-        // Not every operator set can pad bytes.
+        // Older operator sets cannot pad u8.
         x = b.cast(&x, ElementType::F32);
         x = b.pad(&x, "edge", &[0, 0, 0, 0, 0, bottom, right, 0]);
     }
@@ -278,8 +280,8 @@ fn of_pixels(b: &mut Builder, frame: &Frame, packed: &Packed) -> (Name, Name) {
     (b.transpose(&means, &[0, 3, 1, 2]), grain)
 }
 
-/// The mean absolute second difference in one row of each block: that of noise, but not of a slope.
-/// Floats or bytes; pixels have so many samples, one of which is looked at.
+/// The grain of each block: mean absolute second difference in one of its rows, which noise has and a gradient has
+/// not. `x` holds floats or bytes with `samples` per pixel, of which sample `at` is used.
 fn grain(b: &mut Builder, x: &str, (h, w): (usize, usize), (samples, at): (usize, usize)) -> Name {
     let row = BLOCK * samples;
     let rows = b.reshape(x, &[h as i64, BLOCK as i64, (w * row) as i64]);
@@ -301,7 +303,7 @@ fn grain(b: &mut Builder, x: &str, (h, w): (usize, usize), (samples, at): (usize
     b.reshape(&grain, &[1, 1, h as i64, w as i64])
 }
 
-/// Planes whose last blocks are as large as the others; blocks are pixels across and down.
+/// Planes padded at the right and bottom to whole blocks of this width and height, by repeating the edge.
 fn whole(b: &mut Builder, x: &str, [across, down]: [usize; 2], size: (usize, usize)) -> Name {
     let beyond = |pixels: usize, block: usize| (pixels.next_multiple_of(block) - pixels) as i64;
     match (beyond(size.0, down), beyond(size.1, across)) {
@@ -310,7 +312,7 @@ fn whole(b: &mut Builder, x: &str, [across, down]: [usize; 2], size: (usize, usi
     }
 }
 
-/// Of so many planes, `[1, planes, H, W]`, as many blocks.
+/// Means of blocks of this width and height: `[1, planes, H, W]` to `[1, planes, h, w]`.
 fn mean(
     b: &mut Builder,
     x: &str,
@@ -322,10 +324,10 @@ fn mean(
     reduce(b, x, planes, (to.0 * down, to.1 * across), to, scaling)
 }
 
-/// Codes in the units of 8-bit ones.
+/// Codes scaled to those of 8 bits.
 fn eight_bits(b: &mut Builder, planar: &Planar, codes: Name) -> Name {
     if planar.depth == Depth::BYTE {
         return codes;
     }
-    b.times(&codes, (255.0 / planar.depth.most()) as f32)
+    b.times(&codes, (255.0 / planar.depth.max_code()) as f32)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Scales YCbCr frames component by component when the generator's picture is smaller, so that no RGB tensor of
-//! the frame's size is made. At half the height, the chroma of 4:2:0 already has the right size.
+//! Scales YCbCr frames component by component if the picture shown to the generator is smaller, so that no RGB tensor
+//! of the frame's size is made. At half the height, the chroma of 4:2:0 already has the right size.
 //!
-//! In a frame of odd size the last chroma sample lies half outside. This is not compensated: at that edge chroma
-//! is half a pixel off, and less elsewhere.
+//! In a frame of odd size the last chroma sample lies half outside. This is not compensated: at that edge chroma is
+//! shifted by half a pixel, and by less elsewhere.
 
 use crate::graph::effect::guided;
 use crate::graph::frame::components::{from_blocks, from_rgb, to_rgb};
@@ -20,20 +20,25 @@ use crate::model::{ChannelOrder, Extent, Signature};
 /// Height and width.
 type Size = (usize, usize);
 
-/// A frame, and the small one that is shown of it, which has all of its components for every pixel.
+/// Conversion between a frame and the small picture of it, which has 4:4:4 components.
 pub(crate) struct ComponentScaling {
+    /// Size of the frame.
     size: Size,
+    /// Size of the small picture.
     shown: Size,
     /// Size of the frame's chroma.
     chroma: Size,
+    /// Whether the frame's chroma is subsampled and co-sited, horizontally and vertically.
     cosited: [bool; 2],
+    /// The small picture as a frame.
     frame: Frame,
+    /// Its format.
     planar: Planar,
     scaling: Scaling,
 }
 
 impl ComponentScaling {
-    /// `None` for frames that are not shown small, or that are scaled as red, green and blue.
+    /// `None` for frames that are not reduced, for RGB frames and for generators of fixed size.
     pub(crate) fn of(
         frame: &Frame,
         signature: &Signature,
@@ -74,7 +79,7 @@ impl ComponentScaling {
         })
     }
 
-    /// The frame's components made small.
+    /// The frame's components reduced to the small picture.
     pub(crate) fn reduced(&self, b: &mut Builder, samples: &Samples) -> Samples {
         let first = reduce(b, &samples.first, 1, self.size, self.shown, self.scaling);
         let others = samples.others.as_ref().map(|(others, which)| {
@@ -84,7 +89,7 @@ impl ComponentScaling {
         Samples { first, others }
     }
 
-    /// Red, green and blue of the small frame, as [`to_rgb`] gives them.
+    /// RGB of the small picture, as of [`to_rgb`].
     pub(crate) fn rgb_of(
         &self,
         b: &mut Builder,
@@ -95,7 +100,7 @@ impl ComponentScaling {
         to_rgb(b, &self.frame, &self.planar, samples, order, scale)
     }
 
-    /// Components of the small frame, as [`from_rgb`] gives them.
+    /// Components of the small picture, as of [`from_rgb`].
     pub(crate) fn components_of(
         &self,
         b: &mut Builder,
@@ -106,7 +111,7 @@ impl ComponentScaling {
         from_rgb(b, &self.frame, &self.planar, rgb, order, scale)
     }
 
-    /// The same of blocks, as [`from_blocks`] takes them.
+    /// Components of the small picture from blocks, as of [`from_blocks`].
     pub(crate) fn components_of_blocks(
         &self,
         b: &mut Builder,
@@ -117,8 +122,8 @@ impl ComponentScaling {
         from_blocks(b, &self.frame, &self.planar, blocks, order, scale)
     }
 
-    /// Luma brought to the frame's size; along the frame's own with a `guide`, which is that of the
-    /// small frame and that of the frame.
+    /// Luma enlarged to the frame's size; by the guided filter with a `guide`, the source's luma at the small and at
+    /// the frame's size.
     pub(crate) fn first_enlarged(
         &self,
         b: &mut Builder,
@@ -134,20 +139,20 @@ impl ComponentScaling {
         }
     }
 
-    /// Chroma brought to the size that it has in the frame.
+    /// Chroma scaled to the size and siting of the frame's chroma.
     pub(crate) fn others_enlarged(&self, b: &mut Builder, others: &str) -> Name {
         let fitted = self.fitted(b, others, self.shown, self.chroma);
         self.moved(b, &fitted, -1)
     }
 
-    /// Two planes scaled, each axis up or down.
+    /// Two planes scaled, each axis down or up.
     fn fitted(&self, b: &mut Builder, x: &str, from: Size, to: Size) -> Name {
         let between = (from.0.min(to.0), from.1.min(to.1));
         let x = reduce(b, x, 2, from, between, self.scaling);
         enlarge(b, &x, 2, between, to, self.scaling)
     }
 
-    /// Shifts co-sited chroma by a quarter of a sample to where centred chroma lies; with -1, back.
+    /// Shifts co-sited chroma by a quarter of a sample to the position of centred chroma; with `direction` -1, back.
     fn moved(&self, b: &mut Builder, x: &str, direction: i64) -> Name {
         let mut x = x.to_string();
         for (axis, length) in [(3, self.chroma.1), (2, self.chroma.0)] {

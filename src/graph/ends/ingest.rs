@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Ingest: from the bytes of a frame to the generator's input tensor.
+//! Ingest: the subgraph from the bytes of a frame to the generator's input tensor.
 
 use super::route::Route;
 use crate::graph::frame::components::to_rgb;
@@ -16,38 +16,37 @@ use crate::graph::rewrite::early_pad::EarlyPad;
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{ChannelOrder, ElementType, Extent, Layout, Range, Signature, StyleInput};
 
-/// What [`super::emit`] needs to know of the source frame's tensors.
+/// The source frame's format, with the tensor of its bytes that [`super::emit`] uses.
 pub(crate) enum SourceFormat {
-    /// All bytes of a packed frame as planes, `[1, 3 or 4, H, W]` u8, in the frame's own channel
-    /// order; not there for one of tiles.
+    /// Packed: its bytes as planes, `[1, 3 or 4, H, W]` u8, in the frame's channel order; `None` with
+    /// [`Route::Tiles`].
     Packed(Packed, Option<Name>),
-    /// A frame of planes.
+    /// Planar.
     Planar(Planar),
 }
 
-/// The source frame as it is shown to the generator.
+/// Tensors of the source frame as it is shown to the generator.
 pub(crate) enum SourceView {
-    /// Float planes in the generator's order of channels.
+    /// Float planes in the generator's channel order.
     Rgb {
-        /// `[1, 3, H, W]` of 0..255, where it is scaled.
+        /// The frame at full size, `[1, 3, H, W]` of 0..255; `None` if it is not scaled.
         full: Option<Name>,
-        /// In the range of the generator's input, without padding.
+        /// The picture shown, in the range of the generator's input, without padding.
         shown: Name,
     },
     /// A frame of tiles.
     Tiles {
-        /// As of [`Tiles::rows`](crate::graph::frame::tiles::Tiles::rows).
+        /// Result of [`Tiles::rows`](crate::graph::frame::tiles::Tiles::rows).
         rows: Name,
-        /// As of [`SourceView::Rgb`].
+        /// As in [`SourceView::Rgb`].
         shown: Name,
     },
-    /// Luma in codes of the frame, `[1, 1, h, w]`, of a frame that is scaled by components.
+    /// Luma of the picture shown, in codes, `[1, 1, h, w]`, with [`Route::Components`].
     Luma(Name),
 }
 
-/// Builds the way from [`FRAME`] to `signature.input`, or, with the generator's first
-/// padding done early, to that padding's output. The frame as it was `SourceView` is not there where the
-/// generator is given its bytes.
+/// Builds the subgraph from [`FRAME`] to `signature.input`, or with [`Route::EarlyPad`] to the output of the
+/// generator's first padding. No [`SourceView`] is returned for routes that give bytes to the generator.
 pub(crate) fn build(
     b: &mut Builder,
     signature: &Signature,
@@ -121,13 +120,13 @@ pub(crate) fn build(
     (SourceFormat::Packed(*packed, Some(planes)), seen)
 }
 
-/// The values of a style input in the shape that the generator gives it.
+/// Reshapes the values of the style input from the input `name` to the generator's shape.
 pub(crate) fn style(b: &mut Builder, style: &StyleInput, name: &str) {
     let values = b.reshape(name, &style.dims);
     b.name_output(&values, &style.name);
 }
 
-/// Padded as interleaved bytes, converted, and put into planes at last.
+/// The input padded as interleaved bytes, then converted to float and transposed to planes.
 fn through_pixels(
     b: &mut Builder,
     signature: &Signature,
@@ -144,7 +143,7 @@ fn through_pixels(
     b.transpose(&x, &[0, 3, 1, 2])
 }
 
-/// Floats of 0..255, scaled, brought to the generator's range and padded as it needs them.
+/// Scales planes of 0..255, converts them to the generator's range, and writes its input.
 fn fitted(
     b: &mut Builder,
     signature: &Signature,
@@ -152,7 +151,7 @@ fn fitted(
     full: Name,
     scaling: Scaling,
 ) -> SourceView {
-    // The range last, where there are fewer pixels.
+    // The range is converted after scaling, on fewer pixels.
     let small = match signature.extent {
         Extent::Any { .. } => reduce(b, &full, 3, sizes.frame, sizes.shown, scaling),
         Extent::Fixed { .. } => resample(b, &full, sizes.frame, sizes.shown),
@@ -163,7 +162,7 @@ fn fitted(
     SourceView::Rgb { full, shown }
 }
 
-/// The generator's input from float planes in its range, of the size of what it is shown.
+/// Writes the generator's input from float planes of `sizes.shown` in its range: padding and element type.
 fn write_input(b: &mut Builder, signature: &Signature, sizes: &Sizes, shown: &str) {
     let x = b.pad_reflect(shown, 2, sizes.shown, sizes.picture);
     let x = match signature.input.element {
@@ -174,8 +173,8 @@ fn write_input(b: &mut Builder, signature: &Signature, sizes: &Sizes, shown: &st
     write_input_tensor(b, signature, sizes.picture, &x);
 }
 
-/// The generator's input from planes of the right type and size. The last node must be one of ours,
-/// to carry the input's name.
+/// Writes the generator's input from planes of its element type and size. Always appends a node, because the input's
+/// name is given to a node's output.
 fn write_input_tensor(
     b: &mut Builder,
     signature: &Signature,
@@ -189,7 +188,7 @@ fn write_input_tensor(
     b.name_output(&x, &signature.input.name);
 }
 
-/// The colours in the generator's order, u8; `axis` is that of the channels.
+/// The colour channels in the generator's order, u8; `axis` is that of the channels.
 fn colours(b: &mut Builder, packed: &Packed, order: ChannelOrder, x: &str, axis: i64) -> Name {
     let indices = colour_indices(packed, order);
     if packed.bytes == 3 && indices == [0, 1, 2] {
@@ -198,7 +197,7 @@ fn colours(b: &mut Builder, packed: &Packed, order: ChannelOrder, x: &str, axis:
     b.gather(x, axis, &indices)
 }
 
-/// Bytes to the generator's values.
+/// Converts bytes to the generator's range.
 fn to_range(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     let x = b.cast(x, ElementType::F32);
     ranged(b, x, range, axis)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The last steps to an interleaved frame: colours in the frame's order, effects, the mix with the
-//! source, bytes.
+//! Emit for packed frames: channel order, effects, the mix with the source, and conversion to bytes.
 //!
-//! There are two forms. A provider that fuses elementwise operators computes mix, clamp and interleaving in one
-//! pass over the pixels (`mixed`). Elsewhere every operator is a pass over memory, so at full strength the
-//! shortest chain is run (`full`).
+//! There are two forms. A provider that fuses elementwise operators computes mix, clamp and interleaving in one pass
+//! over the pixels (`mixed`). With others, every operator is a pass over memory, so at full strength the shortest
+//! chain of operators is run (`full`).
 
 use crate::graph::effect::colour;
 use crate::graph::effect::effects::{Colour, Effects};
@@ -19,25 +18,25 @@ use crate::graph::rewrite::late_shuffle::{LateShuffle, SIDE};
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{ElementType, Range};
 
-/// A painting of the frame's size, on its way to a packed frame.
+/// A painting of the frame's size.
 pub(crate) enum Stylized<'a> {
     /// `[1, 3, H, W]`.
     Planes(Name),
-    /// `[1, 12, H/2, W/2]`, and how they are shuffled.
+    /// `[1, 12, H/2, W/2]`, and the order of their channels.
     Blocks(Name, &'a LateShuffle),
-    /// `[1, H, W, bytes]`, in the frame's own order of channels.
+    /// `[1, H, W, bytes]`, in the frame's channel order.
     Pixels(Name),
 }
 
-/// The last steps, to rows of bytes, `[H, W · bytes]` u8.
+/// Parameters of the output subgraph for packed frames.
 pub(crate) struct PackedOutput<'a> {
-    /// Of the values of `stylized`.
+    /// Range of the values of `stylized`.
     pub range: &'a Range,
     pub frame: &'a Frame,
     pub packed: &'a Packed,
-    /// As of [`interleaved::channels`].
+    /// Result of [`interleaved::channels`].
     pub channels: Vec<Option<i64>>,
-    /// Its bytes as planes, `[1, bytes, H, W]`; only missing with [`Stylized::Pixels`].
+    /// The source's bytes as planes, `[1, bytes, H, W]`; `None` only with [`Stylized::Pixels`].
     pub planes: Option<&'a str>,
     pub stylized: Stylized<'a>,
     pub scaling: Scaling,
@@ -46,7 +45,7 @@ pub(crate) struct PackedOutput<'a> {
 }
 
 impl PackedOutput<'_> {
-    /// The frame, `[H, stride]`.
+    /// The frame's bytes, `[H, stride]` u8.
     pub(crate) fn built(&self, b: &mut Builder, blend: Blend) -> Name {
         let rows = match blend {
             Blend::Always => self.mixed(b),
@@ -64,8 +63,8 @@ impl PackedOutput<'_> {
         b.concat(1, &[&rows, &zeros])
     }
 
-    /// Mixed with the source frame at any strength, on interleaved pixels. The fourth byte takes
-    /// part at strength 0, which gives the source's exactly.
+    /// The frame at any strength: interleaved pixels mixed with the source's. The fourth byte (alpha or padding) is
+    /// mixed at strength 0, which copies the source's exactly.
     fn mixed(&self, b: &mut Builder) -> Name {
         let range = self.range;
         let mut x = match &self.stylized {
@@ -86,7 +85,7 @@ impl PackedOutput<'_> {
         let source = b.cast(&bytes, ElementType::F32);
         let colour = self.effects.colour;
         if colour != Colour::Style {
-            // Compared after rounding, as displayed.
+            // Clamped first, so that statistics are those of the displayed values.
             x = b.clip(&x, 0.0, 255.0);
             x = colour::of_pixels(b, self.frame, self.packed, colour, &x, (&source, &bytes));
         }
@@ -105,11 +104,11 @@ impl PackedOutput<'_> {
         b.round_to_bytes(&mixed)
     }
 
-    /// The mask for each byte of a row, floats of 0..1.
+    /// The mask for each byte of the frame's rows, `[H, W · bytes]` floats of 0..1.
     fn mask_of_bytes(&self, b: &mut Builder) -> Name {
         let (height, row) = self.frame.plane(0);
         let bytes = self.packed.bytes;
-        // Repeated by a matrix product with ones, which is exact in 16 bits.
+        // Repeated by a matrix product with ones, which is exact in 16-bit floats.
         let pixels = interleaved::together(height * self.frame.width);
         let repeated = |pixel: usize| {
             let column = move |at: usize| if at / bytes == pixel { 1.0 } else { 0.0 };
@@ -125,7 +124,7 @@ impl PackedOutput<'_> {
         b.times(&mask, 1.0 / 255.0)
     }
 
-    /// Planes of floats as pixels, in codes unless the range is a plain scale of them.
+    /// Planes of floats as interleaved pixels; converted to 0..255 unless the range is a plain scale of that.
     fn interleaved(&self, b: &mut Builder, planes: &str) -> Name {
         let mut x = planes.to_string();
         if self.range.plain_scale().is_none() {
@@ -138,11 +137,11 @@ impl PackedOutput<'_> {
         b.transpose(&x, &[0, 2, 3, 1])
     }
 
-    /// The stylized picture alone: floats become bytes first, so that what moves is small.
+    /// The frame at full strength: converts floats to bytes first, so that fewer bytes are rearranged.
     fn full(&self, b: &mut Builder) -> Name {
         let pixels = match &self.stylized {
             Stylized::Planes(planes) => self.pixels_of_planes(b, planes),
-            // The fourth is no channel of a block.
+            // A block has no fourth channel.
             Stylized::Blocks(blocks, shuffle) if self.packed.fourth().is_some() => {
                 let planes = shuffle.done(b, blocks);
                 self.pixels_of_planes(b, &planes)
@@ -151,13 +150,14 @@ impl PackedOutput<'_> {
                 let blocks = self.bytes(b, blocks);
                 self.pixels_of_blocks(b, shuffle, &blocks)
             }
-            // In their places already.
+            // Already interleaved.
             Stylized::Pixels(_) => return self.mixed(b),
         };
         let (height, row) = self.frame.plane(0);
         b.reshape(&pixels, &[height as i64, row as i64])
     }
 
+    /// Floats in the generator's range as bytes.
     fn bytes(&self, b: &mut Builder, x: &str) -> Name {
         match self.range.plain_scale() {
             Some(scale) => b.quantize(x, scale),
@@ -168,7 +168,7 @@ impl PackedOutput<'_> {
         }
     }
 
-    /// Planes of floats as pixels of bytes, with the fourth of the source.
+    /// Planes of floats as interleaved bytes, with the source's fourth byte.
     fn pixels_of_planes(&self, b: &mut Builder, planes: &str) -> Name {
         let mut x = self.bytes(b, planes);
         let order: Vec<i64> = self.channels.iter().map(|c| c.unwrap_or(3)).collect();
@@ -182,8 +182,8 @@ impl PackedOutput<'_> {
         b.transpose(&x, &[0, 2, 3, 1])
     }
 
-    /// Blocks, `[1, 12, H/2, W/2]`, to pixels, `[1, H, W, bytes]`: first all bytes of a block side by
-    /// side, then the lower half of each behind the upper.
+    /// Blocks, `[1, 12, H/2, W/2]`, as interleaved pixels, `[1, H, W, bytes]`: transposed so that a block's bytes are
+    /// adjacent, then split into the upper and lower row of pixels.
     fn pixels_of_blocks(&self, b: &mut Builder, shuffle: &LateShuffle, blocks: &str) -> Name {
         let mut order = Vec::new();
         for pixel in 0..SIDE * SIDE {
@@ -200,7 +200,7 @@ impl PackedOutput<'_> {
         let [rows, columns] =
             [self.frame.height, self.frame.width].map(|size| (size / SIDE) as i64);
         let all = match self.scaling {
-            // A compiler does the transposition in one pass; kernels are faster at copying whole rows.
+            // A compiler fuses the transposition into one pass; kernels are faster at copying whole rows.
             Scaling::Products => {
                 let x = b.reshape(&x, &[rows, columns, SIDE as i64, half]);
                 b.transpose(&x, &[0, 2, 1, 3])

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Which route the pixels take through a graph. Decided once; ingest and emit follow it.
+//! The route of the pixels through a graph, which ingest and emit follow.
 
 use super::component_scaling::ComponentScaling;
 use crate::graph::frame::format::{Format, Frame};
@@ -9,24 +9,24 @@ use crate::graph::lowering::Scaling;
 use crate::graph::rewrite::early_pad::EarlyPad;
 use crate::model::{ElementType, Signature};
 
-/// The route from the frame to the generator, and back.
+/// The route from the frame to the generator and back.
 pub(crate) enum Route<'a> {
-    /// Packed: padded as u8; the generator's own first padding was taken out of it.
+    /// Packed: padded as u8; the generator's first padding was removed.
     EarlyPad(&'a EarlyPad),
     /// Packed: the generator takes u8 at the frame's size.
     Bytes,
-    /// Packed: as floats, scaled as planes if at all.
+    /// Packed: converted to float planes, which are scaled if needed.
     Floats,
-    /// Packed: scaled by a whole ratio as it lies in memory.
+    /// Packed: scaled by an integer ratio in the interleaved layout.
     Tiles(Tiles),
-    /// Planar: converted to RGB, scaled as RGB if at all.
+    /// Planar: converted to RGB, which is scaled if needed.
     Planes,
-    /// Planar: each component is scaled by itself, and converted to RGB at the small size.
+    /// Planar: each component is scaled separately, and converted to RGB at the small size.
     Components(Box<ComponentScaling>),
 }
 
 impl<'a> Route<'a> {
-    /// The route for these frames. `early_pad` is what was taken out of the generator.
+    /// The route for these frames. `early_pad`: the padding that was removed from the generator.
     pub(crate) fn of(
         frame: &Frame,
         signature: &Signature,
@@ -44,7 +44,7 @@ impl<'a> Route<'a> {
         if let Some(tiles) = Tiles::of(packed, signature, sizes, scaling) {
             return Self::Tiles(tiles);
         }
-        // No size changes on the way.
+        // Neither scaled nor padded.
         let same = sizes.shown == sizes.frame && sizes.picture == sizes.frame;
         match early_pad {
             Some(pad) => Self::EarlyPad(pad),

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Colour matrices: red, green and blue from codes of luma and colour differences, and back
-//! (ITU-R BT.601, BT.709 and BT.2020, non-constant luminance; H.273 table 4).
+//! Colour matrices between RGB and codes of luma and colour differences (ITU-R BT.601, BT.709 and BT.2020
+//! non-constant luminance, SMPTE 240M, FCC; ITU-T H.273 table 4).
 
 use super::format::{Components, Depth};
 
-/// A row of a colour matrix, and what is added.
+/// A row of a colour matrix, and its offset.
 pub(crate) type Row = ([f64; 3], f64);
 
-/// How components are coded.
+/// Coding of components.
 pub(crate) struct Codes {
+    /// Luma weights of red and blue; `None` for RGB.
     matrix: Option<(f64, f64)>,
+    /// Whether codes have the full range.
     full: bool,
     depth: Depth,
 }
 
 impl Codes {
+    /// The coding of these components.
     pub(crate) fn of(components: Components, depth: Depth) -> Self {
         let (matrix, full) = match components {
             Components::Rgb => (None, true),
@@ -29,11 +32,15 @@ impl Codes {
         }
     }
 
-    /// The span of luma's and chroma's codes over 255, and luma's offset.
+    /// Range of the codes of luma and of chroma, each divided by 255, and the code of black.
     fn spans(&self) -> (f64, f64, f64) {
         let times = f64::from(1_u32 << (self.depth.bits - 8));
         match self.full {
-            true => (self.depth.most() / 255.0, self.depth.most() / 255.0, 0.0),
+            true => (
+                self.depth.max_code() / 255.0,
+                self.depth.max_code() / 255.0,
+                0.0,
+            ),
             false => (219.0 * times / 255.0, 224.0 * times / 255.0, 16.0 * times),
         }
     }
@@ -43,7 +50,7 @@ impl Codes {
         f64::from(1_u32 << (self.depth.bits - 1))
     }
 
-    /// Grey of 0..255 is scale · code + offset.
+    /// Scale and offset from codes of luma to 0..255.
     pub(crate) fn to_grey(&self) -> (f64, f64) {
         let (luma, _, black) = self.spans();
         (1.0 / luma, -black / luma)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Components to red, green and blue, and back: matrix, range and siting of chroma (ITU-R BT.601,
-//! BT.709, BT.2020; siting as in ITU-R BT.2100 and H.273).
+//! Conversion between components and RGB: matrix, range, and subsampling and siting of chroma (ITU-R BT.601, BT.709,
+//! BT.2020; chroma siting of ITU-T H.273).
 //!
 //! Speed depends on the number of passes over full-size tensors. To RGB: the matrix is linear, so one transposed
-//! convolution upsamples chroma and applies chroma's columns of the matrix. From RGB: one convolution computes
-//! all components of a block of 2x2 pixels; its kernels are the triangle filters that match the upsampling.
+//! convolution upsamples chroma and applies chroma's columns of the matrix. From RGB: one convolution computes all
+//! components of a block of 2x2 pixels; its kernels are the triangle filters that match the upsampling.
 
 use super::codes::Codes;
 use super::format::{Components, Frame, Planar};
@@ -13,7 +13,7 @@ use crate::graph::rewrite::late_shuffle::{LateShuffle, SIDE};
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::ChannelOrder;
 
-/// Red, green and blue in the generator's order, floats `[1, 3, H, W]`: 0 to 255 times `scale`.
+/// Converts components to RGB in the generator's channel order, floats `[1, 3, H, W]` of 0..255 times `scale`.
 pub(crate) fn to_rgb(
     b: &mut Builder,
     frame: &Frame,
@@ -28,7 +28,7 @@ pub(crate) fn to_rgb(
         (Components::Yuv { .. }, Some((others, which))) => {
             let inverse = codes.to_rgb();
             let ([luma, ..], black) = inverse[0];
-            // Centred on zero, where 16-bit floats are exact, so that grey stays neutral.
+            // Chroma centred on zero, where 16-bit floats are exact, so that grey stays neutral.
             let neutral = b.floats(&[], &[codes.neutral() as f32]);
             let others = b.sub(others, &neutral);
             let mut weights = Vec::new();
@@ -62,8 +62,8 @@ pub(crate) fn to_rgb(
     }
 }
 
-/// Red, green and blue in the generator's order, floats `[1, 3, H, W]` in 0 to 255 times `scale`, as
-/// codes of components: floats `[1, 1, H, W]` and, in the order of the memory, `[1, 2, h, w]`.
+/// Converts RGB in the generator's channel order, floats `[1, 3, H, W]` of 0..255 times `scale`, to codes of
+/// components: floats `[1, 1, H, W]` and, in memory order, `[1, 2, h, w]`.
 pub(crate) fn from_rgb(
     b: &mut Builder,
     frame: &Frame,
@@ -88,7 +88,7 @@ pub(crate) fn from_rgb(
     }
 }
 
-/// The same of blocks of 2x2 pixels, floats `[1, 12, H/2, W/2]`, for 8-bit luma and chroma.
+/// [`from_rgb`] for blocks of 2x2 pixels, floats `[1, 12, H/2, W/2]`, to 8-bit luma and chroma.
 pub(crate) fn from_blocks(
     b: &mut Builder,
     frame: &Frame,
@@ -100,27 +100,27 @@ pub(crate) fn from_blocks(
     Reduction::new(frame, planar, channels(order), scale).of_blocks(b, blocks, shuffle)
 }
 
-/// A row of the matrix.
+/// A row of the colour matrix.
 #[derive(Clone, Copy)]
 struct Component {
     weights: [f32; 3],
     offset: f32,
 }
 
-/// How one sample of a block is made of the pixels from [`Reduction::begin`] before it on: a row of the
-/// matrix, and weights of columns and of rows.
+/// Separable filter of one sample of a block: a row of the colour matrix, and weights of the columns and rows from
+/// [`Reduction::begin`] pixels before the block on.
 struct Kernel {
     component: Component,
     x: Vec<f32>,
     y: Vec<f32>,
 }
 
-/// From red, green and blue to components; pairs are of across and down.
+/// Conversion from RGB to components; pairs are horizontal and vertical.
 struct Reduction {
     size: [usize; 2],
-    /// Pixels for each sample of chroma.
+    /// Subsampling of chroma, pixels per sample.
     step: [usize; 2],
-    /// Pixels before a chroma sample's first that it is also made of.
+    /// Number of pixels before the block that the filter of chroma covers: 1 for co-sited chroma.
     begin: [usize; 2],
     luma: Component,
     others: Option<[Component; 2]>,
@@ -146,9 +146,9 @@ impl Reduction {
         }
     }
 
-    /// All components of 2x2 pixels by one convolution with stride 2, then rearranged. With ONNX Runtime's CPU
-    /// provider a convolution to one or three channels costs as much as one to sixteen, and this one has a
-    /// quarter of the output positions.
+    /// Computes all components of 2x2 pixels by one convolution with stride 2, and rearranges them. With ONNX
+    /// Runtime's CPU provider a convolution to one or three channels costs as much as one to sixteen, and this one
+    /// has a quarter of the output positions.
     fn in_blocks(&self, b: &mut Builder, rgb: &str) -> (Name, Option<Name>) {
         let rgb = self.padded(b, rgb, 2);
         let [across, down] = self.begin.map(|begin| begin + 2);
@@ -168,8 +168,8 @@ impl Reduction {
         self.parted(b, &all, count)
     }
 
-    /// The same of blocks, `[1, 12, H/2, W/2]`. A block that is repeated at an edge has the pixels there
-    /// that a reflection has.
+    /// [`Self::in_blocks`] for blocks, `[1, 12, H/2, W/2]`. Repeating a block at an edge gives the pixel next to the
+    /// edge the value that reflection gives.
     fn of_blocks(
         &self,
         b: &mut Builder,
@@ -189,7 +189,7 @@ impl Reduction {
             let Kernel { component, x, y } = &kernel;
             for (i, v) in y.iter().enumerate() {
                 for (j, h) in x.iter().enumerate() {
-                    // Where there is a pixel before the first block, it is the last of its own.
+                    // A pixel before the block is the second one of the previous block.
                     let [j, i] = [j + self.begin[0], i + self.begin[1]];
                     for (colour, weight) in component.weights.iter().enumerate() {
                         let channel = shuffle.channel([j % SIDE, i % SIDE], colour);
@@ -209,7 +209,7 @@ impl Reduction {
         self.parted(b, &all, count)
     }
 
-    /// For each sample of a block how it is made: luma, then the others.
+    /// The filters of all samples of a block: luma, then chroma.
     fn kernels(&self) -> Vec<Kernel> {
         let kernel = |component: Component, step: [usize; 2], phase: [usize; 2]| {
             let [x, y] = [0, 1].map(|axis| self.taps(axis, step[axis], phase[axis]));
@@ -223,12 +223,12 @@ impl Reduction {
         luma.chain(others).collect()
     }
 
-    /// How many samples of chroma a block has across and down.
+    /// Number of chroma samples in a block, horizontal and vertical.
     fn each(&self) -> [usize; 2] {
         self.step.map(|step| 2 / step)
     }
 
-    /// So many samples of each block in the places where they belong.
+    /// Splits the `count` samples of each block into luma and chroma planes.
     fn parted(&self, b: &mut Builder, all: &str, count: i64) -> (Name, Option<Name>) {
         if self.others.is_none() {
             return (self.placed(b, all, 1, [2, 2], [1, 1]), None);
@@ -240,7 +240,7 @@ impl Reduction {
         (luma, Some(others))
     }
 
-    /// The same by `AveragePool` and sums. A compiler that computes convolutions in 16-bit floats keeps these
+    /// [`Self::in_blocks`] by `AveragePool` and sums. Compilers that compute convolutions in 16-bit floats keep these
     /// in 32 bits, which formats of more than 8 bits need.
     fn in_full_precision(&self, b: &mut Builder, rgb: &str) -> (Name, Option<Name>) {
         let first = weighed(b, rgb, &self.luma);
@@ -256,7 +256,7 @@ impl Reduction {
                 0 => [1, n as i64],
                 _ => [n as i64, 1],
             };
-            // A quarter, a half and a quarter are the mean of two means.
+            // The filter 1/4, 1/2, 1/4 is the mean of two means.
             if begin == 1 {
                 x = b.average(&x, window(2), [1, 1]);
             }
@@ -268,8 +268,8 @@ impl Reduction {
         (first, Some(b.concat(1, &[&others[0], &others[1]])))
     }
 
-    /// With pixels reflected before the first and repeated behind the last, up to whole blocks; where a
-    /// step is `single`, a block is one pixel.
+    /// Pads RGB at the left and top by reflection as far as the filter reaches, and at the right and bottom by
+    /// repetition to whole blocks, whose size is the subsampling but at least `single` pixels.
     fn padded(&self, b: &mut Builder, rgb: &str, single: usize) -> Name {
         let [left, top] = self.begin.map(|begin| begin as i64);
         let [right, bottom] = [0, 1].map(|axis| {
@@ -286,7 +286,7 @@ impl Reduction {
         x
     }
 
-    /// Weights of a block's pixels, and of those before it, in one sample.
+    /// Weights of the pixels before the block and in it, along one axis, for the sample at `phase`.
     fn taps(&self, axis: usize, step: usize, phase: usize) -> Vec<f32> {
         let begin = self.begin[axis];
         let mut taps = vec![0.0; begin + 2];
@@ -298,8 +298,8 @@ impl Reduction {
         taps
     }
 
-    /// `count` components of whole blocks in the places of their samples, without those beyond the
-    /// picture; `each` is how many a block has of one.
+    /// Rearranges the samples of `count` components from blocks to planes and crops them to the picture; `each`:
+    /// samples per block, horizontal and vertical.
     fn placed(
         &self,
         b: &mut Builder,
@@ -331,12 +331,12 @@ impl Reduction {
     }
 }
 
-/// Pixels of a block row by row, each across and down.
+/// Positions (horizontal, vertical) in a block, row by row.
 fn phases([across, down]: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
     (0..across * down).map(move |i| [i % across, i / across])
 }
 
-/// One component of every pixel.
+/// One component of every pixel, by its row of the colour matrix.
 fn weighed(b: &mut Builder, rgb: &str, component: &Component) -> Name {
     let weights = b.floats(&[1, 3, 1, 1], &component.weights);
     let parts = b.mul(rgb, &weights);
@@ -344,6 +344,7 @@ fn weighed(b: &mut Builder, rgb: &str, component: &Component) -> Name {
     b.plus(&sum, component.offset)
 }
 
+/// Multiplies by `scale`, if it is not 1.
 fn scaled(b: &mut Builder, x: &str, scale: f32) -> Name {
     if scale == 1.0 {
         return x.into();
@@ -351,7 +352,7 @@ fn scaled(b: &mut Builder, x: &str, scale: f32) -> Name {
     b.times(x, scale)
 }
 
-/// Which of red (0), green and blue each of the generator's channels is.
+/// The colour (0 = red, 1 = green, 2 = blue) of each of the generator's channels.
 fn channels(order: ChannelOrder) -> [usize; 3] {
     match order {
         ChannelOrder::Rgb => [0, 1, 2],
@@ -359,8 +360,8 @@ fn channels(order: ChannelOrder) -> [usize; 3] {
     }
 }
 
-/// Chroma's share of three channels at the size of luma: floats `[1, 2, h, w]` to `[1, 3, H, W]` by
-/// these weights, linear between the places where chroma's samples lie.
+/// Upsamples chroma to the size of luma by linear interpolation at its siting, and multiplies it by its columns of the
+/// colour matrix: floats `[1, 2, h, w]` to `[1, 3, H, W]`.
 fn enlarged(
     b: &mut Builder,
     frame: &Frame,
@@ -401,14 +402,14 @@ fn enlarged(
 /// Linear interpolation along one axis as a transposed convolution.
 struct Enlargement {
     kernel: Vec<f32>,
-    /// Samples that are repeated at the beginning and the end.
+    /// Number of samples by which the edge is repeated at the beginning and the end.
     edge: [i64; 2],
-    /// What is cut off the result there.
+    /// Number of samples cropped from the result there.
     crop: [i64; 2],
 }
 
 impl Enlargement {
-    /// From `from` samples for `step` pixels each to `to` pixels.
+    /// From `from` samples, each of `step` pixels, to `to` pixels.
     fn new(step: usize, cosited: bool, from: usize, to: usize) -> Self {
         if step == 1 {
             return Self {
@@ -421,7 +422,7 @@ impl Enlargement {
             true => (vec![0.5, 1.0, 0.5], 0, 1),
             false => (vec![0.25, 0.75, 0.75, 0.25], 1, 3),
         };
-        // Only a last pixel beyond the last sample needs that sample twice.
+        // The last sample is repeated only if the last pixel lies beyond it.
         let end = i64::from(to == 2 * from);
         let length = from as i64 + begin + end;
         let made = 2 * (length - 1) + kernel.len() as i64;

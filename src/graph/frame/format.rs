@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frame formats: where the bytes of a picture lie in a frame, and what they mean.
+//! Frame formats: layout and meaning of the bytes of a frame.
 
-/// Most planes that a frame has.
+/// Maximum number of planes of a frame.
 pub const PLANES: usize = 3;
 
 /// A packed RGB format: every pixel is `bytes` bytes, each channel one byte of them.
@@ -14,25 +14,25 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// The byte that is not a colour (alpha or padding) in a four-byte pixel.
+    /// Offset of the byte that is alpha or padding in a four-byte pixel.
     pub fn fourth(&self) -> Option<usize> {
         (0..self.bytes).find(|byte| !self.rgb.contains(byte))
     }
 }
 
-/// What the bytes of one plane are; the numbers are components: 0 to 2 for Y, Cb, Cr or R, G, B.
+/// Content of a plane; the numbers are components: 0 to 2 for Y, Cb, Cr or R, G, B.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Plane {
     /// One component.
     One(usize),
-    /// Two chroma components in turn, as in NV12.
+    /// Two chroma components, interleaved, as in NV12.
     Pair([usize; 2]),
     /// Luma and both chroma components of two pixels in four bytes, luma first (YUY2) or chroma
     /// first (UYVY).
     Quad { luma_first: bool },
 }
 
-/// How luma is weighted from red, green and blue (ITU-R BT.601, BT.709, BT.2020, SMPTE 240M, FCC).
+/// Colour matrix: the luma weights of red, green and blue (ITU-R BT.601, BT.709, BT.2020, SMPTE 240M, FCC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // Named after the standards.
 pub enum Matrix {
@@ -44,7 +44,7 @@ pub enum Matrix {
 }
 
 impl Matrix {
-    /// Weights of red and blue in luma; green has the rest.
+    /// Luma weights of red and blue; the three weights sum to 1.
     pub fn weights(self) -> (f64, f64) {
         match self {
             Self::Bt601 => (0.299, 0.114),
@@ -56,42 +56,41 @@ impl Matrix {
     }
 }
 
-/// What the components are.
+/// The components of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Components {
     /// Red, green and blue.
     Rgb,
-    /// Luma and two colour differences; `full`: codes 0..255, else 16..235 and 16..240, or as many
-    /// times more as a deeper format has.
+    /// Luma and two colour differences.
     Yuv {
-        /// Weights of luma.
+        /// Luma weights.
         matrix: Matrix,
-        /// Range of codes.
+        /// Whether 8-bit codes are 0..255, else 16..235 for luma and 16..240 for chroma; scaled by the bit depth.
         full: bool,
-        /// Whether chroma samples lie on luma samples, horizontally and vertically, where they are
-        /// fewer; else in the middle between two.
+        /// Whether subsampled chroma is co-sited with luma, horizontally and vertically; else it lies in the
+        /// middle between two luma samples.
         cosited: [bool; 2],
     },
-    /// Luma alone, 0..255 or 16..235.
+    /// Luma alone.
     Grey {
-        /// Weights of luma.
+        /// Luma weights.
         matrix: Matrix,
-        /// Range of codes.
+        /// As in [`Self::Yuv`].
         full: bool,
     },
 }
 
-/// How a sample is stored.
+/// Bit depth and storage of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Depth {
-    /// Bits of its code: 8 in one byte, more in two, the lower byte first.
+    /// Bits of a code: 8 in one byte, more in two bytes, little-endian.
     pub bits: u32,
-    /// Whether the code's bits are the upper ones of the two bytes, as in P010; else the lower ones.
+    /// Whether the code is in the upper bits of the two bytes, as in P010; else in the lower ones.
     pub upper: bool,
 }
 
 impl Depth {
-    /// One byte, all of it.
+    /// 8 bits in one byte.
     pub const BYTE: Self = Self {
         bits: 8,
         upper: false,
@@ -103,11 +102,11 @@ impl Depth {
     }
 
     /// The largest code.
-    pub fn most(self) -> f64 {
+    pub fn max_code(self) -> f64 {
         f64::from((1_u32 << self.bits) - 1)
     }
 
-    /// What the two bytes hold for a code of 1.
+    /// Value of the two bytes for a code of 1.
     pub fn unit(self) -> f64 {
         match self.upper {
             true => f64::from(1_u32 << (16 - self.bits)),
@@ -116,35 +115,35 @@ impl Depth {
     }
 }
 
-/// A format of several planes, or with chroma samples for more than one pixel.
+/// A format with several planes or with subsampled chroma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Planar {
-    /// In the order of the frame's planes.
+    /// The frame's planes in memory order.
     pub planes: &'static [Plane],
-    /// Pixels for each sample of chroma, across and down: 1 or 2.
+    /// Pixels per chroma sample, horizontal and vertical: 1 or 2.
     pub subsampling: [usize; 2],
-    /// Their meaning.
+    /// The components of the planes.
     pub components: Components,
-    /// How each of them is stored.
+    /// Storage of each sample.
     pub depth: Depth,
 }
 
-/// How the bytes of a frame make a picture.
+/// The format of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// RGB, interleaved.
     Packed(Packed),
-    /// Everything else.
+    /// All other formats, including YUY2, UYVY and grey.
     Planar(Planar),
 }
 
-/// Where the planes lie in a frame's memory: row `r` of plane `p` begins at
-/// `offsets[p] + r · strides[p]`. Planes that a format lacks are 0.
+/// Memory layout of a frame: row `r` of plane `p` begins at `offsets[p] + r · strides[p]`. Entries of planes that the
+/// format does not have are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Memory {
-    /// Bytes from the first byte of the frame.
+    /// Offsets from the first plane, bytes.
     pub offsets: [usize; PLANES],
-    /// Bytes.
+    /// Distances between rows, bytes.
     pub strides: [usize; PLANES],
 }
 
@@ -153,18 +152,18 @@ pub struct Memory {
 pub struct Frame {
     /// Format.
     pub format: Format,
-    /// Pixels.
+    /// Width, pixels.
     pub width: usize,
-    /// Pixels.
+    /// Height, pixels.
     pub height: usize,
-    /// Of the frame that is read.
+    /// Memory layout of the frame that is read.
     pub source: Memory,
-    /// Of the frame that is written.
+    /// Memory layout of the frame that is written.
     pub target: Memory,
 }
 
 impl Frame {
-    /// How many planes there are.
+    /// Number of planes.
     pub fn planes(&self) -> usize {
         match self.format {
             Format::Packed(_) => 1,
@@ -178,7 +177,7 @@ impl Frame {
         (self.width.div_ceil(across), self.height.div_ceil(down))
     }
 
-    /// Rows of a plane, and the bytes of a row that are picture.
+    /// Number of rows of a plane, and bytes per row without padding.
     pub fn plane(&self, index: usize) -> (usize, usize) {
         match self.format {
             Format::Packed(packed) => (self.height, self.width * packed.bytes),
@@ -195,14 +194,13 @@ impl Frame {
         }
     }
 
-    /// Bytes from the first of a frame in this memory to the end of its last row, that row's padding
-    /// included.
+    /// Size of a frame in this memory layout, bytes, including the padding of the last row.
     pub fn size(&self, memory: &Memory) -> usize {
         let end = |p| memory.offsets[p] + memory.strides[p] * self.plane(p).0;
         (0..self.planes()).map(end).max().unwrap_or(0)
     }
 
-    /// Bytes to the last one that is picture.
+    /// Size of a frame in this memory layout, bytes, without the padding of the last row.
     pub fn needed(&self, memory: &Memory) -> usize {
         let end = |p| {
             let (rows, row) = self.plane(p);
@@ -211,7 +209,7 @@ impl Frame {
         (0..self.planes()).map(end).max().unwrap_or(0)
     }
 
-    /// Shape of the tensor that holds such a frame: rows of a packed one, all bytes of another.
+    /// Shape of the u8 tensor of a frame in this memory layout: `[H, stride]` for packed formats, else `[1, size]`.
     pub fn shape(&self, memory: &Memory) -> [usize; 2] {
         match self.format {
             Format::Packed(_) => [self.height, memory.strides[0]],
@@ -219,7 +217,7 @@ impl Frame {
         }
     }
 
-    /// A written frame's picture as one that is read, of `len` bytes.
+    /// Copies a picture from the target's memory layout to the source's, to a frame of `len` bytes.
     pub fn rearranged(&self, written: &[u8], len: usize) -> Vec<u8> {
         let mut read = vec![0; len];
         for p in 0..self.planes() {
@@ -233,15 +231,15 @@ impl Frame {
         read
     }
 
-    /// Whether no two rows of a plane, and no two planes, share a byte.
+    /// Whether no two rows of a plane and no two planes overlap.
     pub fn is_sound(&self, memory: &Memory) -> bool {
-        // Asked for every frame, so without an allocation.
+        // Without an allocation, because this is called for every frame.
         let mut spans = [(0, 0); PLANES];
         let spans = &mut spans[..self.planes()];
         for (p, span) in spans.iter_mut().enumerate() {
             let (rows, row) = self.plane(p);
             let begin = memory.offsets[p];
-            // To the end of the last row with its padding, which must be a number, too.
+            // The end of the last row with its padding must not overflow either.
             let Some(end) = memory.strides[p]
                 .checked_mul(rows)
                 .and_then(|len| begin.checked_add(len))

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Formats and memory layouts of frames: from bytes to the components of a picture and back. Says
-//! nothing about the order in which that is done.
+//! Formats and memory layouts of frames: subgraphs from bytes to components or RGB and back.
 
 pub(super) mod codes;
 pub(super) mod components;

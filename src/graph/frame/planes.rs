@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Planes of bytes to components, and back: where each sample lies, and in how many bytes.
+//! Conversion between the bytes of planar frames and their components: memory layout and storage of samples.
 
 use super::format::{Depth, Frame, Memory, Planar, Plane};
 use crate::graph::ops::mix::mix;
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::ElementType;
 
-/// A frame's components: codes as floats.
+/// A frame's components, codes as floats.
 pub(crate) struct Samples {
     /// Component 0, `[1, 1, H, W]`.
     pub first: Name,
-    /// Components 1 and 2 in the order of the memory, `[1, 2, h, w]`, and which they are.
+    /// Components 1 and 2 in memory order, `[1, 2, h, w]`, and their numbers in that order.
     pub others: Option<(Name, [usize; 2])>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn read(b: &mut Builder, frame: &Frame, planar: &Planar, bytes: &str)
     }
 }
 
-/// A plane's codes in this shape: u8 for 8-bit formats, because bytes are cheaper to move; else floats.
+/// A plane's codes in this shape: u8 for 8-bit formats, because bytes are faster to rearrange; else floats.
 fn codes(b: &mut Builder, depth: Depth, rows: &str, dims: &[i64]) -> Name {
     if depth.bytes() == 1 {
         return b.reshape(rows, dims);
@@ -86,7 +86,7 @@ fn codes(b: &mut Builder, depth: Depth, rows: &str, dims: &[i64]) -> Name {
     b.sum(&parts, dims.len() as i64, false)
 }
 
-/// What [`codes`] made, as floats.
+/// The result of [`codes`] as floats.
 fn floats(b: &mut Builder, depth: Depth, x: &str) -> Name {
     match depth.bytes() {
         1 => b.cast(x, ElementType::F32),
@@ -94,7 +94,7 @@ fn floats(b: &mut Builder, depth: Depth, x: &str) -> Name {
     }
 }
 
-/// Rows of bytes from codes, which are bytes or whole floats.
+/// Rows of bytes from codes, which are u8 or integral floats.
 fn stored(b: &mut Builder, depth: Depth, x: &str, (rows, row): (i64, i64)) -> Name {
     if depth.bytes() == 1 {
         return b.reshape(x, &[rows, row]);
@@ -112,7 +112,7 @@ fn stored(b: &mut Builder, depth: Depth, x: &str, (rows, row): (i64, i64)) -> Na
     b.reshape(&pairs, &[rows, row])
 }
 
-/// The picture's bytes of a plane, without gaps between its rows.
+/// The bytes of a plane without the padding of its rows.
 fn rows(b: &mut Builder, frame: &Frame, memory: &Memory, index: usize, bytes: &str) -> Name {
     let (rows, row) = frame.plane(index);
     let (offset, stride) = (memory.offsets[index], memory.strides[index]);
@@ -128,7 +128,7 @@ fn rows(b: &mut Builder, frame: &Frame, memory: &Memory, index: usize, bytes: &s
     x
 }
 
-/// Components, as [`mixed`] makes them, as bytes of a frame, `[1, size]`; gaps are zero.
+/// The bytes of a frame, `[1, size]`, from the results of [`mixed`]; padding and gaps between planes are zero.
 pub(crate) fn write(
     b: &mut Builder,
     frame: &Frame,
@@ -183,7 +183,7 @@ pub(crate) fn write(
         let length = frame.plane(index).0 * memory.strides[index];
         parts.push((memory.offsets[index], length, bytes));
     }
-    // Planes may lie in any order.
+    // Planes may be in any order.
     parts.sort_by_key(|(offset, ..)| *offset);
     let mut pieces: Vec<Name> = Vec::new();
     let mut end = 0;
@@ -206,8 +206,8 @@ pub(crate) fn write(
     }
 }
 
-/// The painting's components, mixed with the source's at a strength where those are given: bytes for
-/// codes of 8 bits, else whole floats.
+/// The painting's components mixed with `source` (its components and the strength), if given, and rounded to codes:
+/// u8 for 8 bits, else integral floats.
 pub(crate) fn mixed(
     b: &mut Builder,
     depth: Depth,
@@ -218,19 +218,19 @@ pub(crate) fn mixed(
     let codes = mixed.as_deref().unwrap_or(painted);
     match depth.bytes() {
         1 => b.round_to_bytes(codes),
-        _ => b.round(codes, depth.most() as f32),
+        _ => b.round(codes, depth.max_code() as f32),
     }
 }
 
 impl Samples {
-    /// Component 0 and the others.
+    /// Names of component 0 and of components 1 and 2.
     pub(crate) fn names(&self) -> (&str, Option<&str>) {
         let others = self.others.as_ref().map(|(name, _)| name.as_str());
         (&self.first, others)
     }
 }
 
-/// Components 1 and 2 in the order of the memory.
+/// The numbers of components 1 and 2 in memory order.
 pub(crate) fn order_of(planar: &Planar) -> [usize; 2] {
     let mut order = Vec::new();
     for plane in planar.planes {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The sizes that a picture has on its way from frame to frame.
+//! The sizes of a picture at the stages of a graph.
 
-/// Sizes on a frame's way, height and width in pixels.
+/// Sizes of a picture at the stages of a graph: height and width in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Of the frame.
+    /// The frame.
     pub frame: (usize, usize),
-    /// Of what is shown of it to the generator: the frame, or a smaller picture of it.
+    /// The picture shown to the generator, without padding.
     pub shown: (usize, usize),
-    /// Of the generator's tensors: the same, with padding where it asks for some.
+    /// The generator's input and output tensors: `shown` with padding to the sizes that it takes.
     pub picture: (usize, usize),
 }

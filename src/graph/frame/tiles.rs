@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Scales interleaved frames by an integer ratio in their interleaved layout.
+//! Scales packed frames by an integer ratio in their interleaved layout.
 //!
-//! For a ratio of `n` the frame consists of tiles of n x n pixels. The bytes of one row of a tile are adjacent,
-//! so a row of pixels can be reshaped to a row of tiles with `n` times the channels, and a convolution with
-//! kernel height and stride `n` computes the mean of each tile. For enlarging, one convolution per row of a tile
-//! produces whole rows of bytes, which are concatenated. No planar tensor of the frame's size is made and no
-//! pixel is transposed: OpenVINO takes half the time of the other route. The arithmetic is that of `scale`.
+//! For a ratio of `n` the frame consists of tiles of n x n pixels. The bytes of one row of a tile are adjacent, so a
+//! row of pixels can be reshaped to a row of tiles with `n` times the channels, and a convolution with kernel height
+//! and stride `n` computes the mean of each tile. For enlarging, one convolution per row of a tile produces whole rows
+//! of bytes, which are concatenated. No planar tensor of the frame's size is made and no pixel is transposed, which
+//! takes OpenVINO half the time of [`Route::Floats`](crate::graph::ends::route::Route::Floats). The arithmetic is that
+//! of [`scale`](crate::graph::ops::scale).
 
 use super::format::Packed;
 use super::interleaved;
 use super::sizes::Sizes;
 use crate::graph::lowering::Scaling;
-use crate::graph::ops::scale::lines;
+use crate::graph::ops::scale::linear_taps;
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{ChannelOrder, ElementType, Extent, Signature};
 
 /// Largest ratio that was measured to be faster; the number of weights grows with its square.
-const MOST: usize = 4;
+const MAX_RATIO: usize = 4;
 
 /// The division of a frame into tiles.
 pub(crate) struct Tiles {
-    /// Pixels on a side.
+    /// Width and height of a tile, pixels.
     side: usize,
-    /// Height and width in tiles.
+    /// Height and width of the frame, tiles.
     count: (usize, usize),
     packed: Packed,
 }
@@ -40,7 +41,7 @@ impl Tiles {
         let (frame, count) = (sizes.frame, sizes.shown);
         let side = frame.0 / count.0;
         let whole = (count.0 * side, count.1 * side) == frame;
-        let fits = open && whole && (2..=MOST).contains(&side) && scaling == Scaling::Products;
+        let fits = open && whole && (2..=MAX_RATIO).contains(&side) && scaling == Scaling::Products;
         fits.then_some(Self {
             side,
             count,
@@ -48,7 +49,7 @@ impl Tiles {
         })
     }
 
-    /// Rows of bytes, `[H, W · bytes]` u8, as rows of tiles, `[1, side · bytes, H, w]` floats.
+    /// Reshapes rows of bytes, `[H, W · bytes]` u8, to rows of tiles, `[1, side · bytes, H, w]` floats.
     pub(crate) fn rows(&self, b: &mut Builder, bytes: &str) -> Name {
         let [height, width] = [self.count.0 * self.side, self.count.1].map(|size| size as i64);
         let rows = b.reshape(bytes, &[1, height, width, self.channels() as i64]);
@@ -56,11 +57,12 @@ impl Tiles {
         b.transpose(&rows, &[0, 3, 1, 2])
     }
 
+    /// Number of bytes in one row of a tile.
     fn channels(&self) -> usize {
         self.side * self.packed.bytes
     }
 
-    /// Weighted sums over each tile; `outputs` gives each sum's weight for a row, column and byte.
+    /// `outputs` weighted sums over each tile; `weight(output, [row, column], byte)` gives the weights.
     fn summed(
         &self,
         b: &mut Builder,
@@ -82,18 +84,18 @@ impl Tiles {
         b.conv(rows, &weights, None, [side, 1])
     }
 
-    /// Mean colours of the tiles, `[1, 3, h, w]` of 0..255, in the generator's order.
+    /// Mean colours of the tiles, `[1, 3, h, w]` of 0..255, in the generator's channel order.
     pub(crate) fn means(&self, b: &mut Builder, rows: &str, order: ChannelOrder) -> Name {
         let colours = interleaved::colour_indices(&self.packed, order);
         let sums = self.summed(b, rows, 3, |colour, _, byte| {
             f32::from(u8::from(colours[colour] == byte as i64))
         });
-        // A separate multiplication: in the weights a provider might round it to 16 bits.
+        // A separate multiplication, because a provider may round the weights to 16 bits.
         b.times(&sums, 1.0 / (self.side * self.side) as f32)
     }
 
-    /// Luma of each pixel of a tile, row by row, `[1, side · side, h, w]` of 0..255. The weights are of
-    /// the channels in the generator's order.
+    /// Luma of each pixel of a tile, row by row, `[1, side · side, h, w]` of 0..255. The weights are those of the
+    /// channels in the generator's order.
     pub(crate) fn luma(
         &self,
         b: &mut Builder,
@@ -111,12 +113,12 @@ impl Tiles {
         })
     }
 
-    /// A plane, `[1, 1, h, w]`, enlarged to each pixel of a tile as in [`Tiles::luma`].
+    /// Enlarges a plane, `[1, 1, h, w]`, to each pixel of a tile in the order of [`Tiles::luma`].
     pub(crate) fn spread(&self, b: &mut Builder, plane: &str) -> Name {
-        let lines = lines(self.side);
+        let taps = linear_taps(self.side);
         let mut weights = Vec::new();
         for pixel in 0..self.side * self.side {
-            let [down, across] = [pixel / self.side, pixel % self.side].map(|at| &lines[at * 3..]);
+            let [down, across] = [pixel / self.side, pixel % self.side].map(|at| &taps[at * 3..]);
             weights.extend((0..9).map(|at| down[at / 3] * across[at % 3]));
         }
         let weights = b.floats(&[(self.side * self.side) as i64, 1, 3, 3], &weights);
@@ -124,9 +126,9 @@ impl Tiles {
         b.conv(&plane, &weights, None, [1, 1])
     }
 
-    /// A painting, `[1, 3, h, w]`, enlarged to pixels, `[1, H, W, bytes]`. For each byte of a pixel `channels`
-    /// says which of the painting goes there; what is none's is 0. What is `added` to all colours is a
-    /// plane, `[1, 1, h, w]`, that is enlarged, too, and one as of [`Tiles::luma`].
+    /// Enlarges a painting, `[1, 3, h, w]`, to pixels, `[1, H, W, bytes]`. `channels` gives the painting's channel for
+    /// each byte of a pixel; bytes without one are 0. `added` is added to all colours: a plane, `[1, 1, h, w]`, which
+    /// is enlarged as well, and a plane in the order of [`Tiles::luma`].
     pub(crate) fn enlarged(
         &self,
         b: &mut Builder,
@@ -134,7 +136,7 @@ impl Tiles {
         channels: &[Option<i64>],
         added: Option<(&str, &str)>,
     ) -> Name {
-        let lines = lines(self.side);
+        let taps = linear_taps(self.side);
         // Integer weights and one division at the end, because fractions such as 1/3 are inexact in 16 bits.
         let unit = match self.side.is_power_of_two() {
             true => 1.0,
@@ -149,14 +151,14 @@ impl Tiles {
         let (side, row) = (self.side as i64, self.channels() as i64);
         let mut rows = Vec::new();
         for at in 0..self.side {
-            let down = &lines[at * 3..][..3];
+            let down = &taps[at * 3..][..3];
             // The neighbouring rows of tiles that contribute to this row.
             let [above, below] = [0, 2].map(|beside| i64::from(down[beside] > 0.0));
             let seen = 1 - above as usize..2 + below as usize;
             let mut weights = Vec::new();
             for output in 0..self.channels() {
                 let (column, byte) = (output / self.packed.bytes, output % self.packed.bytes);
-                let across = &lines[column * 3..][..3];
+                let across = &taps[column * 3..][..3];
                 for input in 0..inputs {
                     let weight = |y: usize, x: usize| match (channels[byte], input) {
                         (None, _) => 0.0,

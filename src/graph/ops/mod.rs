@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Steps on float pictures of any number of channels: ranges of values, sizes, mixes of two pictures.
-//! Nothing here knows the format of a frame.
+//! Operations on float pictures of any number of channels: value ranges, scaling, mixes. Independent of frame formats.
 
 pub(super) mod mix;
 pub(super) mod range;

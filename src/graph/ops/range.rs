@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Floats of 0..255 to the range of a generator's tensors, and back.
+//! Conversion between values of 0..255 and the range of a generator's tensors.
 
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::Range;
 
-/// Floats of 0..255 to the generator's values: `x · scale + offset`, without the identity parts.
+/// Converts values of 0..255 to the generator's range: `x · scale + offset`, without nodes that are identities.
 pub(crate) fn ranged(b: &mut Builder, x: Name, range: &Range, axis: usize) -> Name {
     match range.plain_scale() {
         Some(1.0) => x,
@@ -13,7 +13,7 @@ pub(crate) fn ranged(b: &mut Builder, x: Name, range: &Range, axis: usize) -> Na
     }
 }
 
-/// The same with both nodes, even if they are identities.
+/// As [`ranged`] by a scale per channel and, if it is not 0, an offset; always appends a node.
 pub(crate) fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Name {
     let (scale, offset) = range.scale_offset();
     let scale = per_channel(b, &scale, axis);
@@ -25,7 +25,7 @@ pub(crate) fn scaled(b: &mut Builder, x: &str, range: &Range, axis: usize) -> Na
     b.add(&x, &offset)
 }
 
-/// Inverse of [`Range::scale_offset`]: tensor values to 0..255, not yet clamped.
+/// Converts values in the generator's range to 0..255, not clamped: the inverse of [`Range::scale_offset`].
 pub(crate) fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
     let (scale, offset) = range.scale_offset();
     let mut x = x.to_string();
@@ -40,8 +40,8 @@ pub(crate) fn to_byte_range(b: &mut Builder, x: &str, range: &Range) -> Name {
     x
 }
 
-/// Folds the range into a weighted sum: weights and offset for the generator's values that give what `weights`
-/// give for values of 0..255.
+/// Weights and offset of a sum over values in the generator's range that equals the sum of values of 0..255 with
+/// `weights`.
 pub(crate) fn of_byte_range(range: &Range, weights: &[f32; 3]) -> ([f32; 3], f32) {
     let (scale, offset) = range.scale_offset();
     let weights = [0, 1, 2].map(|c| weights[c] / scale[c]);
@@ -49,7 +49,7 @@ pub(crate) fn of_byte_range(range: &Range, weights: &[f32; 3]) -> ([f32; 3], f32
     (weights, offset)
 }
 
-/// A constant that broadcasts over pictures with the channels on `axis`; a scalar when all agree.
+/// A constant that broadcasts over pictures with channels on `axis`; a scalar if all values are equal.
 fn per_channel(b: &mut Builder, values: &[f32; 3], axis: usize) -> Name {
     if values.iter().all(|v| *v == values[0]) {
         return b.floats(&[], &values[..1]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Linear resampling of pictures as two matrix products, `V · X · Hᵀ`, for generators of a fixed
-//! size. ONNX's own resize operators changed name, inputs and meaning in almost every operator set
-//! and runtimes differ in them; a matrix product is the same everywhere.
+//! Linear resampling of pictures as two matrix products, `V · X · Hᵀ`, for generators of a fixed size. ONNX's resize
+//! operators changed name, inputs and meaning in many operator sets and runtimes differ in them; matrix products do
+//! not.
 
 use crate::graph::write::builder::{Builder, Name};
 
@@ -48,6 +48,7 @@ fn triangle_weights(from: usize, to: usize) -> Vec<f32> {
     weights
 }
 
+/// The transpose of a row-major matrix.
 fn transposed(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..rows * columns)
         .map(|i| matrix[(i % rows) * columns + i / rows])

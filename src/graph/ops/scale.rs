@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames made smaller for the generator, and paintings made larger again, one axis at a time: smaller
-//! by the mean over each new pixel's area, larger by linear interpolation with pixel centres at half
-//! integers.
+//! Scaling of pictures, one axis at a time: reduction by the mean over each new pixel's area, enlargement by linear
+//! interpolation with pixel centres at half integers.
 //!
 //! For a ratio of small integers the interpolation weights repeat, so each block of pixels is multiplied with the
 //! same small matrix: this works in every operator set and takes OpenVINO a third of the time of its own
@@ -13,15 +12,15 @@ use super::resample::resample;
 use crate::graph::lowering::Scaling;
 use crate::graph::write::builder::{Builder, Name};
 
-/// Oldest operator set whose `Resize` knows pixel centres at half integers.
+/// Oldest operator set whose `Resize` has the coordinate mode `half_pixel`.
 const HALF_PIXEL_SINCE: i64 = 11;
-/// Longest side of a block in pixels: larger matrices hold mostly zeros.
+/// Maximum length of a block, pixels: larger matrices consist mostly of zeros.
 const BLOCK: usize = 32;
 
 /// Height and width.
 type Size = (usize, usize);
 
-/// Reduces float pictures of `channels` channels; every source pixel counts.
+/// Reduces float pictures of `channels` channels by averaging, so that every source pixel contributes.
 pub(crate) fn reduce(
     b: &mut Builder,
     x: &str,
@@ -67,7 +66,7 @@ pub(crate) fn reduce(
     }
 }
 
-/// Combines each element of a plane with its eight neighbours through a binary operator (such as `Max`), first
+/// Combines each element of a plane with its eight neighbours by an associative operator (such as `Max`), first
 /// vertically, then horizontally. `x` is padded by one row and column on each side.
 pub(crate) fn with_neighbours(
     b: &mut Builder,
@@ -84,12 +83,12 @@ pub(crate) fn with_neighbours(
     x
 }
 
-/// Reduces sizes of any ratio: to the next size of a whole ratio, and by the mean of each block.
+/// Reduces by any ratio: linear interpolation to an integer multiple of the new size, then the mean of each block.
 fn shrink(b: &mut Builder, x: &str, channels: i64, from: Size, to: Size) -> Name {
     if b.opset() < HALF_PIXEL_SINCE {
         return resample(b, x, from, to);
     }
-    // Up to 4 : 3 linear interpolation alone leaves nothing out that would be seen: ⌈from/to − 1/3⌉.
+    // Up to a ratio of 4/3, linear interpolation alone causes no visible aliasing: ⌈from/to − 1/3⌉.
     let block = |from: usize, to: usize| (3 * from).saturating_sub(to).div_ceil(3 * to).max(1);
     let window = (block(from.0, to.0), block(from.1, to.1));
     let x = b.resize(x, (to.0 * window.0, to.1 * window.1), channels);
@@ -100,7 +99,7 @@ fn shrink(b: &mut Builder, x: &str, channels: i64, from: Size, to: Size) -> Name
     }
 }
 
-/// Float pictures of so many channels enlarged from one size to another.
+/// Enlarges float pictures of `channels` channels by linear interpolation.
 pub(crate) fn enlarge(
     b: &mut Builder,
     x: &str,
@@ -134,11 +133,11 @@ pub(crate) fn enlarge(
     }
     match Blocks::new(from.0, to.0) {
         Some(blocks) => {
-            // Each block with one neighbouring row on either side.
+            // Each block with one neighbouring row on each side.
             let rows = b.reshape(&x, &[1, channels, from.0 as i64, width]);
             let rows = b.gather(&rows, 2, &blocks.places(-1..blocks.from + 1));
             let rows = b.reshape(&rows, &[1, channels, blocks.count, blocks.from + 2, width]);
-            let weights = b.floats(&[blocks.to, blocks.from + 2], &blocks.lines());
+            let weights = b.floats(&[blocks.to, blocks.from + 2], &blocks.linear());
             let rows = b.matmul(&weights, &rows);
             b.reshape(&rows, &[1, channels, height, width])
         }
@@ -149,10 +148,10 @@ pub(crate) fn enlarge(
     }
 }
 
-/// Enlarges along the columns. The block's own columns and its neighbours are separate matrix products, because
-/// gathering single columns is slow.
+/// Enlarges horizontally. A block's own columns and its two neighbours are multiplied separately, because gathering
+/// all columns is slow.
 fn columns(b: &mut Builder, x: &str, rows: i64, blocks: &Blocks) -> Name {
-    let weights = transposed(&blocks.lines(), blocks.from as usize + 2);
+    let weights = transposed(&blocks.linear(), blocks.from as usize + 2);
     let row = blocks.to as usize;
     let (before, rest) = weights.split_at(row);
     let (inner, after) = rest.split_at(rest.len() - row);
@@ -169,27 +168,28 @@ fn columns(b: &mut Builder, x: &str, rows: i64, blocks: &Blocks) -> Name {
     b.add(&x, &neighbours)
 }
 
-/// Weights of a pixel, between the one before and the one behind it, in each of the `count` that it becomes:
-/// three for each.
-pub(crate) fn lines(count: usize) -> Vec<f32> {
+/// Weights of linear interpolation of a pixel to `count` pixels: for each, those of the previous pixel, the pixel and
+/// the next one.
+pub(crate) fn linear_taps(count: usize) -> Vec<f32> {
     let blocks = Blocks {
         count: 1,
         from: 1,
         to: count as i64,
     };
-    blocks.lines()
+    blocks.linear()
 }
 
-/// An axis as blocks of pixels that are all scaled alike.
+/// Division of an axis into blocks of pixels with the same weights.
 struct Blocks {
     count: i64,
-    /// Pixels of a block, before and after.
+    /// Pixels of a block before scaling.
     from: i64,
+    /// Pixels of a block after scaling.
     to: i64,
 }
 
 impl Blocks {
-    /// `None` if blocks would be too long.
+    /// The longest blocks of at most [`BLOCK`] pixels; `None` if the ratio needs longer ones.
     fn new(from: usize, to: usize) -> Option<Self> {
         let common = gcd(from, to);
         let longer = from.max(to) / common;
@@ -203,7 +203,7 @@ impl Blocks {
         })
     }
 
-    /// Positions of these pixels of all blocks; those beyond an end are the last there.
+    /// Positions of these pixels in all blocks, clamped to the axis.
     fn places(&self, pixels: impl IntoIterator<Item = i64> + Clone) -> Vec<i64> {
         let last = self.count * self.from - 1;
         let block = |block: i64| {
@@ -213,7 +213,7 @@ impl Blocks {
         (0..self.count).flat_map(block).collect()
     }
 
-    /// `to × from` weights: the share of each pixel in a new pixel's area.
+    /// `to × from` weights of area averaging: the share of each pixel in a new pixel's area.
     fn areas(&self) -> Vec<f32> {
         let scale = self.from as f64 / self.to as f64;
         let share = |out: i64, pixel: i64| {
@@ -226,7 +226,7 @@ impl Blocks {
     }
 
     /// `to × (1 + from + 1)` weights of linear interpolation, with a neighbour on each side.
-    fn lines(&self) -> Vec<f32> {
+    fn linear(&self) -> Vec<f32> {
         let scale = self.from as f64 / self.to as f64;
         let weight = |out: i64, pixel: i64| {
             let place = (out as f64 + 0.5) * scale - 0.5;
@@ -241,7 +241,7 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Of a matrix with rows of so many columns.
+/// The transpose of a row-major matrix with this number of columns.
 fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
     let column = |c: usize| matrix.iter().skip(c).step_by(columns).copied();
     (0..columns).flat_map(column).collect()
@@ -266,7 +266,7 @@ mod tests {
         for (from, to) in [(3, 2), (2, 1), (9, 4)] {
             let down = Blocks::new(from, to).expect("blocks");
             let up = Blocks::new(to, from).expect("blocks");
-            for (weights, row) in [(down.areas(), down.from), (up.lines(), up.from + 2)] {
+            for (weights, row) in [(down.areas(), down.from), (up.linear(), up.from + 2)] {
                 for row in weights.chunks_exact(row as usize) {
                     assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{from} {to}");
                 }

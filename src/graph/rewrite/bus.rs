@@ -16,10 +16,10 @@ use crate::model::edit::value_info;
 
 /// ONNX's number of uint32.
 const UINT32: i32 = DataType::Uint32 as i32;
-/// Bytes of a word.
+/// Bytes of a u32.
 const BYTES: i64 = 4;
 
-/// [`SOURCE`] is what [`FRAME`] is, and is not given any more.
+/// Removes the input [`SOURCE`]; its readers read [`FRAME`] instead.
 pub(crate) fn one_frame(graph: &mut GraphProto) {
     walk::reread(&mut graph.node, SOURCE, FRAME);
     graph.input.retain(|input| input.name != SOURCE);
@@ -28,14 +28,15 @@ pub(crate) fn one_frame(graph: &mut GraphProto) {
 /// Element type of the graph's u8 inputs and outputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IoElements {
+    /// u8.
     Bytes,
-    /// u32, four bytes each, little-endian, in one row. A tensor whose size is no multiple of four bytes
-    /// stays u8, and the CPU converts it.
+    /// u32, four bytes each, little-endian, in one row. A tensor whose size is not a multiple of four bytes stays u8,
+    /// and the CPU converts it.
     Words,
 }
 
-/// Adds the conversions between these and f32 at the graph's inputs and outputs; everywhere else the
-/// graph holds f32 instead of u8. `b` is an empty builder whose names do not collide.
+/// Adds conversions between `elements` and f32 at the graph's inputs and outputs of bytes; inside, the graph has f32
+/// instead of u8. `b` is an empty builder whose names do not collide.
 pub(crate) fn convert_io(elements: IoElements, graph: &mut GraphProto, mut b: Builder) {
     for name in [FRAME, SOURCE, MASK] {
         let Some(input) = graph.input.iter_mut().find(|input| input.name == name) else {
@@ -73,7 +74,7 @@ pub(crate) fn convert_io(elements: IoElements, graph: &mut GraphProto, mut b: Bu
     b.append_to(graph, false);
 }
 
-/// Whole numbers of 0..255 of these sizes, floats, from so many words.
+/// Unpacks `words` u32 to integral floats of 0..255 in this shape.
 fn unpack(b: &mut Builder, name: &str, words: i64, dims: &[i64]) -> Name {
     let column = b.reshape(name, &[words, 1]);
     // Shifts by arithmetic: a multiplication moves a byte to the top of its word, where the bytes above it
@@ -86,7 +87,7 @@ fn unpack(b: &mut Builder, name: &str, words: i64, dims: &[i64]) -> Name {
     b.reshape(&floats, dims)
 }
 
-/// So many words from whole numbers of 0..255, floats.
+/// Packs integral floats of 0..255 to `words` u32.
 fn pack(b: &mut Builder, x: &str, words: i64) -> Name {
     let bytes = b.reshape(x, &[words, BYTES]);
     // Floats are exact up to 24 bits, so each half of a word is summed separately.
@@ -100,23 +101,24 @@ fn pack(b: &mut Builder, x: &str, words: i64) -> Name {
     b.reshape(&sum, &[words])
 }
 
+/// A u32 constant.
 fn constant(b: &mut Builder, values: &[u32]) -> Name {
     let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     b.constant(UINT32, &[values.len() as i64], bytes)
 }
 
-/// Name of the f32 tensor that takes the place of a u8 one inside the graph.
+/// Name of the f32 tensor that replaces a u8 one inside the graph.
 pub(crate) fn inside(name: &str) -> Name {
     format!("{name}/bytes")
 }
 
-/// How many words a tensor of these sizes is given as.
+/// Number of u32 of a tensor of this shape; `None` if it stays u8.
 fn words_of(elements: IoElements, dims: &[i64]) -> Option<i64> {
     let bytes: i64 = dims.iter().product();
     (elements == IoElements::Words && bytes % BYTES == 0).then_some(bytes / BYTES)
 }
 
-/// Sizes of an input or output of fixed size.
+/// Shape of an input or output of fixed size.
 fn dims(value: &ValueInfoProto) -> Vec<i64> {
     let shape = match value.r#type.as_ref().and_then(|kind| kind.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => tensor.shape.as_ref(),

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Moves the padding that a generator begins with in front of the conversion to float.
+//! Moves a generator's first padding in front of the conversion from bytes to float.
 //!
-//! Most generators pad the picture first. Reflection and edge padding commute with the conversion to float, and
-//! before it the pixels are interleaved bytes. Nothing is then left between the conversion and the first
-//! convolution, so a compiler can write the pixels in the layout that the convolution reads and reorders them
-//! once instead of twice.
+//! Most generators pad the picture first. Reflection and edge padding commute with the conversion to float, before
+//! which the pixels are interleaved bytes. Then no operator remains between the conversion and the first convolution,
+//! so a compiler can write the pixels in the layout that the convolution reads, and reorders them once instead of
+//! twice.
 
 use crate::onnx::{GraphProto, NodeProto, TensorProto, walk};
 
 use crate::model::{ElementType, Extent, Layout, Signature};
 
-/// Oldest operator set in which `Pad` takes bytes.
+/// Oldest operator set in which `Pad` takes u8.
 const BYTES_SINCE: i64 = 11;
-/// Since this one the axes can be named; such a node is left alone.
+/// Number of inputs of a `Pad` that can be moved: data and pads, without a value or axes.
 const INPUTS: usize = 2;
 
-/// A padding that was taken out of the graph.
+/// A padding that was removed from the graph.
 pub(crate) struct EarlyPad {
     /// ONNX's `mode`: "reflect" or "edge".
     pub mode: String,
@@ -25,7 +25,7 @@ pub(crate) struct EarlyPad {
     pub output: String,
 }
 
-/// Takes the first padding out of `graph` if the generator begins with one that can be moved.
+/// Removes the first node of the generator if it is a padding that can be moved.
 pub(crate) fn take(graph: &mut GraphProto, signature: &Signature, opset: i64) -> Option<EarlyPad> {
     let input = &signature.input;
     if opset < BYTES_SINCE
@@ -54,14 +54,14 @@ pub(crate) fn take(graph: &mut GraphProto, signature: &Signature, opset: i64) ->
     })
 }
 
-/// The mode of a `Pad` that copies pixels; constants would have to be converted as well.
+/// The mode of a `Pad` that copies pixels; a constant's value would have to be converted as well.
 fn mode(node: &NodeProto) -> Option<String> {
     let mode = node.attribute.iter().find(|a| a.name == "mode")?;
     let mode = String::from_utf8(mode.s.clone()).ok()?;
     (node.operator() == "Pad" && ["reflect", "edge"].contains(&mode.as_str())).then_some(mode)
 }
 
-/// What it adds, if that is a constant that leaves batch and channels alone.
+/// The padding at the top, left, bottom and right, if it is a constant and only of height and width.
 fn border(graph: &GraphProto, node: &NodeProto) -> Option<[i64; 4]> {
     let extra = node.input.get(INPUTS..).unwrap_or_default();
     if extra.iter().any(|name| !name.is_empty()) {
@@ -79,7 +79,7 @@ fn border(graph: &GraphProto, node: &NodeProto) -> Option<[i64; 4]> {
     }
 }
 
-/// Values of an int64 tensor, in either of the places where they may lie.
+/// Values of an int64 tensor, from `int64_data` or `raw_data`.
 fn integers(tensor: &TensorProto) -> Vec<i64> {
     if tensor.raw_data.is_empty() {
         return tensor.int64_data.clone();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_padding_is_left_where_others_read_what_it_reads() {
+    fn a_padding_stays_if_other_nodes_read_its_input() {
         assert!(taken("", vec![]));
         assert!(!taken("", vec![node("Relu", "", &["x"], "z")]));
         let reads = vec![node("Relu", "", &["x"], "inner")];
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_of_others_are_not_onnx_s() {
+    fn operators_of_other_domains_are_not_moved() {
         assert!(taken("ai.onnx", vec![]));
         assert!(!taken("com.example", vec![]));
     }

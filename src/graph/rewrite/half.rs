@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A generator in 16-bit floats, for providers that compute in what the graph says.
+//! Converts a generator to float16, for providers that compute in the graph's types.
 //!
-//! Convolutions and activations go to half precision. What sums over a whole picture (the
-//! statistics of normalizations), squares or divides small numbers stays in single precision, with
-//! conversions around it: a mean over a million pixels or an epsilon of 1e-8 does not fit into
-//! eleven bits. So do numbers from which sizes are computed.
+//! Convolutions and activations become float16. Operators that sum over a whole picture (the statistics of
+//! normalizations), square or divide small numbers stay float32, with casts around them: float16 has 11 significant
+//! bits and a range of 6e-8 to 65504, too few for a sum over a million pixels or an epsilon of 1e-8. Numbers from
+//! which sizes are computed stay float32, too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +19,7 @@ use crate::model::{ElementType, Signature};
 /// ONNX's number of float32 in `data_type` and `to`.
 const FLOAT: i32 = DataType::Float as i32;
 
-/// Operators that are computed in single precision.
+/// Operators that are computed in float32.
 const FULL: [&str; 17] = [
     "InstanceNormalization",
     "GroupNormalization",
@@ -61,8 +61,8 @@ const FOLLOWING: [&str; 16] = [
     "Slice",
 ];
 
-/// Converts all of a generator but its inputs in `given`, which stay float32; its picture input
-/// becomes float16. Returns the type of its picture output.
+/// Converts a generator except its inputs in `given`, which stay float32; its picture input becomes float16. Returns
+/// the element type of its picture output.
 ///
 /// # Errors
 /// [`GraphError::Half`] for quantized generators and for those with branches or loops.
@@ -103,11 +103,13 @@ enum Precision {
     Full,
 }
 
+/// State of a conversion.
 struct Converter {
-    /// All float tensors so far.
+    /// Precision of the float tensors converted so far.
     floats: HashMap<String, Precision>,
+    /// Float32 initializers.
     weights: HashMap<String, TensorProto>,
-    /// Tensors that exist in their other precision, too, as `name/half` or `name/full`.
+    /// Tensors that also exist in the other precision, as `name/half` or `name/full`.
     twins: HashSet<String>,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
@@ -129,7 +131,7 @@ impl Converter {
         }
     }
 
-    /// Appends a node; `exact` ones stay as they are.
+    /// Appends a node; with `exact` it stays float32.
     fn add(&mut self, mut node: NodeProto, exact: bool) {
         let precision = match exact || self.wants_full(&node) {
             true => Precision::Full,
@@ -163,6 +165,7 @@ impl Converter {
         self.nodes.push(node);
     }
 
+    /// Whether a node must be computed in float32.
     fn wants_full(&self, node: &NodeProto) -> bool {
         let kind = node.operator();
         // A square, possibly written as x · (x + 1e-9).
@@ -172,19 +175,20 @@ impl Converter {
             let mut computed = computed.filter_map(|n| self.floats.get(n)).peekable();
             computed.peek().is_some() && computed.all(|p| *p == Precision::Full)
         };
-        // What other domains and local functions compute is only known in single precision.
+        // Operators of other domains and local functions may not support float16.
         kind.is_empty()
             || FULL.contains(&kind)
             || square
             || (FOLLOWING.contains(&kind) && follows())
     }
 
+    /// Whether a tensor, or the tensor of which it is the other precision, is a float.
     fn is_float(&self, name: &str) -> bool {
         let base = name.strip_suffix("/half").or(name.strip_suffix("/full"));
         self.floats.contains_key(name) || base.is_some_and(|n| self.floats.contains_key(n))
     }
 
-    /// The tensor's name in this precision; converted if it is not kept in it.
+    /// Name of the tensor in this precision; appends a conversion if needed.
     fn in_precision(&mut self, name: &str, wanted: Precision) -> String {
         if self.floats.get(name) == Some(&wanted) {
             return name.into();
@@ -210,8 +214,8 @@ impl Converter {
     }
 }
 
-/// Whether the node makes floats, where its inputs do not tell. A node that names the type it makes
-/// is made to name this precision.
+/// Whether the node's outputs are floats, for nodes of which that does not follow from their inputs. An attribute that
+/// states float32 as the output type is changed to this precision.
 fn makes_float(node: &mut NodeProto, precision: Precision) -> Option<bool> {
     let element = match precision {
         Precision::Half => ElementType::F16,
@@ -240,7 +244,7 @@ fn makes_float(node: &mut NodeProto, precision: Precision) -> Option<bool> {
                     *tensor = halved(tensor, &tensor.name.clone());
                     Some(true)
                 }
-                // Without a value it makes float32 zeros.
+                // Without a value, the output is float32 zeros.
                 _ => Some(precision == Precision::Full),
             }
         }
@@ -248,7 +252,7 @@ fn makes_float(node: &mut NodeProto, precision: Precision) -> Option<bool> {
     }
 }
 
-/// The nodes from which sizes, scales and positions are computed.
+/// Indices of the nodes from which sizes, scales and positions are computed.
 fn sizes(graph: &GraphProto) -> HashSet<usize> {
     let makers: HashMap<&String, usize> = graph
         .node
@@ -263,7 +267,7 @@ fn sizes(graph: &GraphProto) -> HashSet<usize> {
             continue;
         };
         let node = &graph.node[index];
-        // What a tensor's own shape is taken of may be in any precision.
+        // The shape of a tensor does not depend on its precision, so the search ends here.
         let taken = ["Shape", "Size"].contains(&node.operator());
         if !taken && exact.insert(index) {
             open.extend(&node.input);
@@ -284,7 +288,7 @@ fn size_inputs(node: &NodeProto) -> &[String] {
     node.input.get(from).unwrap_or_default()
 }
 
-/// Constants as nodes become initializers, so that there is one kind of weights.
+/// Turns `Constant` nodes into initializers, so that there is one kind of weights.
 fn constants_to_initializers(graph: &mut GraphProto) {
     let mut found = Vec::new();
     graph.node.retain(|node| {
@@ -303,7 +307,7 @@ fn constants_to_initializers(graph: &mut GraphProto) {
     graph.initializer.extend(found);
 }
 
-/// The value of a `Constant`, if this attribute has it as a tensor or as floats.
+/// The value of a `Constant`, if this attribute holds it as a tensor or as floats.
 fn constant(attribute: &AttributeProto) -> Option<TensorProto> {
     let floats = |dims: Vec<i64>, values: &[f32]| TensorProto {
         data_type: FLOAT,
@@ -322,7 +326,7 @@ fn constant(attribute: &AttributeProto) -> Option<TensorProto> {
     }
 }
 
-/// A float32 tensor in half precision. What is too large becomes the largest number there is.
+/// A float32 tensor in float16, with values clamped to its range.
 fn halved(tensor: &TensorProto, name: &str) -> TensorProto {
     let value = |v: f32| f16::from_f32(v.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
     let values: Vec<f16> = if tensor.raw_data.is_empty() {

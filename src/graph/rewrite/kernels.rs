@@ -61,7 +61,7 @@ fn pad_channels(graph: &mut GraphProto, mut b: Builder) -> Builder {
     b
 }
 
-/// How many channels a convolution with weights of these sizes has to be given.
+/// Number of channels to add to a convolution with weights of this shape; `None` if it is not affected.
 fn missing_channels(node: &NodeProto, dims: &[i64]) -> Option<i64> {
     let &[to, from, high, wide] = dims else {
         return None;
@@ -76,9 +76,8 @@ fn missing_channels(node: &NodeProto, dims: &[i64]) -> Option<i64> {
     affected.then(|| 4 - from % 4)
 }
 
-/// Turns all u8 tensors between nodes that the compiler wrote into f32 with the same values. Graph
-/// inputs and outputs are left to [`convert_io`]. Returns a builder whose names do not
-/// collide.
+/// Turns all u8 tensors between nodes of the compiler into f32 with the same values. Graph inputs and outputs are left
+/// to [`convert_io`]. Returns a builder whose names do not collide.
 fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder) -> Builder {
     let mut bytes: HashSet<Name> = [FRAME, SOURCE, MASK].map(Name::from).into();
     for tensor in graph.initializer.iter_mut().filter(|t| is_ours(&t.name)) {
@@ -101,7 +100,7 @@ fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder
         let mut wanted = None;
         for name in node.output.iter_mut().filter(|_| makes_bytes) {
             if *name == given.name && given.element == ElementType::U8 {
-                // The generator itself wants bytes.
+                // The generator's own input is u8.
                 wanted = Some(std::mem::replace(name, inside(&given.name)));
             } else {
                 bytes.insert(name.clone());
@@ -112,7 +111,7 @@ fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder
             let rounded = b.round(&x, 255.0);
             b.name_output(&rounded, &node.output[0]);
             b = b.appended_to(graph, false);
-            // Its zero, which nothing else reads.
+            // The zero point, which no other node reads.
             let zero = node.input.get(2);
             graph.initializer.retain(|t| zero != Some(&t.name));
         } else {
@@ -127,7 +126,7 @@ fn bytes_to_floats(graph: &mut GraphProto, signature: &Signature, mut b: Builder
     b
 }
 
-/// Whether a `Cast` makes bytes; then it is made to make floats.
+/// Whether a `Cast` is to u8; if so, it is changed to f32.
 fn casts_to_bytes(node: &mut NodeProto) -> bool {
     let to = node.attribute.iter_mut().find(|a| a.name == "to");
     let to = to.filter(|to| to.i == i64::from(ElementType::U8.to_onnx()));
@@ -138,16 +137,16 @@ fn casts_to_bytes(node: &mut NodeProto) -> bool {
     true
 }
 
-/// WebGPU (1.27) has neither operator; it is written with `Floor` and comparisons.
+/// Replaces the compiler's `Round` and `Max`, which WebGPU (1.27) does not have, by `Floor` and comparisons.
 fn without_round_and_max(graph: &mut GraphProto, mut b: Builder) -> Builder {
     for node in std::mem::take(&mut graph.node) {
         let made = match node.op_type.as_str() {
-            "Round" if is_ours(&node.name) => b.halves_up(&node.input[0]),
+            "Round" if is_ours(&node.name) => b.round_half_up(&node.input[0]),
             "Max" if is_ours(&node.name) && b.opset() >= 9 => {
                 let (first, others) = node.input.split_at(1);
                 let mut most = first.concat();
                 for other in others {
-                    most = b.greater(&most, other);
+                    most = b.max_by_comparison(&most, other);
                 }
                 most
             }
@@ -162,7 +161,7 @@ fn without_round_and_max(graph: &mut GraphProto, mut b: Builder) -> Builder {
     b
 }
 
-/// A constant of bytes as floats.
+/// A u8 constant as f32.
 fn floats(bytes: &TensorProto) -> TensorProto {
     let values = bytes.raw_data.iter().map(|byte| f32::from(*byte));
     TensorProto {

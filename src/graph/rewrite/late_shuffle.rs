@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Leaves out the shuffle of channels into pixels that a generator ends with.
+//! Removes the final `DepthToSpace` of a generator.
 //!
-//! Many generators compute a block of 2x2 pixels as twelve channels and end with `DepthToSpace` (sub-pixel
-//! convolution, Shi et al. 2016). That rearranges floats at the size of the frame, a tenth of the time on a CPU.
-//! Here the frame's components are computed from the blocks, and bytes are rearranged at a quarter of the cost.
+//! Many generators compute a block of 2x2 pixels as twelve channels and end with `DepthToSpace` (sub-pixel convolution,
+//! Shi et al. 2016). That rearranges floats at the size of the frame, which takes a tenth of the time on a CPU. Without
+//! it, the frame's components are computed from the blocks and bytes are rearranged, at a quarter of the cost.
 
 use crate::onnx::{GraphProto, NodeProto, walk};
 
 use crate::graph::write::builder::{Builder, Name};
 use crate::model::{Layout, Signature};
 
-/// Pixels on a side of a block.
+/// Width and height of a block, pixels.
 pub(crate) const SIDE: usize = 2;
 
-/// A shuffle that was taken out of the graph.
+/// A `DepthToSpace` that was removed from the graph.
 pub(crate) struct LateShuffle {
-    /// The tensor that it read, `[1, 12, H/2, W/2]`.
+    /// Its input, `[1, 12, H/2, W/2]`.
     pub blocks: String,
-    /// Whether the channels of one colour follow each other, as in `CRD`, and not those of one pixel.
+    /// Whether the channels of one colour are adjacent (mode `CRD`), else those of one pixel (`DCR`).
     by_colour: bool,
 }
 
 impl LateShuffle {
-    /// The channel of a colour of the pixel that lies so far across and down in its block.
+    /// The channel of a colour of the pixel at this position (horizontal, vertical) in its block.
     pub(crate) fn channel(&self, [across, down]: [usize; 2], colour: usize) -> usize {
         let pixel = down * SIDE + across;
         match self.by_colour {
@@ -31,13 +31,13 @@ impl LateShuffle {
         }
     }
 
-    /// Does what was left out: `[1, 3, H, W]`.
+    /// Computes the removed node: `[1, 3, H, W]`.
     pub(crate) fn done(&self, b: &mut Builder, blocks: &str) -> Name {
         b.depth_to_space(blocks, self.by_colour)
     }
 }
 
-/// Takes the last node out of `graph` if it is such a shuffle.
+/// Removes the node that writes the generator's output if it is a 2x2 `DepthToSpace`.
 pub(crate) fn take(graph: &mut GraphProto, signature: &Signature) -> Option<LateShuffle> {
     let output = &signature.output.name;
     if signature.output.layout != Layout::Nchw {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Rewrites of existing nodes. Of the generator: its first padding and last `DepthToSpace` move to the frame's
-//! side, and float32 becomes float16. Of the whole graph: what a provider has no kernel for is replaced.
+//! Rewrites of existing nodes. In the generator: the first padding and the final `DepthToSpace` move to ingest and
+//! emit, and float32 becomes float16. In the whole graph: operators for which the provider has no kernel are replaced.
 
 pub(super) mod bus;
 pub(super) mod early_pad;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Attributes of nodes.
+//! Constructors for attributes of nodes, one for each type.
 
 use crate::onnx::attribute_proto::AttributeType;
 use crate::onnx::{AttributeProto, GraphProto};

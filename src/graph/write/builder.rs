@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Appends nodes to an ONNX graph in forms that are valid for the model's own operator set, from
-//! version 7 up. Where an operator changed its shape over the versions, the change is hidden here.
+//! Appends nodes to an ONNX graph in forms that are valid in the model's operator set, from version 7 on. Differences
+//! between the versions of an operator are handled here.
 
 use std::collections::HashSet;
 
@@ -14,12 +14,12 @@ use crate::model::names::PREFIX;
 /// Name of a tensor in the graph.
 pub(crate) type Name = String;
 
-/// Whether the compiler gave a node or tensor its name.
+/// Whether a node or tensor was named by the compiler.
 pub(crate) fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Nodes and constants to be appended to a graph.
+/// Collects nodes and constants for a graph. Each operator's method appends nodes and returns the name of the result.
 pub(crate) struct Builder {
     opset: i64,
     nodes: Vec<NodeProto>,
@@ -42,7 +42,7 @@ impl Builder {
         self.opset
     }
 
-    /// An empty builder whose names go on from this one's.
+    /// An empty builder whose names continue this one's.
     pub(crate) fn continued(&self) -> Self {
         Self {
             serial: self.serial,
@@ -50,7 +50,7 @@ impl Builder {
         }
     }
 
-    /// Puts the nodes before the generator's (`ingest`) or behind them, and adds the constants.
+    /// Inserts the nodes before the graph's, or appends them, and adds the constants.
     pub(crate) fn append_to(self, graph: &mut GraphProto, before: bool) {
         if before {
             graph.node.splice(0..0, self.nodes);
@@ -60,13 +60,14 @@ impl Builder {
         graph.initializer.extend(self.constants);
     }
 
-    /// The same; returns an empty builder whose names go on.
+    /// As [`Self::append_to`]; returns an empty builder whose names continue.
     pub(crate) fn appended_to(self, graph: &mut GraphProto, before: bool) -> Self {
         let next = self.continued();
         self.append_to(graph, before);
         next
     }
 
+    /// A new name.
     fn fresh(&mut self, what: &str) -> Name {
         self.serial += 1;
         format!("{PREFIX}{}_{}", what.to_lowercase(), self.serial)
@@ -86,7 +87,7 @@ impl Builder {
         output
     }
 
-    /// Gives a tensor that a node of this builder has just made another name, before anything reads it.
+    /// Renames the output of a node of this builder, which no node may read yet.
     pub(crate) fn name_output(&mut self, x: &str, name: &str) {
         let mut outputs = self
             .nodes
@@ -98,7 +99,7 @@ impl Builder {
         }
     }
 
-    /// A constant of any type, by ONNX's number.
+    /// A constant of the element type with this ONNX number.
     pub(crate) fn constant(&mut self, element: i32, dims: &[i64], raw_data: Vec<u8>) -> Name {
         let name = self.fresh("constant");
         self.constants.push(TensorProto {
@@ -111,16 +112,19 @@ impl Builder {
         name
     }
 
+    /// A float32 constant.
     pub(crate) fn floats(&mut self, dims: &[i64], values: &[f32]) -> Name {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(1, dims, bytes)
     }
 
+    /// An int64 constant of one axis.
     fn integers(&mut self, values: &[i64]) -> Name {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(7, &[values.len() as i64], bytes)
     }
 
+    /// A u8 constant of zeros.
     pub(crate) fn zero_bytes(&mut self, dims: &[i64]) -> Name {
         let len = dims.iter().product::<i64>().max(0) as usize;
         self.constant(2, dims, vec![0; len])
@@ -153,7 +157,7 @@ impl Builder {
         self.node("Slice", &[x, &starts, &ends, &axes], vec![])
     }
 
-    /// Picks whole slices of `axis` in the order of `indices`.
+    /// The slices of `axis` at `indices`.
     pub(crate) fn gather(&mut self, x: &str, axis: i64, indices: &[i64]) -> Name {
         let indices = self.integers(indices);
         self.node("Gather", &[x, &indices], vec![int("axis", axis)])
@@ -171,13 +175,13 @@ impl Builder {
         self.node("Add", &[a, b], vec![])
     }
 
-    /// Multiplied by one number.
+    /// `x · factor`.
     pub(crate) fn times(&mut self, x: &str, factor: f32) -> Name {
         let factor = self.floats(&[], &[factor]);
         self.mul(x, &factor)
     }
 
-    /// With one number added.
+    /// `x + offset`.
     pub(crate) fn plus(&mut self, x: &str, offset: f32) -> Name {
         let offset = self.floats(&[], &[offset]);
         self.add(x, &offset)
@@ -187,9 +191,10 @@ impl Builder {
         self.node("Sub", &[a, b], vec![])
     }
 
+    /// Elementwise maximum.
     pub(crate) fn max(&mut self, a: &str, b: &str) -> Name {
         if self.opset < 8 {
-            // `Max` wants the same shape of both.
+            // `Max` does not broadcast before operator set 8.
             let above = self.sub(a, b);
             let above = self.node("Relu", &[&above], vec![]);
             return self.add(b, &above);
@@ -197,7 +202,7 @@ impl Builder {
         self.node("Max", &[a, b], vec![])
     }
 
-    /// Values limited to 0..1023, with NaN replaced by 0, so that it does not stay in the state.
+    /// Values of 0..1023 with NaN replaced by 0, so that it does not remain in a state tensor.
     pub(crate) fn without_nan(&mut self, x: &str) -> Name {
         if self.opset >= 9 {
             // Comparisons with NaN are false.
@@ -216,8 +221,8 @@ impl Builder {
         self.clip(&x, 0.0, 1023.0)
     }
 
-    /// The same by comparing, from operator set 9 on.
-    pub(crate) fn greater(&mut self, a: &str, b: &str) -> Name {
+    /// Elementwise maximum by a comparison, from operator set 9 on.
+    pub(crate) fn max_by_comparison(&mut self, a: &str, b: &str) -> Name {
         let is_greater = self.node("Greater", &[a, b], vec![]);
         self.node("Where", &[&is_greater, a, b], vec![])
     }
@@ -226,15 +231,15 @@ impl Builder {
         self.node("Abs", &[x], vec![])
     }
 
-    /// The greatest of all channels at each pixel, `[1, channels, H, W]` to `[1, 1, H, W]`.
-    pub(crate) fn most_of_channels(&mut self, x: &str, channels: i64) -> Name {
+    /// The maximum of all channels at each pixel, `[1, channels, H, W]` to `[1, 1, H, W]`.
+    pub(crate) fn max_of_channels(&mut self, x: &str, channels: i64) -> Name {
         let parts: Vec<Name> = (0..channels).map(|c| self.slice(x, 1, c, c + 1)).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         self.node("Max", &parts, vec![])
     }
 
-    /// The greatest value in each pixel's 3x3 neighbourhood.
-    pub(crate) fn most_of_neighbours(&mut self, x: &str) -> Name {
+    /// The maximum in each pixel's 3x3 neighbourhood.
+    pub(crate) fn max_of_neighbours(&mut self, x: &str) -> Name {
         let attributes = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1; 4])];
         self.node("MaxPool", &[x], attributes)
     }
@@ -244,8 +249,7 @@ impl Builder {
         self.node("GlobalAveragePool", &[x], vec![])
     }
 
-    /// Means of blocks of pixels, [height, width] each; those at the right and the bottom may be
-    /// smaller.
+    /// Means of blocks of `block` pixels (height, width); blocks at the right and the bottom may be smaller.
     pub(crate) fn mean_of_blocks(&mut self, x: &str, block: [usize; 2], size: [usize; 2]) -> Name {
         let [bottom, right] = [0, 1].map(|a| (size[a].next_multiple_of(block[a]) - size[a]) as i64);
         let block = block.map(|side| side as i64);
@@ -268,9 +272,8 @@ impl Builder {
         self.node("Sqrt", &[x], vec![])
     }
 
-    /// Weighted sums of the three channels of pictures, `[1, 3, h, w]`, one for each row of weights. A
-    /// product of matrices, which every provider has a fast kernel for: a convolution with so few
-    /// channels takes ten times as long on a CPU.
+    /// Weighted sums of the three channels of pictures, `[1, 3, h, w]`, one for each row of weights. A matrix product,
+    /// because a convolution with so few channels takes ten times as long on a CPU.
     pub(crate) fn weighted(
         &mut self,
         x: &str,
@@ -290,8 +293,8 @@ impl Builder {
         self.node("AveragePool", &[x], attributes)
     }
 
-    /// Pictures brought to this height and width by linear interpolation with pixel centres at half
-    /// integers, without regard to pixels in between. From operator set 11 on.
+    /// Scales pictures to this height and width by linear interpolation with pixel centres at half integers, without
+    /// antialiasing. From operator set 11 on.
     pub(crate) fn resize(
         &mut self,
         x: &str,
@@ -306,7 +309,7 @@ impl Builder {
         if self.opset >= 13 {
             return self.node("Resize", &[x, "", "", &sizes], attributes);
         }
-        // Region and scales must be there, even if they are empty.
+        // Before operator set 13, region and scales must be present, but may be empty.
         let nothing = self.floats(&[0], &[]);
         self.node("Resize", &[x, &nothing, &nothing, &sizes], attributes)
     }
@@ -323,7 +326,7 @@ impl Builder {
         self.node("Conv", &inputs, vec![ints("strides", &strides)])
     }
 
-    /// Transposed convolution; `crop` is what is cut off at the top, left, bottom and right.
+    /// Transposed convolution; `crop`: elements removed at the top, left, bottom and right.
     pub(crate) fn conv_transpose(
         &mut self,
         x: &str,
@@ -337,7 +340,7 @@ impl Builder {
         self.node("ConvTranspose", &inputs, attributes)
     }
 
-    /// Sums over one axis, which goes unless it is kept.
+    /// Sums over one axis, which is removed unless `keep` is set.
     pub(crate) fn sum(&mut self, x: &str, axis: i64, keep: bool) -> Name {
         let keep = int("keepdims", keep.into());
         if self.opset < 13 {
@@ -347,8 +350,8 @@ impl Builder {
         self.node("ReduceSum", &[x, &axes], vec![keep])
     }
 
-    /// `[1, 4 · C, h, w]` to `[1, C, 2 · h, 2 · w]`; the channels of a block's first pixel come first, or
-    /// those `by_colour`, which needs operator set 11.
+    /// `[1, 4 · C, h, w]` to `[1, C, 2 · h, 2 · w]` in mode `DCR`, or with `by_colour` in `CRD`, which needs operator
+    /// set 11.
     pub(crate) fn depth_to_space(&mut self, x: &str, by_colour: bool) -> Name {
         let mut attributes = vec![int("blocksize", 2)];
         if by_colour {
@@ -357,7 +360,7 @@ impl Builder {
         self.node("DepthToSpace", &[x], attributes)
     }
 
-    /// Values limited to `low..high`.
+    /// Values clamped to `low..high`.
     pub(crate) fn clip(&mut self, x: &str, low: f32, high: f32) -> Name {
         if self.opset >= 11 {
             let [low, high] = [low, high].map(|limit| self.floats(&[], &[limit]));
@@ -366,8 +369,8 @@ impl Builder {
         self.node("Clip", &[x], vec![float("min", low), float("max", high)])
     }
 
-    /// Padding of a tensor of rank 4 with `mode` "reflect", "edge" or "constant" (zeros); `pads` are the
-    /// numbers of elements before each axis, then behind each. Bytes only from operator set 11 on.
+    /// Padding with `mode` "reflect", "edge" or "constant" (zeros) by `pads` before each axis, then after each. For u8
+    /// from operator set 11 on.
     pub(crate) fn pad(&mut self, x: &str, mode: &str, pads: &[i64; 8]) -> Name {
         let mode = text("mode", mode);
         if self.opset < 11 {
@@ -377,9 +380,8 @@ impl Builder {
         self.node("Pad", &[x, &pads], vec![mode])
     }
 
-    /// Reflection padding (without repeating the edge) of pictures at the right and the bottom,
-    /// pixels; `axis` is that of the rows, followed by that of the columns. A pad longer than the
-    /// picture reflects again.
+    /// Reflection padding (without repeating the edge) of pictures at the right and the bottom to this size, repeated
+    /// if it is longer than the picture; `axis` is that of the rows, followed by that of the columns.
     pub(crate) fn pad_reflect(
         &mut self,
         x: &str,
@@ -400,10 +402,9 @@ impl Builder {
         x
     }
 
-    /// Bytes to floats: `x · scale`.
+    /// Converts u8 to floats: `x · scale`.
     pub(crate) fn dequantize(&mut self, x: &str, scale: f32) -> Name {
-        // Not DequantizeLinear: with the QuantizeLinear at the other end, ONNX Runtime would take the
-        // generator between them for a quantized one and rewrite it.
+        // With DequantizeLinear here and QuantizeLinear at the end, ONNX Runtime would treat the generator as quantized.
         let x = self.cast(x, ElementType::F32);
         if scale == 1.0 {
             return x;
@@ -411,8 +412,7 @@ impl Builder {
         self.times(&x, scale)
     }
 
-    /// Floats to bytes: `x / scale`, rounded to the nearest and clamped to 0..255, because a plain
-    /// cast wraps. One pass over memory where a runtime has a kernel for it.
+    /// Converts floats to u8: `x / scale`, rounded to nearest and clamped to 0..255, because a plain cast wraps.
     pub(crate) fn quantize(&mut self, x: &str, scale: f32) -> Name {
         if self.opset >= 10 {
             let scale = self.floats(&[], &[scale]);
@@ -426,24 +426,23 @@ impl Builder {
         self.round_to_bytes(&x)
     }
 
-    /// The same for values in 0..255 in elementwise operators, which a compiler fuses with what
-    /// comes before.
+    /// As [`Self::quantize`] with scale 1, by elementwise operators, which a compiler fuses with the preceding ones.
     pub(crate) fn round_to_bytes(&mut self, x: &str) -> Name {
         let rounded = self.round(x, 255.0);
         self.cast(&rounded, ElementType::U8)
     }
 
-    /// Values limited to `0..most` and rounded to the nearest whole number.
+    /// Values clamped to `0..most` and rounded to the nearest integer.
     pub(crate) fn round(&mut self, x: &str, most: f32) -> Name {
         let clipped = self.clip(x, 0.0, most);
         if self.opset >= 11 {
             return self.node("Round", &[&clipped], vec![]);
         }
-        self.halves_up(&clipped)
+        self.round_half_up(&clipped)
     }
 
-    /// The nearest whole number, of two the greater, without `Round`.
-    pub(crate) fn halves_up(&mut self, x: &str) -> Name {
+    /// The nearest integer, the greater of two, without `Round`.
+    pub(crate) fn round_half_up(&mut self, x: &str) -> Name {
         let raised = self.plus(x, 0.5);
         self.floor(&raised)
     }
@@ -453,8 +452,8 @@ impl Builder {
         self.node("Floor", &[x], vec![])
     }
 
-    /// `then()` where the one-element float tensor `x` is below `limit`, `otherwise()` elsewhere.
-    /// Only the branch taken is computed. Both build one tensor of the same type and shape.
+    /// `then()` if the one-element float tensor `x` is below `limit`, else `otherwise()`. Only the branch taken is
+    /// computed. Both return one u8 tensor of the same shape.
     pub(crate) fn if_below(
         &mut self,
         x: &str,
@@ -470,7 +469,7 @@ impl Builder {
         self.node("If", &[&condition], attributes)
     }
 
-    /// Takes out nodes that nothing reads on the way to these outputs.
+    /// Removes nodes and constants on which none of these outputs depends.
     pub(crate) fn drop_unread<'a>(&mut self, outputs: impl IntoIterator<Item = &'a str>) {
         let mut read: HashSet<String> = outputs.into_iter().map(String::from).collect();
         let mut kept = Vec::new();
@@ -485,6 +484,7 @@ impl Builder {
         self.constants.retain(|tensor| read.contains(&tensor.name));
     }
 
+    /// A branch's graph, which returns the u8 tensor of `body`.
     fn subgraph(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Name) -> GraphProto {
         let mut branch = self.continued();
         let output = body(&mut branch);
