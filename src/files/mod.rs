@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Reading the files that users name. Only regular files, up to a size: a FIFO or a terminal would block
-//! whoever opens it, and a device may have no end.
+//! Reading of files that users name. Only regular files up to a size limit: opening a FIFO or a terminal may block, and
+//! a device may have no end.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, Read, Result};
 use std::path::Path;
 
-/// Opens a regular file for reading, without ever waiting for a writer.
+/// Opens a regular file for reading, without blocking on a FIFO.
 ///
 /// # Errors
-/// Those of the system, and one for what is no regular file.
+/// Those of the system, and one for anything but a regular file.
 pub fn open(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // Opening a FIFO without it waits until somebody writes. Regular files are read as ever.
+        // Without O_NONBLOCK, opening a FIFO waits for a writer. It has no effect on regular files.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     }
-    // Some devices act on being opened, so what is known not to be a file is not opened at all.
+    // Checked before opening, because opening some devices has side effects.
     regular(&std::fs::metadata(path)?)?;
     let file = options.open(path)?;
-    // The name may have become another file's meanwhile.
+    // Checked again, because another file may have this name by now.
     regular(&file.metadata()?)?;
     Ok(file)
 }
 
+/// An error for anything but a regular file.
 fn regular(metadata: &std::fs::Metadata) -> Result<()> {
     match (metadata.is_file(), metadata.is_dir()) {
         (true, _) => Ok(()),
@@ -35,13 +36,13 @@ fn regular(metadata: &std::fs::Metadata) -> Result<()> {
     }
 }
 
-/// All bytes of a regular file that has at most `limit`.
+/// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`], and one that names the limit.
+/// Those of [`open`], and one for larger files, which states the limit.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // One byte more, to tell a file that ends there from one that goes on.
+    // One byte more, to detect a file that is larger.
     open(path)?
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)?;
@@ -51,20 +52,20 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same as text.
+/// [`read`] for a text file.
 ///
 /// # Errors
-/// As [`read`], and one for what is not UTF-8.
+/// Those of [`read`], and one for bytes that are not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String> {
     let text = String::from_utf8(read(path, limit)?);
     text.map_err(|_| Error::other("it is not text in UTF-8"))
 }
 
-/// Whether a file may be put in the place of what has this name: nothing, or a regular file. To rename over
-/// a device would take it away.
+/// Checks that a file may be renamed to this path: there is nothing, or a regular file. Renaming over a device would
+/// remove it.
 ///
 /// # Errors
-/// Says what is there instead.
+/// For anything but a regular file, and those of the system.
 pub fn may_replace(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(metadata) => regular(&metadata),
@@ -100,7 +101,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let fifo = dir.path().join("fifo");
         let name = CString::new(fifo.as_os_str().as_bytes()).expect("a name");
-        // SAFETY: the name is a string that ends in a zero byte and lives until the call returns.
+        // SAFETY: `name` is a NUL-terminated string that lives until the call returns.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         for path in [&fifo, dir.path(), Path::new("/dev/zero")] {
             let err = read(path, 16).expect_err("no file").to_string();

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The generators that come with the plugin: galleries of the same styles inside it, others in
-//! the folder of models that `make install` fills.
+//! The generators that come with the plugin: built-in galleries with the same styles, and models installed in a folder.
 
 pub mod painting;
 
 use std::path::{Path, PathBuf};
 
-/// A generator inside the plugin.
+/// A generator built into the plugin.
 pub struct BuiltIn {
-    /// How it is called in messages; that of its file in `models/`.
+    /// Name of its file in `models/`, without extension; for messages.
     pub name: &'static str,
-    /// Its file.
+    /// Contents of its file.
     pub onnx: &'static [u8],
 }
 
@@ -20,7 +19,7 @@ pub static LITE: BuiltIn = BuiltIn {
     onnx: include_bytes!("../../models/gallery-lite.onnx"),
 };
 
-/// The same with convolutions on 8-bit integers: faster on CPUs, and nearly the same to look at.
+/// [`LITE`] with convolutions quantized to 8-bit integers: faster on CPUs, and nearly the same result.
 pub static LITE_INT8: BuiltIn = BuiltIn {
     name: "gallery-lite-int8",
     onnx: include_bytes!("../../models/gallery-lite-int8.onnx"),
@@ -38,8 +37,8 @@ pub static QUICK: BuiltIn = BuiltIn {
     onnx: include_bytes!("../../models/gallery-quick.onnx"),
 };
 
-/// The file that `model_file` means: itself, or, for a bare name such as `great-wave`, a model in
-/// `models_dir`.
+/// The path of a model: `model_file` itself, or for a bare name such as `great-wave` that is not a file, the model with
+/// this name in `models_dir`.
 pub fn resolve(model_file: &Path, models_dir: Option<&Path>) -> PathBuf {
     let bare = model_file.components().count() == 1;
     if let Some(dir) = models_dir.filter(|_| bare && !model_file.exists()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Paintings from picture files.
+//! Reading of paintings from picture files.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -9,14 +9,17 @@ use image::imageops::FilterType;
 use crate::files;
 use crate::numbers::saturating_u32;
 
-/// Bytes of a picture file, pixels of a side and of all, and bytes that decoding it may take: a small file can hold
-/// the promise of a picture that fits into no memory, or takes long to make.
-const LARGEST_FILE: u64 = 64 << 20;
-const LARGEST_SIDE: u32 = 16_384;
-const MOST_PIXELS: u64 = 100_000_000;
-const LARGEST_PICTURE: u64 = 512 << 20;
+/// Maximum size of a picture file, bytes.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+/// Maximum width and height, pixels. Limits are needed because a small file can declare a picture that exceeds memory
+/// or takes long to decode.
+const MAX_SIDE: u32 = 16_384;
+/// Maximum number of pixels.
+const MAX_PIXELS: u64 = 100_000_000;
+/// Maximum memory of the decoder, bytes.
+const MAX_DECODER_BYTES: u64 = 512 << 20;
 
-/// Why a file is not a painting. The text is for the user.
+/// The error for a file that is not a painting. The text is for the user.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "The style image \"{path}\" cannot be read: {reason}. Set style-image to a JPEG, PNG or WebP file."
@@ -26,11 +29,11 @@ pub struct PaintingError {
     reason: String,
 }
 
-/// Reads the middle of a picture file in the proportions `width` to `height`, scaled to that many
-/// pixels: interleaved RGB. The file's content decides its format, not its name.
+/// Reads a picture file, cropped around its centre to the aspect ratio of `width` x `height` pixels and scaled to that
+/// size: interleaved RGB. The format is detected from the content, not from the name.
 ///
 /// # Errors
-/// [`PaintingError`] for what cannot be opened or decoded.
+/// [`PaintingError`] for a file that cannot be opened or decoded.
 pub fn read(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, PaintingError> {
     let error = |reason: String| PaintingError {
         path: path.display().to_string(),
@@ -45,25 +48,28 @@ pub fn read(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Paintin
     Ok(scaled.into_rgb8().into_raw())
 }
 
-/// A picture file as it is; its content decides its format, not its name. `Err` says why not.
+/// Decodes a picture file. The format is detected from the content, not from the name.
+///
+/// # Errors
+/// The reason why it cannot be opened or decoded, or exceeds a limit.
 pub fn decode(path: &Path) -> Result<image::DynamicImage, String> {
-    let bytes = files::read(path, LARGEST_FILE).map_err(|err| err.to_string())?;
+    let bytes = files::read(path, MAX_FILE_BYTES).map_err(|err| err.to_string())?;
     let guess = || {
         let reader = image::ImageReader::new(Cursor::new(&bytes)).with_guessed_format();
         reader.map_err(|err| err.to_string())
     };
     let (width, height) = guess()?.into_dimensions().map_err(|err| err.to_string())?;
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(format!(
             "it has {width}x{height} pixels, more than {} million",
-            MOST_PIXELS / 1_000_000
+            MAX_PIXELS / 1_000_000
         ));
     }
     let mut reader = guess()?;
     let mut limits = image::Limits::default();
-    limits.max_image_width = Some(LARGEST_SIDE);
-    limits.max_image_height = Some(LARGEST_SIDE);
-    limits.max_alloc = Some(LARGEST_PICTURE);
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
     reader.decode().map_err(|err| err.to_string())
 }
@@ -87,7 +93,7 @@ mod tests {
         assert_eq!(pixels[(3 * 8 + 4) * 3..][..3], [200, 100, 50]);
     }
 
-    /// Each takes seconds to decode, for some hundred bytes.
+    /// Without limits, decoding these few hundred bytes takes seconds.
     #[test]
     fn a_small_file_cannot_promise_a_huge_picture() {
         let dir = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Caps: what the pads take, and what a format means to the graph compiler.
+//! Caps of the pads, and their conversion to the graph compiler's description of a format.
 
 use std::sync::LazyLock;
 
@@ -28,8 +28,8 @@ const PACKED: [(VideoFormat, usize, [usize; 3]); 10] = [
     (VideoFormat::Abgr, 4, [3, 2, 1]),
 ];
 
-/// Other formats: their planes in the order of the memory, and pixels for each sample of chroma
-/// across and down. How many bits a sample has, GStreamer knows.
+/// Other formats: their planes in memory order, and chroma subsampling (horizontal, vertical). The bit depth
+/// is taken from `VideoFormatInfo`.
 const PLANAR: [(VideoFormat, &[Plane], [usize; 2]); 15] = {
     use Plane::{One, Pair, Quad};
     [
@@ -63,10 +63,11 @@ pub(super) static TEMPLATE: LazyLock<gst::Caps> = LazyLock::new(|| {
         .build()
 });
 
-/// What the bytes of such frames mean.
+/// The format of frames with these caps.
 ///
 /// # Errors
-/// For formats that the template does not have, and for colours that a generator has not learned.
+/// [`Error::Format`] for formats and colour matrices that are not supported, [`Error::Hdr`] for the transfer
+/// functions PQ and HLG: generators are trained on sRGB pictures.
 pub(super) fn format(info: &VideoInfo) -> Result<Format, Error> {
     let colorimetry = info.colorimetry();
     if matches!(
@@ -99,7 +100,7 @@ pub(super) fn format(info: &VideoInfo) -> Result<Format, Error> {
     } else if info.format_info().is_gray() {
         Components::Grey { matrix, full }
     } else {
-        // Where nothing is said, as in MPEG-2 and nearly all video since.
+        // Without a chroma site, the one of MPEG-2 and H.264: co-sited horizontally, centred vertically.
         let unsaid = site.is_empty();
         Components::Yuv {
             matrix,
@@ -123,9 +124,9 @@ pub(super) fn format(info: &VideoInfo) -> Result<Format, Error> {
     }))
 }
 
-/// Whether these are caps of raw video in the memory of the system.
+/// Whether these are fixed caps of raw video in system memory.
 pub(super) fn is_raw_video(caps: &gst::CapsRef) -> bool {
-    // Fields in turn are a feature, too, and are refused in words.
+    // Alternating fields are a caps feature; `refused` rejects them with an error message.
     let known = ["memory:SystemMemory", "format:Interlaced"];
     let system = |features: &gst::CapsFeaturesRef| {
         !features.is_any()
@@ -140,7 +141,7 @@ pub(super) fn is_raw_video(caps: &gst::CapsRef) -> bool {
         && caps.features(0).is_none_or(system)
 }
 
-/// These caps with the word that they are progressive, if they say nothing.
+/// These caps with `interlace-mode=progressive` added; `None` if they have an interlace mode.
 pub(super) fn with_progressive(caps: &gst::Caps) -> Option<gst::Caps> {
     let silent = !caps.structure(0)?.has_field("interlace-mode");
     silent.then(|| {
@@ -150,7 +151,7 @@ pub(super) fn with_progressive(caps: &gst::Caps) -> Option<gst::Caps> {
     })
 }
 
-/// Why fixed raw video caps cannot be played, where that can be told from the caps alone.
+/// The error for raw video caps that cannot be stylized; `None` if size, views and interlacing are supported.
 pub(super) fn refused(caps: &gst::CapsRef) -> Option<Error> {
     let structure = caps.structure(0)?;
     let size = |name: &str| structure.get::<i32>(name).ok();

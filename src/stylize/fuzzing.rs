@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Doors for `fuzz/` to what is private here; not compiled otherwise.
+//! Entry points for the fuzz targets in `fuzz/`; compiled with `cfg(fuzzing)` only.
 
 use gst_video::VideoInfo;
 
@@ -8,7 +8,7 @@ use super::stream::frame;
 use super::style::playlist::Playlist;
 use crate::graph::Frame;
 
-/// Reads a playlist, and asks it what holds at some times.
+/// Parses a playlist and looks up its entry at some running times; false if it cannot be parsed.
 pub fn playlist(text: &str, names: &[String]) -> bool {
     let Ok(playlist) = Playlist::parse(text, names) else {
         return false;
@@ -19,10 +19,10 @@ pub fn playlist(text: &str, names: &[String]) -> bool {
     true
 }
 
-/// The layout of frames with these caps, offsets and strides.
+/// The layout of frames with these caps, offsets and strides in bytes; without offsets, the default layout.
 ///
 /// # Errors
-/// As the element refuses them.
+/// The element's error message for caps or layouts that are not supported.
 pub fn layout(caps: &gst::CapsRef, offsets: &[usize], strides: &[i32]) -> Result<Frame, String> {
     let text = |err: Error| err.to_string();
     if let Some(err) = super::caps::refused(caps) {

@@ -33,11 +33,11 @@ mod style;
  * gst-launch-1.0 videotestsrc ! stylize model-file=mosaic.onnx strength=0.7 ! autovideosink
  * ]| A generator of one's own, mixed with the source.
  *
- * ## What other elements do, too
- * #GstStylize:split, #GstStylize:playlist and #GstStylize:interval could be had from `compositor`, `nle`
- * and `videorate`. They are here because the source frame and the painting are both at hand before the
+ * ## Overlap with other elements
+ * #GstStylize:split, #GstStylize:playlist and #GstStylize:interval resemble what `compositor`, `nle` and
+ * `videorate` do. They are properties of this element because `split` mixes source and painting before the
  * last conversion to bytes, because a change of style must fall between two frames and be blended in the
- * generator, and because only the element knows which frames need not be computed.
+ * generator, and because `interval` must skip inference before it happens.
  *
  * Presets: every style of the gallery, `fast`, `steady` and `broad`.
  */

@@ -1,34 +1,37 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Counts and times of one element since it started.
+//! Statistics of one element since its start: the value of the property `stats`.
 
 use std::time::Duration;
 
 use super::stream::plan::{Outcome, Shown};
 use crate::numbers::saturating_u32;
 
-/// Times of this many latest frames go into the percentiles.
+/// Number of latest frames from whose times percentiles are computed.
 const WINDOW: usize = 512;
 
+/// Counters since the start, and times of the latest frames.
+/// Counters since the start, and times of the latest frames.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     /// Frames stylized.
     pub frames: u64,
-    /// Frames that passed as they were.
+    /// Frames pushed unchanged.
     pub passed: u64,
-    /// Frames in whose place the last stylized one was repeated.
+    /// Frames replaced by the last stylized one.
     pub held: u64,
     /// Frames that could not be stylized.
     pub failed: u64,
     /// Frames that QoS dropped before inference.
     pub dropped: u64,
-    /// Graphs compiled: one per frame format, size and memory layout met.
+    /// Graphs compiled: one per frame format, size and memory layout.
     pub compiled: u64,
-    /// Time to compile the last graph, and to run its first frame.
+    /// Time to compile the last graph, and to run it once where that was done.
     pub compile_time: Duration,
-    /// Where the generator's picture is on the ladder of sizes, 0 at the top, and how often it moved.
+    /// Rung of the size in use on the ladder of `adapt`, 0 at the top.
     pub rung: usize,
+    /// Number of changes of `rung`.
     pub steps: u64,
-    /// SessionInfo that the engine and the generator report.
+    /// Provider, precision and sizes in use.
     pub session: SessionInfo,
     ran: Window,
     waited: Window,
@@ -50,7 +53,7 @@ impl Window {
         self.count += 1;
     }
 
-    /// Nanoseconds that these percentages of the frames do not exceed.
+    /// The percentiles `shares` (0..100) of the times, nanoseconds.
     fn percentiles<const N: usize>(&self, shares: [usize; N]) -> [u64; N] {
         let mut times = self.times.clone();
         times.sort_unstable();
@@ -61,15 +64,16 @@ impl Window {
     }
 }
 
-/// What runs where; empty strings and zeros before the element has started.
+/// The session in use; empty strings and zeros before the element has started.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct SessionInfo {
     pub provider: &'static str,
     pub precision: &'static str,
-    /// As the property says; empty: the provider's first.
+    /// Value of the property `device`; empty: the provider's first.
     pub device: String,
-    /// Nodes of the graph that the provider runs, and those that it leaves to the CPU.
+    /// Nodes of the graph that the provider runs.
     pub nodes: u32,
+    /// Nodes that the provider leaves to the CPU.
     pub nodes_on_cpu: u32,
     pub threads: u32,
     pub frames_in_flight: u32,
@@ -78,9 +82,9 @@ pub(crate) struct SessionInfo {
     pub signature: String,
     /// Frame size, pixels.
     pub frame: (u32, u32),
-    /// Size of what is shown of it to the generator, pixels.
+    /// Size of the picture shown to the generator, without padding, pixels.
     pub inference: (u32, u32),
-    /// Size of the picture that the generator is given, pixels: with padding.
+    /// Size of the generator's input tensor, with padding, pixels.
     pub picture: (u32, u32),
     pub upscale: String,
     pub color: String,
@@ -125,13 +129,13 @@ impl SessionInfo {
 }
 
 impl Stats {
-    /// Counts a graph that took so long to compile.
+    /// Counts a graph that was compiled in this time.
     pub fn count_compiled(&mut self, time: Duration) {
         self.compiled += 1;
         self.compile_time = time;
     }
 
-    /// Counts what was done for one frame, with the times of a painting.
+    /// Counts one frame by its outcome, and records the times of a painted one.
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome.shown {
             Shown::Painted(timing) => {
@@ -145,12 +149,12 @@ impl Stats {
         self.failed += u64::from(outcome.error.is_some());
     }
 
-    /// Frames that have left, whatever they showed.
+    /// Number of frames pushed, painted or not.
     pub fn left(&self) -> u64 {
         self.frames + self.passed + self.held
     }
 
-    /// The property's value; the same fields at all times. `holders` elements share the session.
+    /// Value of the property `stats`; always has the same fields. `holders`: elements that share the session.
     pub fn structure(&self, holders: usize) -> gst::Structure {
         let [median, p95, p99] = self.ran.percentiles([50, 95, 99]);
         let [wait_median, wait_p95] = self.waited.percentiles([50, 95]);
@@ -193,7 +197,7 @@ impl Stats {
     }
 }
 
-/// A time in nanoseconds.
+/// A duration in nanoseconds, saturating.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

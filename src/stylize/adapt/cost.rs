@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a frame costs at another size: a part that is the same at all, and one that goes with the work.
+//! Model of a frame's time as a function of its size: a fixed part, plus a part proportional to the number of
+//! pixels that are computed.
 
-/// Most of the largest picture's time that may be believed not to depend on its size.
-const MOST_FIXED: f64 = 0.8;
+/// Upper limit of the fixed part, as a share of the time of the largest size.
+const MAX_FIXED: f64 = 0.8;
 
-/// What is known of it. Work is a share of the largest picture's.
+/// Estimate of the fixed part. `work` is the number of pixels computed, as a share of that at the largest size.
 #[derive(Debug, Default)]
 pub(crate) struct Cost {
-    /// Share of the largest picture's time that does not depend on its size. Nothing at first, so
-    /// that larger pictures are rather thought too slow.
+    /// Share of the largest size's time that does not depend on the size, 0..[`MAX_FIXED`]. 0 at first, which
+    /// overestimates the time of larger sizes.
     fixed: f64,
 }
 
 impl Cost {
-    /// What a frame takes at this work, if one takes `time` at the work `now`.
+    /// Predicts the time of a frame at `work` from `time`, measured at the work `now`; same unit as `time`.
     pub fn predicted(&self, work: f64, now: f64, time: f64) -> f64 {
         let share = |work| self.fixed + (1.0 - self.fixed) * work;
         time * share(work) / share(now)
     }
 
-    /// Learns from two sizes, each with its work and what a frame took.
+    /// Updates the estimate from two sizes, each given as work and measured time.
     pub fn learn(&mut self, (one, before): (f64, f64), (other, after): (f64, f64)) {
         let slope = (before - after) / (one - other);
-        // Otherwise something else has changed meanwhile.
+        // A slope that is not positive means that the machine's load changed between the measurements.
         if slope > 0.0 {
             let fixed = before - slope * one;
-            let share = (fixed / (fixed + slope)).clamp(0.0, MOST_FIXED);
+            let share = (fixed / (fixed + slope)).clamp(0.0, MAX_FIXED);
             self.fixed = (self.fixed + share) / 2.0;
         }
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How large the picture shown to the generator may be for frames to be painted in time. Decided from
-//! the frames' times alone, without a clock.
+//! Controller of `adapt=resolution`: chooses the height of the picture shown to the generator from the measured
+//! times of frames, without a clock.
 //!
-//! Down is quick: a few slow frames, and straight to the largest size that should do. Up is slow: one
-//! rung after many frames with room for it, and a rung that turned out too slow waits twice as long
-//! the next time.
+//! Stepping down is quick: after a few slow frames, directly to the largest size that is predicted to fit the
+//! budget. Stepping up is slow: one rung at a time, after many frames whose predicted time fits. A rung that
+//! turned out too slow is retried after twice as many frames the next time (exponential backoff).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,75 +12,78 @@ use std::time::Duration;
 use super::cost::Cost;
 use super::rungs::Rung;
 
-/// Frames whose median decides; less if they take the time of so many all the same.
+/// Number of frames from whose median time a step is decided; fewer if they take as long as that many should.
 const WINDOW: usize = 8;
-/// The least: a single frame may be slow for any reason.
+/// Minimum number of frames for a decision, because a single frame may be slow by chance.
 const FEWEST: usize = 2;
-/// Frames that are not counted at first and after a step, because memory is still made ready.
+/// Frames that are ignored at first and after each step: their times include the allocation of memory.
 const SETTLING: usize = 1;
-/// Shares of the budget: more is too slow.
+/// Share of the budget above which frames are too slow.
 const FULL: f64 = 0.95;
-/// A lower rung is to take no more, if one can.
+/// Share of the budget that a lower rung may take, by prediction.
 const GOOD: f64 = 0.8;
-/// A higher rung is tried if it should take no more.
+/// Share of the budget that a higher rung may take, by prediction.
 const ROOM: f64 = 0.7;
-/// A frame that takes less is not why the stream is late.
+/// Share of the budget below which frames are not the cause of lateness at the sink.
 const IDLE: f64 = 0.5;
-/// Frames with room for a higher rung before it is tried, at first and at most.
+/// Number of consecutive frames with room for a higher rung before it is tried: initially, and at most.
 const PATIENCE: usize = 60;
-const MOST_PATIENCE: usize = 32 * PATIENCE;
+const MAX_PATIENCE: usize = 32 * PATIENCE;
 
-/// Sizes from the one asked for downwards, and where the stream is on them.
+/// The sizes in descending order, the one in use, and the state of the controller.
 #[derive(Debug, Default)]
 pub(crate) struct Ladder {
     rungs: Vec<Rung>,
-    /// Frames with room for each before it is tried.
+    /// For each rung, the number of frames with room for it before it is tried.
     patience: Vec<usize>,
+    /// Index of the rung in use.
     rung: usize,
-    /// Where to go, until it has been done.
+    /// The step that was decided, until [`Self::step_done`] or [`Self::refuse`].
     step: Option<Step>,
-    /// Seconds that the latest frames took, and whether one before was late at the sink.
+    /// Times of the latest frames, seconds, and whether the sink reported lateness since the frame before.
     window: VecDeque<(f64, bool)>,
     /// Frames since the last step.
     since: usize,
-    /// Frames in a row with room for the rung above.
+    /// Consecutive frames with room for the rung above.
     calm: usize,
-    /// This rung has been tried again, and has not lasted yet.
+    /// Whether the rung in use was reached by a step up and has not yet lasted its `patience`.
     trial: bool,
-    /// Work and time of the rung before, until they have been compared.
+    /// Work and time of the previous rung, until [`Cost::learn`] has used them.
     before: Option<(f64, f64)>,
     cost: Cost,
 }
 
-/// A painted frame.
+/// Measurement of a painted frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
-    /// Height of the picture that the generator was shown, pixels.
+    /// Height of the picture shown to the generator, pixels.
     pub height: usize,
-    /// Until it was painted, from when it could have begun.
+    /// Time for which the frame waited for the session and ran.
     pub time: Duration,
-    /// Whether the sink has got a frame too late since the one before.
+    /// Whether the sink reported a late frame (QoS) since the previous sample.
     pub late: bool,
 }
 
-/// What a frame's time is held against.
+/// The time budget of a frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeBudget {
-    /// What a frame may take.
+    /// Time that a frame may take.
     pub budget: Duration,
-    /// Whether frames come when they come. Otherwise there is no hurry unless the sink says so.
+    /// Whether the source is live. Otherwise frames over budget only matter if the sink reports lateness.
     pub live: bool,
 }
 
-/// Another size.
+/// A change to another rung.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Step {
+    /// Index of the rung.
     to: usize,
-    /// Pixels.
+    /// Its height, pixels.
     pub height: usize,
     pub reason: Reason,
-    /// Median of what frames took, and what they may take.
+    /// Median time of the frames from which the step was decided.
     pub time: Duration,
+    /// The time that they might take.
     pub budget: Duration,
 }
 
@@ -89,16 +92,16 @@ pub(crate) struct Step {
 pub(crate) enum Reason {
     /// Frames take too long.
     Slow,
-    /// The sink gets frames too late, and they take a good part of the time.
+    /// The sink reports late frames, and the element takes a large part of the budget.
     Late,
-    /// There is time for more.
+    /// A larger size is predicted to fit the budget.
     Room,
-    /// The size is no longer to be adapted.
+    /// `adapt` was set to `off`.
     Off,
 }
 
 impl Reason {
-    /// The word for it in messages.
+    /// Value of the field `reason` of the message `stylize-adapt`.
     pub fn nick(self) -> &'static str {
         match self {
             Self::Slow => "slow",
@@ -110,8 +113,8 @@ impl Reason {
 }
 
 impl Ladder {
-    /// Of these sizes, the first of which is the one asked for. Begins there, or at the first that is no
-    /// higher than `below`.
+    /// A ladder of `rungs` in descending order, the first of which is the requested size. Starts at the first,
+    /// or with `below` at the first that is no higher than `below` pixels, else at the last.
     pub fn new(rungs: Vec<Rung>, below: Option<usize>) -> Self {
         let fits = |below| rungs.iter().position(|rung| rung.height <= below);
         let last = rungs.len().saturating_sub(1);
@@ -123,29 +126,28 @@ impl Ladder {
         }
     }
 
-    /// Where the stream is, 0 at the top.
+    /// Index of the rung in use, 0 at the top.
     pub fn rung(&self) -> usize {
         self.rung
     }
 
-    /// Of the picture to be shown to the generator, pixels; `None` if nothing is known of frames yet.
+    /// Height of the picture shown to the generator, pixels; `None` for a ladder without rungs.
     pub fn height(&self) -> Option<usize> {
         self.rungs.get(self.rung).map(|rung| rung.height)
     }
 
-    /// Height below which another ladder should begin; `None`: at its top.
+    /// The argument `below` of [`Self::new`] with which another ladder continues at this size; `None` at the top.
     pub fn below(&self) -> Option<usize> {
         self.height().filter(|_| self.rung > 0)
     }
 
-    /// Where to go now.
+    /// The step that was decided and not done yet.
     pub fn step(&self) -> Option<Step> {
         self.step
     }
 
-    /// Takes in what a frame took. Frames of other rungs, and those that were painted while another
-    /// rung is being compiled, say nothing.
-    pub fn observe(&mut self, sample: Sample, deadline: TimeBudget) {
+    /// Records a frame's time and may decide a step. Ignores frames of other rungs or while a step is pending.
+    pub fn observe(&mut self, sample: Sample, budget: TimeBudget) {
         if self.step.is_some() || self.height() != Some(sample.height) {
             return;
         }
@@ -158,12 +160,13 @@ impl Ladder {
         }
         (self.window).push_back((sample.time.as_secs_f64(), sample.late));
         let total: f64 = self.window.iter().map(|(time, _)| time).sum();
-        let long = total >= WINDOW as f64 * deadline.budget.as_secs_f64();
+        let long = total >= WINDOW as f64 * budget.budget.as_secs_f64();
         if self.window.len() == WINDOW || (long && self.window.len() >= FEWEST) {
-            self.decide(deadline);
+            self.decide(budget);
         }
     }
 
+    /// Decides from the window whether to step.
     fn decide(&mut self, TimeBudget { budget, live }: TimeBudget) {
         let (time, full) = (self.median(), budget.as_secs_f64());
         if let Some(before) = self.before.take() {
@@ -184,7 +187,7 @@ impl Ladder {
         };
         let Some(to) = to else { return };
         if self.trial && reason != Reason::Room {
-            self.patience[self.rung] = (2 * patience).min(MOST_PATIENCE);
+            self.patience[self.rung] = (2 * patience).min(MAX_PATIENCE);
         }
         self.step = Some(Step {
             to,
@@ -195,8 +198,8 @@ impl Ladder {
         });
     }
 
-    /// The largest lower rung that should take no more than `most`, or the last. From a trial, the one
-    /// where it began.
+    /// The largest lower rung whose predicted time is at most `most` seconds, else the last. During a trial, the
+    /// next lower rung, from which the trial was begun. `None` at the bottom.
     fn lower(&mut self, time: f64, most: f64) -> Option<usize> {
         self.calm = 0;
         let last = self.rungs.len() - 1;
@@ -205,7 +208,7 @@ impl Ladder {
         fits.or(Some(last)).filter(|rung| *rung > self.rung)
     }
 
-    /// The next higher rung, if there has been room for it for long enough.
+    /// The next higher rung, if its predicted time was at most `most` seconds for `patience` frames.
     fn higher(&mut self, time: f64, most: f64, late: bool) -> Option<usize> {
         let above = self.rung.checked_sub(1)?;
         match !late && self.predicted(above, time) <= most {
@@ -215,19 +218,21 @@ impl Ladder {
         (self.calm >= self.patience[above]).then_some(above)
     }
 
+    /// Median time of the window, seconds; the lower of two.
+    /// Median time of the window, seconds; the lower of two.
     fn median(&self) -> f64 {
         let mut times: Vec<f64> = self.window.iter().map(|(time, _)| *time).collect();
         times.sort_unstable_by(f64::total_cmp);
         times[(times.len() - 1) / 2]
     }
 
-    /// What a rung should take where this one takes `time`.
+    /// Predicted time of `rung`, if the rung in use takes `time`.
     fn predicted(&self, rung: usize, time: f64) -> f64 {
         let [work, now] = [rung, self.rung].map(|rung| self.rungs[rung].work);
         self.cost.predicted(work, now, time)
     }
 
-    /// Asks for the top, for good.
+    /// Decides a step to the top, because `adapt` is off.
     pub fn leave(&mut self) {
         let top = self.rungs.first().filter(|_| self.rung > 0);
         self.step = top.map(|top| Step {
@@ -239,7 +244,7 @@ impl Ladder {
         });
     }
 
-    /// The step that was asked for has been done.
+    /// Makes the rung of the pending step the one in use.
     pub fn step_done(&mut self) {
         let Some(step) = self.step.take() else { return };
         let measured = step.reason != Reason::Off;
@@ -250,7 +255,7 @@ impl Ladder {
         (self.since, self.calm) = (0, 0);
     }
 
-    /// The step that was asked for cannot be done, and is not asked for again.
+    /// Removes the rung of the pending step, which could not be compiled.
     pub fn refuse(&mut self) {
         let Some(step) = self.step.take() else { return };
         self.rungs.remove(step.to);
@@ -389,9 +394,9 @@ mod tests {
             .collect();
         let waits: Vec<usize> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(waits.is_sorted(), "{waits:?}");
-        assert!(waits.last() > Some(&MOST_PATIENCE), "{waits:?}");
+        assert!(waits.last() > Some(&MAX_PATIENCE), "{waits:?}");
         // Of an hour at 30 frames a second, less than one second in sixty is spent on tries.
-        assert!(tries.len() < 6 + 100_000 / MOST_PATIENCE, "{}", tries.len());
+        assert!(tries.len() < 6 + 100_000 / MAX_PATIENCE, "{}", tries.len());
     }
 
     #[test]
@@ -442,7 +447,7 @@ mod tests {
         }
         assert_eq!(ladder.step().map(|step| step.reason), Some(Reason::Late));
         ladder.step_done();
-        // What is quick is not why frames are late.
+        // Frames below `IDLE` are not the cause of lateness.
         let quick = Sample {
             height: ladder.height().expect("a height"),
             time: Duration::from_millis(5),
@@ -483,7 +488,7 @@ mod tests {
             ladder.observe(sample(1080), LIVE);
         }
         assert_eq!(ladder.step(), None);
-        // Switched off, it goes to the top.
+        // With `adapt=off`, it steps to the top.
         ladder.leave();
         let step = ladder.step().expect("a step");
         assert_eq!((step.height, step.reason), (1080, Reason::Off));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The size of the picture that the generator is shown, so that frames are done in time. Knows times and
-//! sizes only.
+//! Chooses the size of the picture shown to the generator so that frames are painted in time. Depends on times
+//! and sizes only, not on GStreamer or the engine.
 
 pub(super) mod cost;
 pub(super) mod ladder;

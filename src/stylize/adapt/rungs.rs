@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The sizes that a picture may be shown to a generator in, when time is short.
+//! The sizes between which `adapt=resolution` chooses.
 
-/// Heights in eighths of the one asked for. Ratios of such small numbers scale fastest; what a
-/// generator needs beyond that is padded, as ever.
+/// Heights in eighths of `inference-height`: frames are scaled fastest by ratios of small integers. The
+/// generator's size multiple is met by padding.
 const EIGHTHS: [usize; 5] = [8, 6, 4, 3, 2];
-/// None lower: of fewer lines a painting shows nothing any more.
+/// Minimum height, pixels: paintings of fewer lines show no recognizable content.
 const FLOOR: usize = 64;
-/// Each has no more of the work of the one before than this, or it is not worth a change.
+/// Maximum work of a rung, as a share of that of the rung above; with more, a step gains too little.
 const LESS: f64 = 0.9;
 
-/// One of the sizes.
+/// One size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rung {
-    /// Pixels.
+    /// Height of the picture shown to the generator, pixels.
     pub height: usize,
-    /// What is computed for it, as a share of the first one's.
+    /// Pixels computed for it, as a share of those of the first rung, 0..1.
     pub work: f64,
 }
 
-/// From `height` down to `floor` at most; `pixels` are computed by the generator for a height.
+/// The rungs from `height` down to at least `floor` pixels; `pixels` gives the number of pixels that the
+/// generator computes for a height, padding included.
 pub(crate) fn rungs(height: usize, floor: usize, pixels: impl Fn(usize) -> usize) -> Vec<Rung> {
     let whole = pixels(height).max(1) as f64;
     let mut rungs: Vec<Rung> = Vec::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The generator in use: from settings and a frame's layout to a session, compiled at once or in the
-//! background, with a small cache of sessions.
+//! The generator in use: compiles a session for a frame's layout, at once or in the background, and keeps the
+//! latest sessions in a small cache.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::stylize::settings::Settings;
 use crate::stylize::stats::SessionInfo;
 use crate::stylize::style::styling::Styling;
 
-/// What compiled graphs call their inputs and outputs, as a session must know.
+/// Names of the inputs and outputs of compiled graphs.
 pub const GRAPH_NAMES: Names = Names {
     frame: graph::FRAME,
     source: graph::SOURCE,
@@ -37,19 +37,17 @@ pub const GRAPH_NAMES: Names = Names {
     out: graph::OUT,
 };
 
-/// Size of the least-recently-used cache of sessions: a stream alternates between few layouts, and steps
-/// from one size of the generator's picture to the next. Each session holds memory.
+/// Capacity of the least-recently-used cache of sessions, each of which holds memory.
 const KEPT: usize = 3;
 
-/// Memory layouts that graphs are compiled for beside the usual one of the caps. Frames in more of
-/// them are copied.
+/// Number of memory layouts beside the caps' default for which graphs are compiled; frames in others are copied.
 const OTHER_LAYOUTS: usize = KEPT - 1;
 
-/// What a session is compiled for.
+/// Key of a session in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct GraphKey {
     layout: Frame,
-    /// Of the picture shown to the generator, as in [`Effects`].
+    /// As [`Effects::inference_height`].
     inference_height: usize,
 }
 
@@ -57,15 +55,14 @@ struct GraphKey {
 /// threads that compile in the background.
 struct GraphCompiler {
     runtime: Arc<Runtime>,
-    place: Mutex<Placement>,
-    /// Other providers to fall back to. Held while a provider is tried, which loads a session; `place` is
-    /// locked for moments only, so that the streaming thread never waits for a trial.
+    placement: Mutex<Placement>,
+    /// Other providers to fall back to. Locked during a trial, for which the streaming thread never waits.
     candidates: Mutex<Candidates>,
     networks: Networks,
     effects: Effects,
-    /// Where compiled graphs are written.
+    /// File to which compiled graphs are written.
     dump: Option<PathBuf>,
-    /// Errors that do not stop the stream, not posted yet.
+    /// Errors that do not stop the stream and have not been posted yet.
     warnings: Mutex<Vec<Error>>,
 }
 
@@ -81,35 +78,41 @@ struct Placement {
 pub(crate) struct ActiveGenerator {
     compiler: Arc<GraphCompiler>,
     pub styling: Styling,
-    /// The mask's file, for the first frame.
+    /// The mask file that was read at start, until the first frame takes it.
     pub mask: Option<Levels>,
     /// Sizes of the picture shown to the generator, and the one in use.
     pub ladder: Ladder,
-    /// Width and height of the frames that the ladder is for.
+    /// Width and height of the frames for which `ladder` was made.
     fitted: Option<(usize, usize)>,
-    /// The warning that a generator of fixed size cannot be adapted has been posted.
+    /// Whether the warning that a generator of fixed size cannot be adapted has been posted.
     pub warned_of_fixed_size: bool,
-    /// Most recently used last.
-    jobs: Vec<(GraphKey, Lease)>,
+    /// Cache of sessions, most recently used last.
+    sessions: Vec<(GraphKey, Lease)>,
     /// The compile in progress, and when it began.
     compiling: Option<(GraphKey, Instant, Background<Lease>)>,
     threads: BackgroundThreads,
-    /// The default memory layout of the negotiated caps, and other layouts that have graphs of their own.
+    /// The default memory layout of the negotiated caps.
     usual: Option<Frame>,
+    /// Other memory layouts for which graphs are compiled, [`OTHER_LAYOUTS`] at most.
     others: Vec<Frame>,
 }
 
-/// Result of looking for a session.
+/// Result of looking up a session.
 pub(crate) enum Lookup {
+    /// The session was in the cache.
     Ready(Lease),
-    /// Compiled just now, in this time.
+    /// The session has just been compiled, in this time.
     Compiled(Lease, Duration),
+    /// The session is being compiled in the background.
     Compiling,
 }
 
 impl ActiveGenerator {
-    /// Loads ONNX Runtime and the generator and selects the provider. If `frame` is known, its session
-    /// is compiled, too, at a generator height of at most `below`.
+    /// Loads ONNX Runtime and the generator, selects the provider, and compiles the session for `frame`, if given;
+    /// `below` is the argument of [`Ladder::new`].
+    ///
+    /// # Errors
+    /// Those of files, settings, provider and compiler.
     pub fn load(
         settings: &Settings,
         frame: Option<&Frame>,
@@ -117,7 +120,7 @@ impl ActiveGenerator {
         threads: BackgroundThreads,
     ) -> Result<Self, Error> {
         let networks = ReadNetworks::new(settings)?;
-        // Without its mask a stream does not begin; one that plays goes on with the one it has.
+        // A missing mask file is an error at start; while playing, the previous mask stays in use.
         let mask = match frame {
             None => masks::load(&settings.mask)?,
             Some(_) => None,
@@ -138,7 +141,7 @@ impl ActiveGenerator {
         )?;
         let compiler = GraphCompiler {
             runtime,
-            place: Mutex::new(Placement {
+            placement: Mutex::new(Placement {
                 choice,
                 assignment: Assignment::default(),
             }),
@@ -148,8 +151,8 @@ impl ActiveGenerator {
             dump: settings.dump_graph.clone(),
             warnings: Mutex::default(),
         };
-        let mut player = Self {
-            jobs: Vec::new(),
+        let mut generator = Self {
+            sessions: Vec::new(),
             compiler: Arc::new(compiler),
             styling,
             ladder: Ladder::default(),
@@ -162,18 +165,17 @@ impl ActiveGenerator {
             mask,
         };
         if let Some(frame) = frame {
-            player.fit(frame, below);
-            let job = player.job(frame);
-            let session = player.compiler.compile(&job, false)?;
-            player.jobs.push((job, session));
+            generator.fit(frame, below);
+            let key = generator.key(frame);
+            let session = generator.compiler.compile(&key, false)?;
+            generator.sessions.push((key, session));
         }
-        Ok(player)
+        Ok(generator)
     }
 
-    /// The memory layout to compile for when buffers arrive with the strides and offsets of `frame`: that
-    /// layout itself (zero copy), or the `usual` layout of the caps, into which rows are repacked. Repacking
-    /// costs a copy per frame; a second graph costs minutes with some providers, and a source that
-    /// alternates strides would trigger compiles for ever.
+    /// The memory layout to compile for when buffers arrive with the strides and offsets of `frame`: that layout
+    /// itself (zero copy), or the `usual` layout of the caps, into which rows are repacked, where another graph would
+    /// take minutes to compile or the source has many layouts.
     pub fn layout_for(&mut self, frame: &Frame, usual: &Frame) -> Frame {
         if self.usual.replace(*usual) != Some(*usual) {
             self.others.clear();
@@ -181,7 +183,7 @@ impl ActiveGenerator {
         if frame == usual || self.others.contains(frame) {
             return *frame;
         }
-        let compiles_slowly = self.compiler.place.lock().choice.on_gpu();
+        let compiles_slowly = self.compiler.placement.lock().choice.on_gpu();
         let adapted = self.ladder.rung() > 0;
         let busy = self.compiling.is_some();
         if compiles_slowly || adapted || busy || self.others.len() >= OTHER_LAYOUTS {
@@ -191,12 +193,15 @@ impl ActiveGenerator {
         *frame
     }
 
-    /// The session for frames of this layout. If there is none, it is compiled in the background; with
-    /// `wait` that is waited for.
+    /// The session for frames of this layout. If there is none, it is compiled in the background; with `wait`,
+    /// this function waits for it.
+    ///
+    /// # Errors
+    /// Those of the compiler and of loading; [`EngineError::Cancelled`] if the wait is interrupted by a flush.
     pub fn session(&mut self, frame: &Frame, wait: bool) -> Result<Lookup, Error> {
         self.fit(frame, self.ladder.below());
-        let job = self.job(frame);
-        let found = self.in_background(&job, false)?;
+        let key = self.key(frame);
+        let found = self.in_background(&key, false)?;
         match (&found, &self.compiling) {
             (Lookup::Compiling, Some((_, begin, session))) if wait => {
                 let begin = *begin;
@@ -206,27 +211,26 @@ impl ActiveGenerator {
                     result => result,
                 };
                 self.compiling = None;
-                Ok(self.keep(job, session?, begin))
+                Ok(self.keep(key, session?, begin))
             }
             _ => Ok(found),
         }
     }
 
-    /// The session for frames of this layout, if there is one.
+    /// The session for frames of this layout from the cache.
     pub fn existing(&mut self, frame: &Frame) -> Option<Lease> {
-        let job = self.job(frame);
-        self.ready(&job)
+        let key = self.key(frame);
+        self.ready(&key)
     }
 
-    /// The session for another height of the generator's picture, compiled in the background and run
-    /// once, so that its first frame takes no longer than the others.
+    /// The session for another height of the picture shown to the generator, compiled in the background and run once.
     pub fn prepare(&mut self, frame: &Frame, inference_height: usize) -> Result<Lookup, Error> {
         let wanted = GraphKey {
             layout: *frame,
             inference_height,
         };
-        match self.compiling.as_ref().map(|(job, ..)| *job) {
-            // One compile at a time: finish the other layout's first.
+        match self.compiling.as_ref().map(|(key, ..)| *key) {
+            // One compile at a time: the one in progress is finished first.
             Some(other) if other != wanted => {
                 self.in_background(&other, true)?;
                 Ok(Lookup::Compiling)
@@ -235,12 +239,13 @@ impl ActiveGenerator {
         }
     }
 
-    fn in_background(&mut self, job: &GraphKey, warm: bool) -> Result<Lookup, Error> {
-        if let Some(session) = self.ready(job) {
+    /// The session for this key from the cache, or from a compile in the background, which is started if needed.
+    fn in_background(&mut self, key: &GraphKey, warm: bool) -> Result<Lookup, Error> {
+        if let Some(session) = self.ready(key) {
             return Ok(Lookup::Ready(session));
         }
         match self.compiling.take() {
-            Some((known, begin, session)) if known == *job => match session.poll() {
+            Some((known, begin, session)) if known == *key => match session.poll() {
                 Some(session) => Ok(self.keep(known, session?, begin)),
                 None => {
                     self.compiling = Some((known, begin, session));
@@ -248,52 +253,53 @@ impl ActiveGenerator {
                 }
             },
             _ => {
-                let (compiler, job) = (self.compiler.clone(), *job);
-                let compile = move || compiler.compile(&job, warm);
+                let (compiler, key) = (self.compiler.clone(), *key);
+                let compile = move || compiler.compile(&key, warm);
                 let session = self.threads.start("stylize-compiler", compile)?;
-                self.compiling = Some((job, Instant::now(), session));
+                self.compiling = Some((key, Instant::now(), session));
                 Ok(Lookup::Compiling)
             }
         }
     }
 
-    fn ready(&mut self, job: &GraphKey) -> Option<Lease> {
-        let index = self.jobs.iter().position(|(known, _)| known == job)?;
-        self.jobs[index..].rotate_left(1);
-        self.jobs.last().map(|(_, session)| session.clone())
+    fn ready(&mut self, key: &GraphKey) -> Option<Lease> {
+        let index = self.sessions.iter().position(|(known, _)| known == key)?;
+        self.sessions[index..].rotate_left(1);
+        self.sessions.last().map(|(_, session)| session.clone())
     }
 
-    /// Whether there is a session for this layout, or there will be.
+    /// Whether the session for this layout is in the cache or being compiled.
     pub fn knows(&self, frame: &Frame) -> bool {
-        let wanted = self.job(frame);
-        let compiling = self.compiling.as_ref().map(|(job, ..)| job);
-        let ready = self.jobs.iter().map(|(job, _)| job);
-        ready.chain(compiling).any(|job| *job == wanted)
+        let wanted = self.key(frame);
+        let compiling = self.compiling.as_ref().map(|(key, ..)| key);
+        let ready = self.sessions.iter().map(|(key, _)| key);
+        ready.chain(compiling).any(|key| *key == wanted)
     }
 
-    fn keep(&mut self, job: GraphKey, session: Lease, begin: Instant) -> Lookup {
-        if self.jobs.len() == KEPT {
-            let (_, oldest) = self.jobs.remove(0);
+    /// Adds a compiled session to the cache.
+    fn keep(&mut self, key: GraphKey, session: Lease, begin: Instant) -> Lookup {
+        if self.sessions.len() == KEPT {
+            let (_, oldest) = self.sessions.remove(0);
             self.threads.dispose(oldest);
         }
-        self.jobs.push((job, session.clone()));
+        self.sessions.push((key, session.clone()));
         Lookup::Compiled(session, begin.elapsed())
     }
 
-    fn job(&self, frame: &Frame) -> GraphKey {
+    fn key(&self, frame: &Frame) -> GraphKey {
         GraphKey {
             layout: *frame,
             inference_height: self.inference_height(),
         }
     }
 
-    /// Height of the picture shown to the generator now, as in [`Effects`].
+    /// Height in use of the picture shown to the generator, as [`Effects::inference_height`].
     pub fn inference_height(&self) -> usize {
         let asked = self.compiler.effects.inference_height;
         self.ladder.height().unwrap_or(asked)
     }
 
-    /// Makes the ladder for frames of this size, which begins no higher than `below`.
+    /// Makes the ladder for frames of this size, unless it is that already; `below` as in [`Ladder::new`].
     fn fit(&mut self, frame: &Frame, below: Option<usize>) {
         let size = (frame.width, frame.height);
         if self.fitted.replace(size) != Some(size) {
@@ -303,22 +309,22 @@ impl ActiveGenerator {
 
     /// Whether the generator takes pictures of one size only.
     pub fn has_one_size(&self) -> bool {
-        let place = self.compiler.place.lock();
-        let network = self.compiler.networks.at(&place.choice);
+        let placement = self.compiler.placement.lock();
+        let network = self.compiler.networks.at(&placement.choice);
         matches!(network.signature.extent, Extent::Fixed { .. })
     }
 
-    /// Takes the errors that did not stop the stream since the last call.
+    /// Takes the errors since the last call that did not stop the stream.
     pub fn warnings(&self) -> Vec<Error> {
         std::mem::take(&mut *self.compiler.warnings.lock())
     }
 
-    /// Concurrent runs of its provider, at least 1.
+    /// Number of concurrent runs of the provider, at least 1.
     pub fn streams(&self) -> usize {
-        self.compiler.place.lock().choice.options.streams
+        self.compiler.placement.lock().choice.options.streams
     }
 
-    /// What `stats` and the log say about frames of this size.
+    /// The session's description in `stats` and in the log, for frames of this size in pixels.
     pub fn session_info(&self, width: u32, height: u32) -> SessionInfo {
         let effects = self.compiler.effects_at(self.inference_height());
         self.compiler.session_info(width, height, effects)
@@ -333,10 +339,10 @@ impl GraphCompiler {
         }
     }
 
-    /// The heights at which it can be shown frames of this size.
+    /// The ladder for frames of this width and height.
     fn ladder(&self, (width, height): (usize, usize), below: Option<usize>) -> Ladder {
-        let place = self.place.lock();
-        let signature = &self.networks.at(&place.choice).signature;
+        let placement = self.placement.lock();
+        let signature = &self.networks.at(&placement.choice).signature;
         let sizes = |lines| self.effects_at(lines).sizes(signature, width, height);
         let pixels = |lines| {
             let (high, wide) = sizes(lines).picture;
@@ -350,15 +356,14 @@ impl GraphCompiler {
         Ladder::new(rungs(top, floor, pixels), below)
     }
 
-    /// Compiles a session; with `warm` it is run once, too. With execution-provider=auto, a provider that
-    /// cannot run the graph is replaced by the next candidate for good.
-    fn compile(&self, job: &GraphKey, warm: bool) -> Result<Lease, Error> {
+    /// Compiles a session; with `warm`, it is also run once. A provider of `auto` that cannot run it is replaced.
+    fn compile(&self, key: &GraphKey, warm: bool) -> Result<Lease, Error> {
         loop {
-            let choice = self.place.lock().choice.clone();
+            let choice = self.placement.lock().choice.clone();
             let more = self.candidates.lock().more();
-            let error = match self.compile_on(&choice, job, more || warm) {
+            let error = match self.compile_on(&choice, key, more || warm) {
                 Ok(lease) => {
-                    self.place.lock().assignment = lease.assignment();
+                    self.placement.lock().assignment = lease.assignment();
                     return Ok(lease);
                 }
                 Err(err @ Error::Engine(EngineError::Cancelled)) => return Err(err),
@@ -367,22 +372,22 @@ impl GraphCompiler {
             };
             let mut candidates = self.candidates.lock();
             // Another compile may have advanced to the next provider already.
-            if self.place.lock().choice == choice {
+            if self.placement.lock().choice == choice {
                 candidates.pass_over(choice.provider, error);
                 let next = candidates.advance()?;
-                self.place.lock().choice = next;
+                self.placement.lock().choice = next;
             }
         }
     }
 
-    /// On this provider; with `verify` the graph is run once, too.
-    fn compile_on(&self, choice: &Choice, job: &GraphKey, verify: bool) -> Result<Lease, Error> {
+    /// Compiles a session for this provider; with `verify`, it is also run once.
+    fn compile_on(&self, choice: &Choice, key: &GraphKey, verify: bool) -> Result<Lease, Error> {
         let network = self.networks.at(choice);
         let Network {
             model, signature, ..
         } = network;
-        let effects = self.effects_at(job.inference_height);
-        let frame = &job.layout;
+        let effects = self.effects_at(key.inference_height);
+        let frame = &key.layout;
         let graph = graph::compile(model, signature, frame, effects, lowering(choice))
             .map_err(Error::of_graph(&network.name))?;
         if let Some(Err(err)) = self.dump.as_ref().map(|file| dump::write(file, &graph)) {
@@ -411,19 +416,19 @@ impl GraphCompiler {
     }
 
     fn session_info(&self, width: u32, height: u32, effects: Effects) -> SessionInfo {
-        let place = self.place.lock();
-        let network = self.networks.at(&place.choice);
+        let placement = self.placement.lock();
+        let network = self.networks.at(&placement.choice);
         let (wide, high) = (width as usize, height as usize);
         let sizes = effects.sizes(&network.signature, wide, high);
-        let options = &place.choice.options;
+        let options = &placement.choice.options;
         SessionInfo {
-            provider: place.choice.provider.nick(),
-            precision: place.choice.precision.nick(),
+            provider: placement.choice.provider.nick(),
+            precision: placement.choice.precision.nick(),
             device: options.device.clone().unwrap_or_default(),
             threads: saturating_u32(options.threads),
             frames_in_flight: saturating_u32(options.streams),
-            nodes: saturating_u32(place.assignment.provider),
-            nodes_on_cpu: saturating_u32(place.assignment.cpu),
+            nodes: saturating_u32(placement.assignment.provider),
+            nodes_on_cpu: saturating_u32(placement.assignment.cpu),
             runtime: self.runtime.version().to_string(),
             model: network.name.clone(),
             signature: network.signature.to_string(),
@@ -446,7 +451,7 @@ fn nick(value: impl Into<gst::glib::Value>) -> String {
     found.map_or_else(String::new, |(_, value)| value.nick().to_string())
 }
 
-/// What the engine needs to know of a tensor that goes from frame to frame.
+/// A state tensor of the graph as the engine describes it.
 fn state(state: graph::State) -> StateTensor {
     StateTensor {
         input: state.input,
@@ -464,29 +469,29 @@ mod tests {
     use crate::stylize::stream::frame::usual_layout;
 
     #[test]
-    fn nobody_who_streams_waits_for_a_provider_s_trial() {
+    fn the_streaming_thread_does_not_wait_for_a_provider_trial() {
         gst::init().expect("GStreamer");
         let settings = Settings {
             provider: Provider::Cpu,
             ..Settings::default()
         };
         let threads = BackgroundThreads::default();
-        let mut player = ActiveGenerator::load(&settings, None, None, threads).expect("loaded");
+        let mut generator = ActiveGenerator::load(&settings, None, None, threads).expect("loaded");
         let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, 64, 48);
         let frame = usual_layout(&info.build().expect("caps")).expect("a layout");
-        let compiler = player.compiler.clone();
+        let compiler = generator.compiler.clone();
         let trial = compiler.candidates.lock();
         let (sender, done) = mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                player.layout_for(&frame, &frame);
-                player.has_one_size();
-                player.session_info(64, 48);
-                assert_eq!(player.streams(), 1);
-                let found = player.session(&frame, false).expect("begun");
+                generator.layout_for(&frame, &frame);
+                generator.has_one_size();
+                generator.session_info(64, 48);
+                assert_eq!(generator.streams(), 1);
+                let found = generator.session(&frame, false).expect("begun");
                 let _ = sender.send(matches!(found, Lookup::Compiling));
             });
-            // Long before, unless it waits for the trial, which ends after this.
+            // Times out only if the thread waits for the trial, which ends after this line.
             let seen = done.recv_timeout(Duration::from_secs(60));
             drop(trial);
             assert_eq!(seen, Ok(true));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators that are loaded while frames flow.
+//! Loading of a generator in the background.
 
 use std::time::Instant;
 
@@ -9,16 +9,20 @@ use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
 use crate::stylize::settings::Settings;
 
-/// A player that is being loaded.
+/// A generator that is being loaded.
 pub(crate) struct Loading {
-    pub player: Background<ActiveGenerator>,
-    /// Of the settings it is loaded with.
+    pub generator: Background<ActiveGenerator>,
+    /// [`Settings::revision`] with which it is loaded.
     pub revision: (u64, u64),
+    /// When loading began.
     pub begin: Instant,
 }
 
 impl Loading {
-    /// Begins; compiles for `frame`, too, if it is known, and no higher than `below` for the generator.
+    /// Starts loading in the background; arguments as of [`ActiveGenerator::load`].
+    ///
+    /// # Errors
+    /// [`Error::Threads`].
     pub fn start(
         settings: &Settings,
         frame: Option<Frame>,
@@ -27,10 +31,10 @@ impl Loading {
     ) -> Result<Self, Error> {
         let revision = settings.revision();
         let settings = settings.clone();
-        let of_generator = threads.clone();
-        let load = move || ActiveGenerator::load(&settings, frame.as_ref(), below, of_generator);
+        let own_threads = threads.clone();
+        let load = move || ActiveGenerator::load(&settings, frame.as_ref(), below, own_threads);
         Ok(Self {
-            player: threads.start("stylize-loader", load)?,
+            generator: threads.start("stylize-loader", load)?,
             revision,
             begin: Instant::now(),
         })

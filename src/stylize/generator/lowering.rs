@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Which forms of the graph each provider runs fastest.
+//! Chooses for each execution provider the form of the graph that it runs fastest.
 
 use crate::engine::{Choice, Provider};
 use crate::graph::{Blend, FrameInputs, Kernels, Lowering, Scaling};
 
-/// Measured for the CPU providers; see `docs/decisions.md`.
+/// The graph options for the chosen provider. Those of the CPU providers were measured (`docs/decisions.md`).
 pub(super) fn lowering(choice: &Choice) -> Lowering {
     Lowering {
         blend: match choice.provider {

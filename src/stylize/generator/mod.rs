@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! From settings to a session that paints: the files they mean, the provider, the graph for a frame's
-//! format and size, compiled at once or in the background.
+//! From settings to a session: reads the model files, selects the provider, and compiles the graph for a
+//! frame's format and size, at once or in the background.
 
 pub(super) mod active;
 pub(super) mod dump;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The networks that the settings mean: a user's file, or the built-in gallery.
+//! Reads the networks that the settings name: a user's file, or the built-in gallery.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,37 +14,40 @@ use crate::model::{self, Model, ModelError, Signature, metadata, modelinfo};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{Quality, Settings};
 
-/// A network as it was read, with what is known about it so far.
+/// A network that was read, with the conventions that its files and the properties state.
 struct Unprobed {
     model: Arc<Model>,
     conventions: model::Conventions,
     name: String,
-    /// A user's file is run once even if it says all about itself: what cannot run is refused when
-    /// the element starts, and not in the middle of the stream.
+    /// Whether it is a user's file. Such a network is run once even if its conventions are complete, so that one
+    /// that cannot run is refused when the element starts and not during the stream.
     foreign: bool,
 }
 
-/// A network that is understood.
+/// A network with its complete signature.
 pub(crate) struct Network {
     pub model: Arc<Model>,
     pub signature: Signature,
-    /// How it is called in messages.
+    /// Its file, or the name of the built-in one; for messages.
     pub name: String,
 }
 
-/// One network, or one for each kind of place to run at; their styles are the same then.
+/// One network for all providers, or one for CPUs and one for GPUs, with the same styles.
 pub(crate) struct Networks<N = Network> {
-    /// For CPUs, or for all places.
+    /// For CPUs, or for all providers if `gpu` is `None`.
     first: N,
     /// For GPUs.
     gpu: Option<N>,
 }
 
-/// Networks of which the files have been read.
+/// Networks whose files have been read but that have not been run.
 pub(crate) struct ReadNetworks(Networks<Unprobed>);
 
 impl ReadNetworks {
-    /// Reads what the settings mean.
+    /// Reads the networks that the settings name.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for files, [`Error::Property`] for ranges, [`Error::NotQuantized`].
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let conventions = settings
             .conventions()
@@ -71,7 +74,10 @@ impl ReadNetworks {
         Ok(Self(networks))
     }
 
-    /// Finds out what the files do not say.
+    /// Completes the conventions by probe runs.
+    ///
+    /// # Errors
+    /// Those of [`probe::probe`].
     pub fn understood(self, runtime: &Runtime) -> Result<Networks, Error> {
         let Networks { first, gpu } = self.0;
         Ok(Networks {
@@ -82,7 +88,7 @@ impl ReadNetworks {
 }
 
 impl<N> Networks<N> {
-    /// The one to be run there.
+    /// The network for this provider and device.
     pub fn at(&self, choice: &Choice) -> &N {
         match &self.gpu {
             Some(gpu) if choice.on_gpu() => gpu,
@@ -155,7 +161,7 @@ impl Unprobed {
     }
 }
 
-/// A built-in network, which all elements have in common: each by itself would keep megabytes of it.
+/// A built-in network, parsed once and shared by all elements, because each copy would take megabytes.
 fn shared(network: &BuiltIn) -> Result<Arc<Model>, ModelError> {
     static PARSED: LazyLock<Mutex<HashMap<&'static str, Weak<Model>>>> =
         LazyLock::new(Mutex::default);
@@ -169,13 +175,13 @@ fn shared(network: &BuiltIn) -> Result<Arc<Model>, ModelError> {
     Ok(model)
 }
 
-/// The built-in networks of this quality: for all places or CPUs, and for GPUs.
+/// The built-in networks of this quality: the one for all providers or CPUs, and the one for GPUs.
 fn built_in(
     quality: Quality,
     precision: Precision,
 ) -> (&'static BuiltIn, Option<&'static BuiltIn>) {
     match (quality, precision) {
-        // Integers are for CPUs.
+        // The quantized gallery exists for CPUs only.
         (Quality::Auto | Quality::Lite, Precision::Int8) => (&gallery::LITE_INT8, None),
         (Quality::Auto, _) => (&gallery::LITE, Some(&gallery::FULL)),
         (Quality::Lite, _) => (&gallery::LITE, None),
@@ -184,18 +190,18 @@ fn built_in(
     }
 }
 
-/// The model file that the settings mean; `None`: the built-in gallery.
+/// The path of the model file; `None`: the built-in gallery.
 fn file(settings: &Settings) -> Option<PathBuf> {
     let models = engine::runtime::models_dir();
     let file = settings.model_file.as_deref()?;
     Some(gallery::resolve(file, models.as_deref()))
 }
 
-/// Size and time of change of a file; `None` if there is none.
+/// Size in bytes and modification time of a file; `None` if there is none.
 pub(crate) type FileVersion = Option<(u64, SystemTime)>;
 
-/// Versions of the files that decide which styles the settings' generator has: the model, and where its
-/// sidecar may lie.
+/// Versions of the files from which the names of the generator's styles are read: the model and both possible
+/// sidecars. Empty for the built-in gallery.
 pub(crate) fn file_versions(settings: &Settings) -> Vec<FileVersion> {
     let version = |file: &Path| {
         let metadata = std::fs::metadata(file).ok()?;
@@ -209,7 +215,7 @@ pub(crate) fn file_versions(settings: &Settings) -> Vec<FileVersion> {
     files.map(|file| version(file)).collect()
 }
 
-/// The styles that the settings' generator has; none if it cannot be read.
+/// Names of the generator's styles; empty if it cannot be read.
 pub(crate) fn styles(settings: &Settings) -> Vec<String> {
     match ReadNetworks::new(settings) {
         Ok(ReadNetworks(networks)) => networks.first.styles(),
@@ -217,7 +223,10 @@ pub(crate) fn styles(settings: &Settings) -> Vec<String> {
     }
 }
 
-/// The style predictor that the property or the model's sidecar names.
+/// Loads the style predictor that the property or the model's sidecar names, if any.
+///
+/// # Errors
+/// [`Error::Model`] for files, [`Error::Refused`] for a network that does not load.
 pub(crate) fn predictor(
     runtime: &Runtime,
     settings: &Settings,
@@ -260,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_paints_follows_the_place() {
+    fn quality_auto_depends_on_provider_and_device() {
         let auto = |provider, device| at(Quality::Auto, provider, device);
         assert_eq!(auto(Provider::Cpu, None), "gallery-lite");
         assert_eq!(auto(Provider::OpenVino, None), "gallery-lite");

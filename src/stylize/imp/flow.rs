@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Plans a frame: applies changed settings, selects the session, and collects the controls of one run.
+//! Plans the work for a frame: applies changed settings, selects the session, and collects the inputs of its
+//! run.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ use crate::stylize::stream::frame::{self, Task};
 use crate::stylize::stream::plan::{Plan, Substitute};
 use crate::stylize::{properties, settings};
 
-/// Deadlines on a shared session are at most this far ahead, so that a stream that runs far ahead of the
-/// clock is not starved by more urgent ones.
+/// Maximum distance of a deadline on a shared session, so that a stream far ahead of the clock is not starved by
+/// more urgent ones.
 const AHEAD: Duration = Duration::from_millis(500);
 
 impl Stylize {
@@ -32,7 +33,7 @@ impl Stylize {
                     self,
                     gst::LibraryError::Settings,
                     (
-                        "The event {STYLE_EVENT} has transition={transition}, and the longest is {} nanoseconds. The transition stays.",
+                        "The event {STYLE_EVENT} has transition={transition}, more than the maximum of {} nanoseconds. The property transition keeps its value.",
                         properties::LONGEST.nseconds()
                     )
                 );
@@ -55,14 +56,17 @@ impl Stylize {
         }
     }
 
-    /// Posts an error, once.
+    /// Posts an error message, unless one was posted and nothing has succeeded since (`failed`).
     pub(crate) fn report(&self, error: &Error) {
         if !self.failed.swap(true, Ordering::Relaxed) {
             self.post_error_message(error.message());
         }
     }
 
-    /// Compiles for frames of these caps in their default memory layout.
+    /// Compiles the session for frames of these caps in their default memory layout.
+    ///
+    /// # Errors
+    /// Those of the compiler and of loading, unless `on-error` allows the stream to continue.
     pub(crate) fn prepare(&self, caps: &gst::Caps) -> Result<(), Error> {
         let info =
             gst_video::VideoInfo::from_caps(caps).map_err(|_| Error::Format(caps.to_string()))?;
@@ -85,8 +89,11 @@ impl Stylize {
         })
     }
 
-    /// What is to be done for a frame, with the settings of this moment, and by whose threads, if it is to be
-    /// painted.
+    /// The work for a frame with the present settings; for a frame that is to be painted, also the session and
+    /// the deadline.
+    ///
+    /// # Errors
+    /// Those of the frame's memory, the mask, the compiler and of loading.
     pub(super) fn plan(
         &self,
         stream: &mut Stream,
@@ -125,7 +132,7 @@ impl Stylize {
         Ok((plan, turn))
     }
 
-    /// What is to be painted for a frame.
+    /// The inputs of the run that paints a frame.
     fn task(
         &self,
         stream: &mut Stream,
@@ -137,16 +144,16 @@ impl Stylize {
         if (inbuf.flags()).intersects(gst::BufferFlags::DISCONT | gst::BufferFlags::GAP) {
             stream.reset_history();
         }
-        let player = stream.active.as_mut().ok_or(Error::NotNegotiated)?;
+        let generator = stream.active.as_mut().ok_or(Error::NotNegotiated)?;
         self.begin_run(lease.canceller())?;
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let time = segment.and_then(|segment| segment.to_running_time(inbuf.pts()));
         let deadline = self.deadline(time);
         let mut refused = Vec::new();
-        // A copy: nothing is drawn, read or waited for under the lock.
+        // A copy, so that masks and styles are not computed under the lock.
         let settings = self.settings.lock().clone();
-        if let Some(levels) = player.mask.take() {
+        if let Some(levels) = generator.mask.take() {
             stream.masks.begin(levels);
         }
         let mask = match lease.masks() {
@@ -159,19 +166,21 @@ impl Stylize {
         };
         let task = {
             let style = match stream.loading {
-                // A new style may be one of the generator's that is being loaded.
-                Some(_) => player.styling.at(&settings.style, time),
-                None => (player.styling).next(&settings.style, time, &self.threads, &mut refused),
+                // A new style may belong to the generator that is being loaded, so it is not looked up here.
+                Some(_) => generator.styling.at(&settings.style, time),
+                None => {
+                    (generator.styling).next(&settings.style, time, &self.threads, &mut refused)
+                }
             };
             let (style, rest) = match mask {
-                Some(_) => player.styling.apart(&settings.style, time),
+                Some(_) => generator.styling.inside_and_outside(&settings.style, time),
                 None => (style, None),
             };
             Task {
                 runner: lease.runner(),
                 info,
                 layout,
-                inference_height: player.inference_height(),
+                inference_height: generator.inference_height(),
                 strength: settings.strength as f32,
                 split: settings.split,
                 seed: settings.seed.into(),
@@ -196,7 +205,7 @@ impl Stylize {
         Ok((task, Turn { lease, deadline }))
     }
 
-    /// The deadline of a frame with this running time on the pipeline clock, at most [`AHEAD`] from now;
+    /// The time at which a frame with this running time is due on the pipeline clock, at most [`AHEAD`] from now;
     /// without a clock, [`AHEAD`] from now.
     fn deadline(&self, time: Option<gst::ClockTime>) -> Instant {
         let element = self.obj();
@@ -208,7 +217,7 @@ impl Stylize {
         Instant::now() + left
     }
 
-    /// Posts an error and maps it to the flow return for upstream.
+    /// Posts an error, unless it is a cancellation by a flush, and maps it to a flow return.
     pub(crate) fn failed(&self, error: &Error) -> gst::FlowError {
         match error {
             Error::Engine(EngineError::Cancelled) => gst::FlowError::Flushing,

@@ -30,9 +30,9 @@ impl Stylize {
         let frame = self.frame_time(info).unwrap_or_default();
         let target = match (target, adapt) {
             (Some(target), _) => target,
-            // The budget that the adaptation keeps to at every size.
+            // The time budget of the adaptation, which does not depend on the size in use.
             (None, Adapt::Resolution) => times(frame, streams),
-            // Measured; only live pipelines use it.
+            // Measured; only live pipelines use the reported latency.
             (None, Adapt::Off) if self.live.load(Ordering::Relaxed) => {
                 let usual = self.history.lock().delays.usual();
                 gst::ClockTime::try_from(usual).unwrap_or_default()
@@ -48,7 +48,7 @@ impl Stylize {
         self.held.store(held, Ordering::Relaxed);
         if self.latency.swap(own, Ordering::Relaxed) != own {
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
-            // Fails only without a bus, and then nobody asks.
+            // Fails only without a bus.
             let _ = self.obj().post_message(message);
         }
     }
@@ -62,7 +62,7 @@ impl Stylize {
         }
     }
 
-    /// Records from a QoS event that the sink got a frame too late.
+    /// Records from a QoS event that a frame reached the sink late.
     pub(crate) fn note_qos(&self, qos: &gst::event::Qos) {
         let (kind, _, late, _) = qos.get();
         if kind != gst::QOSType::Throttle && late > 0 {
@@ -81,7 +81,7 @@ impl Stylize {
     /// Feeds one frame's time to the adaptation.
     fn note_timing(&self, stream: &mut Stream, timing: Timing) {
         let late = self.late.swap(false, Ordering::Relaxed);
-        let (Some(player), Some(info)) = (&mut stream.active, &stream.info) else {
+        let (Some(generator), Some(info)) = (&mut stream.active, &stream.info) else {
             return;
         };
         if let Some(budget) = self.budget(info) {
@@ -91,12 +91,14 @@ impl Stylize {
                 late,
             };
             let live = self.live.load(Ordering::Relaxed);
-            player.ladder.observe(sample, TimeBudget { budget, live });
+            generator
+                .ladder
+                .observe(sample, TimeBudget { budget, live });
         }
     }
 
-    /// Running time from one frame to the next: at a rate of 2, half of what the caps say. `None` if
-    /// they say nothing.
+    /// Running time from one frame to the next: the frame duration of the caps divided by the segment's rate.
+    /// `None` at a variable frame rate.
     fn frame_time(&self, info: &gst_video::VideoInfo) -> Option<gst::ClockTime> {
         let time = frame_time(info)?;
         let rate = self.obj().segment().rate().abs();
@@ -124,21 +126,21 @@ impl Stylize {
     /// Returns the session to use: `session` until the other one is ready.
     pub(crate) fn adapt_size(&self, stream: &mut Stream, layout: &Frame, session: Lease) -> Lease {
         let adapt = self.settings.lock().adapt;
-        let Some(player) = &mut stream.active else {
+        let Some(generator) = &mut stream.active else {
             return session;
         };
         if adapt == Adapt::Off {
-            player.ladder.leave();
-        } else if !player.warned_of_fixed_size && player.has_one_size() {
-            player.warned_of_fixed_size = true;
+            generator.ladder.leave();
+        } else if !generator.warned_of_fixed_size && generator.has_one_size() {
+            generator.warned_of_fixed_size = true;
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{}", Error::OneSize));
         }
-        let step = player.ladder.step();
-        // Not while another generator is being loaded.
+        let step = generator.ladder.step();
+        // No step while another generator is being loaded, because the step belongs to the old one.
         let Some(step) = step.filter(|_| stream.loading.is_none()) else {
             return session;
         };
-        match player.prepare(layout, step.height) {
+        match generator.prepare(layout, step.height) {
             Ok(Lookup::Compiling) => session,
             Ok(Lookup::Ready(session)) => {
                 self.size_changed(stream, step);
@@ -150,7 +152,7 @@ impl Stylize {
                 session
             }
             Err(err) => {
-                player.ladder.refuse();
+                generator.ladder.refuse();
                 gst::element_imp_warning!(self, gst::LibraryError::Failed, ("{err}"));
                 session
             }
@@ -159,12 +161,12 @@ impl Stylize {
 
     /// Posts `stylize-adapt` and updates the statistics when the picture size has changed.
     fn size_changed(&self, stream: &mut Stream, step: Step) {
-        let Some(player) = &mut stream.active else {
+        let Some(generator) = &mut stream.active else {
             return;
         };
-        let from = player.ladder.height().unwrap_or_default();
-        player.ladder.step_done();
-        // State tensors belong to a session; those of this one are not of the previous frame.
+        let from = generator.ladder.height().unwrap_or_default();
+        generator.ladder.step_done();
+        // State tensors belong to a session; this session's are not those of the previous frame.
         stream.painted = None;
         self.stats.lock().steps += 1;
         gst::info!(CAT, imp = self, "from {from} lines: {step:?}");
@@ -180,13 +182,13 @@ impl Stylize {
     }
 }
 
-/// So many frames of this duration, or the longest time that there is.
+/// `count` times the duration of a frame, saturating.
 fn times(frame: gst::ClockTime, count: u64) -> gst::ClockTime {
     let time = frame.nseconds().saturating_mul(count);
     gst::ClockTime::from_nseconds(time.min(gst::ClockTime::MAX.nseconds()))
 }
 
-/// From one frame to the next; `None` at a variable rate.
+/// The duration of a frame by the caps; `None` at a variable frame rate.
 fn frame_time(info: &gst_video::VideoInfo) -> Option<gst::ClockTime> {
     let (n, d) = (info.fps().numer() as u64, info.fps().denom() as u64);
     let second = gst::ClockTime::SECOND.nseconds();

@@ -17,8 +17,11 @@ use crate::stylize::settings::Settings;
 use crate::stylize::stats::nanoseconds;
 
 impl Stylize {
-    /// Swaps in a generator that has finished loading, and starts loading when the settings ask for
-    /// another one. The active generator stays in use until then, or for good if the load fails.
+    /// Replaces the active generator by one that has finished loading, and starts loading when the settings
+    /// require another one. The active generator stays in use meanwhile, and if the load fails.
+    ///
+    /// # Errors
+    /// That of a failed load, if no generator is active.
     pub(crate) fn update_generator(
         &self,
         stream: &mut Stream,
@@ -27,25 +30,25 @@ impl Stylize {
         let wanted = self.settings.lock().revision();
         let mut overtaken = false;
         if let Some(loading) = &stream.loading {
-            let Some(loaded) = loading.player.poll() else {
+            let Some(loaded) = loading.generator.poll() else {
                 return Ok(());
             };
             let (revision, time) = (loading.revision, loading.begin.elapsed());
             stream.loading = None;
             match loaded {
-                // The settings changed while it was loaded: do not show an outdated generator.
+                // The settings changed while it was loaded: skip the outdated generator.
                 Ok(_) if stream.active.is_some() && revision.0 != wanted.0 => overtaken = true,
-                Ok(player) => {
+                Ok(generator) => {
                     self.announce_loaded(Ok(()), time);
-                    self.warn(&player);
-                    if let Some(old) = stream.active.replace(player) {
+                    self.warn(&generator);
+                    if let Some(old) = stream.active.replace(generator) {
                         self.threads.dispose(old);
                     }
                     stream.refused = None;
                     self.update_info(stream);
                     self.update_streams(stream);
                 }
-                // Generator and style are two properties; the load began after the first was set.
+                // Generator and style are separate properties; the load may have begun between setting the two.
                 Err(_) if revision != wanted => overtaken = true,
                 Err(err) => {
                     self.announce_loaded(Err(&err), time);
@@ -60,16 +63,19 @@ impl Stylize {
             let settings = self.settings.lock().started_with(&stream.start);
             stream.changes = settings.changes;
             self.announce_loading(&settings);
-            let player = stream.active.as_ref();
-            let below = player.and_then(|player| player.ladder.below());
+            let generator = stream.active.as_ref();
+            let below = generator.and_then(|generator| generator.ladder.below());
             let loading = Loading::start(&settings, Some(*layout), below, &self.threads)?;
             stream.loading = Some(loading);
         }
         Ok(())
     }
 
-    /// The session for a frame, with the layout that it is compiled for. `None` while it is being loaded
-    /// or compiled, or if compiling failed and `on-error` lets the stream go on.
+    /// The session for a frame and the memory layout that it was compiled for. `None` while it is being loaded
+    /// or compiled, or if compiling failed and `on-error` allows the stream to continue.
+    ///
+    /// # Errors
+    /// Those of the compiler and of loading; [`EngineError::Cancelled`] after a flush.
     pub(crate) fn lookup(
         &self,
         stream: &mut Stream,
@@ -78,25 +84,25 @@ impl Stylize {
     ) -> Result<Option<(Lease, Frame)>, Error> {
         let wait = stream.start.while_loading.substitute().is_none();
         let forgiving = stream.start.on_error.substitute().is_some();
-        let Some(player) = &mut stream.active else {
+        let Some(generator) = &mut stream.active else {
             return Ok(None);
         };
-        let layout = player.layout_for(frame, usual);
+        let layout = generator.layout_for(frame, usual);
         if stream.refused == Some(layout) {
             return Ok(None);
         }
-        if !player.knows(&layout) {
+        if !generator.knows(&layout) {
             self.announce("compiling", |structure| {
                 structure.set("width", layout.width as u32);
                 structure.set("height", layout.height as u32);
             });
         }
-        match player.session(&layout, wait) {
+        match generator.session(&layout, wait) {
             Ok(Lookup::Ready(session)) => Ok(Some((session, layout))),
             Ok(Lookup::Compiled(session, time)) => {
                 gst::debug!(CAT, imp = self, "compiled for {layout:?} in {time:?}");
                 self.stats.lock().count_compiled(time);
-                self.warn(player);
+                self.warn(generator);
                 self.update_info(stream);
                 self.announce("compiled", |structure| {
                     structure.set("time", nanoseconds(time))
@@ -104,7 +110,7 @@ impl Stylize {
                 Ok(Some((session, layout)))
             }
             // Until the zero-copy session is ready, rows are repacked for the default layout.
-            Ok(Lookup::Compiling) => Ok(player.existing(usual).map(|session| (session, *usual))),
+            Ok(Lookup::Compiling) => Ok(generator.existing(usual).map(|session| (session, *usual))),
             // Interrupted by a flush; not an error of the graph.
             Err(err @ Error::Engine(EngineError::Cancelled)) => Err(err),
             Err(err) if forgiving => {
@@ -116,23 +122,24 @@ impl Stylize {
         }
     }
 
-    /// Posts warnings for errors that do not stop the stream.
-    fn warn(&self, player: &ActiveGenerator) {
-        for error in player.warnings() {
+    /// Posts the generator's errors that do not stop the stream as warnings.
+    fn warn(&self, generator: &ActiveGenerator) {
+        for error in generator.warnings() {
             let message = gst::ResourceError::Write;
             gst::element_imp_warning!(self, message, ("{error}"));
         }
     }
 
-    /// Updates what `stats` says about the active generator; logs changes and posts `stylize-provider`.
+    /// Updates the description of the session in `stats`, and logs it and posts `stylize-provider` when it
+    /// changed.
     pub(crate) fn update_info(&self, stream: &Stream) {
-        let (Some(player), Some(info)) = (&stream.active, &stream.info) else {
+        let (Some(generator), Some(info)) = (&stream.active, &stream.info) else {
             return;
         };
-        let info = player.session_info(info.width(), info.height());
+        let info = generator.session_info(info.width(), info.height());
         let old = {
             let mut stats = self.stats.lock();
-            stats.rung = player.ladder.rung();
+            stats.rung = generator.ladder.rung();
             std::mem::replace(&mut stats.session, info.clone())
         };
         if info == old || !info.compiled() {
@@ -152,7 +159,7 @@ impl Stylize {
         }
     }
 
-    /// Says on the bus that a generator is being loaded.
+    /// Posts that a generator is being loaded.
     pub(crate) fn announce_loading(&self, settings: &Settings) {
         let file = settings.model_file.as_ref();
         let model = file.map(|file| file.display().to_string());
@@ -161,7 +168,7 @@ impl Stylize {
         });
     }
 
-    /// Says on the bus that it has been loaded, or why not.
+    /// Posts that the generator has been loaded in this time, or the error.
     pub(crate) fn announce_loaded(&self, outcome: Result<(), &Error>, time: Duration) {
         let state = if outcome.is_ok() { "loaded" } else { "failed" };
         self.announce(state, |structure| {
@@ -181,6 +188,7 @@ impl Stylize {
         self.post_element_message(structure);
     }
 
+    /// Posts an element message with this structure.
     pub(crate) fn post_element_message(&self, structure: gst::Structure) {
         let message = gst::message::Element::builder(structure).src(&*self.obj());
         // Fails only without a bus.

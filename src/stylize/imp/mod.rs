@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
-//! GObject and GStreamer glue: trait methods, each a short call.
+//! The element's subclass: GObject and GStreamer virtual methods.
 //!
 //! # Locks
-//! In this order, when more than one is held: `settings`, `stream`, `cancel`, `history`, `stats`. None
-//! is held across a call out: inference, a push, a posted message, `obj()`. The streaming thread takes
-//! the [`Stream`] out of its lock while it uses it.
+//! Lock order: `settings`, `stream`, `cancel`, `history`, `stats`. No lock is held during inference, a push,
+//! posting a message or a call to the parent class. The streaming thread takes the [`Stream`] out of its lock
+//! while it uses it.
 //!
 //! # Threads
-//! The streaming thread of the sink pad decides what is done for a frame and hands it to a thread of the
-//! session. With one frame in flight it waits for the result and pushes it itself, as any filter does. With more, a
-//! task of the source pad pushes each frame when it is done; serialized events and queries wait until
-//! all frames before them have been pushed, so that both threads never push at the same time.
+//! The streaming thread of the sink pad plans the work for a frame and queues it on a thread of the session.
+//! With one frame in flight it waits for the result and pushes it, as other filters do. With more, a task of the
+//! source pad pushes each frame when it is done; serialized events and queries wait until all frames before them
+//! have been pushed, so that the two threads never push at the same time.
 
 mod flow;
 mod latency;
@@ -42,6 +42,7 @@ use crate::stylize::stream::queue::OutputQueue;
 use crate::stylize::stream::repeat::Repeats;
 use crate::stylize::style::transition::Values;
 
+/// Debug category of the element.
 pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "stylize",
@@ -54,61 +55,64 @@ pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// `style` (string, as the property) and `transition` (guint64, ns; may be missing).
 pub(super) const STYLE_EVENT: &str = "stylize-style";
 
-/// Properties that decide which styles there are.
+/// Properties on which the value of `styles` depends.
 const NAMES_STYLES: [&str; 3] = ["model-file", "quality", "precision"];
 
 /// The value of the property `styles`, and the revision of settings and files that it was read from.
 type StylesCache = ((u64, Vec<networks::FileVersion>), Vec<String>);
 
-/// What exists between start and stop.
+/// State between start and stop, used by the streaming thread.
 #[derive(Default)]
 pub(crate) struct Stream {
-    /// `None` until the first one is loaded.
+    /// The generator in use; `None` until the first one is loaded.
     pub active: Option<ActiveGenerator>,
     /// The generator that is being loaded.
     pub loading: Option<Loading>,
-    /// Revision of the settings that the active generator was loaded with.
+    /// [`Settings::changes`] with which the generator was last loaded.
     pub changes: u64,
-    /// A layout for which compiling failed, where `on-error` lets the stream go on.
+    /// The layout for which compiling failed, if `on-error` allowed the stream to continue.
     pub refused: Option<Frame>,
-    /// What holds since the start.
+    /// Values of properties that take effect at a start.
     pub start: StartSettings,
     pub info: Option<gst_video::VideoInfo>,
     pub masks: Masks,
     pub repeats: Repeats,
-    /// Style values of the previous frame, inside the mask and outside, if the next frame may blend with
+    /// Style values of the previous frame, inside the mask and outside, if the next frame may be blended with
     /// it.
     pub painted: Option<(Values, Option<Values>)>,
-    /// The next frame does not follow the one before: something was dropped.
+    /// Whether a frame was dropped, so that the next one must be flagged DISCONT.
     pub discont: bool,
 }
 
 impl Stream {
-    /// Forgets the previous frame: after a gap, seek, flush or caps change nothing is blended with it.
+    /// Forgets the previous frame after a gap, seek, flush or caps change, so that nothing is blended with it.
     pub fn reset_history(&mut self) {
         self.painted = None;
         self.repeats = Repeats::default();
     }
 }
 
-/// How other threads stop a run.
+/// State with which other threads cancel runs.
 #[derive(Default)]
 pub(crate) struct Cancel {
+    /// Whether runs are refused, because the element flushes or stops.
     pub flushing: bool,
+    /// Canceller of the session in use.
     pub current: Option<Canceller>,
 }
 
-/// What is known from the frames that have left; written by the thread that pushes them.
+/// State of the frames that have been pushed; written by the thread that pushes them.
 #[derive(Default)]
 pub(crate) struct History {
-    /// The last frame could not be stylized.
+    /// Whether the last frame could not be stylized.
     failing: bool,
-    /// Whether the last stylized frame is kept, and that frame.
+    /// Whether the last stylized frame is kept.
     keeps_last: bool,
+    /// The last stylized frame.
     last: Option<gst::Buffer>,
-    /// Times that the streaming thread has not taken in yet.
+    /// Times of frames that the streaming thread has not passed to the adaptation yet.
     timings: Vec<Timing>,
-    /// Times from a frame's coming to its leaving.
+    /// Times from a frame's arrival to its result.
     delays: Delays,
 }
 
@@ -119,8 +123,8 @@ pub struct Stylize {
     pub(crate) stream: Mutex<Stream>,
     pub(crate) cancel: Mutex<Cancel>,
     pub(crate) stats: Mutex<Stats>,
-    /// An error was posted and nothing has succeeded since: it is not posted again when upstream resends
-    /// its sticky events.
+    /// Whether an error was posted and nothing has succeeded since. Then it is not posted again when upstream
+    /// resends its sticky events.
     pub(crate) failed: AtomicBool,
     pub(crate) history: Mutex<History>,
     /// Frames in flight.
@@ -129,15 +133,15 @@ pub struct Stylize {
     /// Cache of the property `styles` with the settings' revision: pipeline dumps read all properties
     /// each time, and parsing a model is slow.
     styles: Mutex<Option<StylesCache>>,
-    /// Frames computed at once, at least 1 after the start.
+    /// Number of frames in flight, at least 1 after the start.
     pub(crate) streams: AtomicUsize,
-    /// The delay that is reported, nanoseconds.
+    /// Minimum latency that the element adds, nanoseconds.
     pub(crate) latency: AtomicU64,
-    /// How much of it is buffered here, nanoseconds: what the maximum latency grows by.
+    /// Duration of the frames that the element buffers, nanoseconds: its share of the maximum latency.
     pub(crate) held: AtomicU64,
     /// Whether upstream is live.
     pub(crate) live: AtomicBool,
-    /// Whether the sink has got a frame too late since the last one that was painted.
+    /// Whether the sink reported a late frame (QoS) since the last painted frame was recorded.
     pub(crate) late: AtomicBool,
 }
 
@@ -178,7 +182,7 @@ impl ObjectImpl for Stylize {
             gst::warning!(
                 CAT,
                 imp = self,
-                "{} is not a number; it stays",
+                "NaN is ignored: {} keeps its value",
                 pspec.name()
             );
         }
@@ -212,8 +216,8 @@ impl ObjectImpl for Stylize {
 impl GstObjectImpl for Stylize {}
 
 impl Stylize {
-    /// The styles that the settings' generator has; none if it cannot be read, which is tried again
-    /// each time.
+    /// Names of the generator's styles, from the cache if settings and files are unchanged. Empty if it cannot be
+    /// read, which is not cached.
     fn styles_of(&self, settings: &Settings) -> Vec<String> {
         let key = (settings.changes, networks::file_versions(settings));
         if let Some((known, styles)) = &*self.styles.lock()
@@ -262,7 +266,7 @@ impl ElementImpl for Stylize {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::PausedToReady {
-            // The pads wait for the streaming thread and for the source pad's task.
+            // The parent deactivates the pads, which waits for the streaming thread and the source pad's task.
             self.cancel_runs();
         }
         self.parent_change_state(transition)
@@ -270,7 +274,7 @@ impl ElementImpl for Stylize {
 
     fn post_message(&self, mut message: gst::Message) -> bool {
         if message.type_() == gst::MessageType::Qos {
-            // The base class counts only the frames that it pushes itself, not those of the task.
+            // The base class only counts the frames that it pushes itself, not those of the task.
             let left = self.stats.lock().left();
             message.make_mut().structure_mut().set("processed", left);
         }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Masks of what analysis found in a frame: the objects and segments of its
-//! `GstAnalyticsRelationMeta`.
+//! Masks from analytics metadata: the objects and segments in a frame's `GstAnalyticsRelationMeta`.
 
 use gst::MetaRef;
 use gst::glib::translate::{UnsafeFrom, from_glib_full};
@@ -17,13 +16,19 @@ use crate::numbers::saturating_u32;
 use crate::stylize::report::Error;
 use crate::stylize::settings::MaskSettings;
 
-/// Whether frames' findings can be read.
+/// Whether this build can read analytics metadata.
+///
+/// # Errors
+/// None in this build.
 pub(crate) fn check() -> Result<(), Error> {
     Ok(())
 }
 
-/// All of the painting inside the objects and segments that the frame carries, none outside. An
-/// object whose outline is known, as a segmentation that is related to it, is no box.
+/// The mask of the objects and segments in the frame's analytics metadata. An object with a related segmentation
+/// contributes its segments instead of its box.
+///
+/// # Errors
+/// [`Error::Segmentation`] for a segmentation mask that cannot be read.
 pub(crate) fn of_findings(
     settings: &MaskSettings,
     (width, height): (usize, usize),
@@ -63,7 +68,7 @@ fn outlined(
     })
 }
 
-/// Adds a box that is turned clockwise about its middle.
+/// Draws a box that is rotated clockwise by `location.r` radians about its centre.
 fn draw_box(mask: &mut [u8], width: usize, location: &AnalyticsODOrientedLocation, feather: u32) {
     let [x, y, w, h] = [location.x, location.y, location.w, location.h].map(f64::from);
     if location.r == 0.0 {
@@ -80,31 +85,40 @@ fn draw_box(mask: &mut [u8], width: usize, location: &AnalyticsODOrientedLocatio
     }
 }
 
-/// What the bindings lack: `GstAnalyticsSegmentationMtd`.
+/// `GstAnalyticsSegmentationMtd`, for which gst-analytics 0.25 has no type.
 enum Segmentation {}
 
-// SAFETY: the type is the library's own.
+// SAFETY: `mtd_type` must return the type id of one kind of metadata, because the bindings look entries up by it
+// and hand them out as `AnalyticsMtdRef<Segmentation>`. It returns the id that the library assigns to segmentation
+// metadata.
 unsafe impl AnalyticsMtd for Segmentation {
     fn mtd_type() -> ffi::GstAnalyticsMtdType {
-        // SAFETY: there since 1.26, which the feature asks for.
+        // SAFETY: the function takes no arguments, has no preconditions and exists since GStreamer 1.26, to
+        // which the feature `analytics` links.
         unsafe { ffi::gst_analytics_segmentation_mtd_get_mtd_type() }
     }
 }
 
-/// The segments of a part of the frame.
+/// The segmentation mask of a part of the frame.
 struct Segments {
     /// Row by row, 255 in a segment and 0 in the background.
     mask: Vec<u8>,
+    /// Width and height of `mask`, samples.
     size: (usize, usize),
-    /// Left edge and width, top edge and height of their place in the frame, pixels.
+    /// Left edge and width in the frame, pixels.
     columns: (i64, i64),
+    /// Top edge and height in the frame, pixels.
     rows: (i64, i64),
 }
 
+/// Reads the mask of a segmentation.
 fn segments(segmentation: &AnalyticsMtdRef<Segmentation>) -> Result<Segments, Error> {
     let (mut x, mut y, mut w, mut h) = (0, 0, 0, 0);
-    // SAFETY: the handle is a segmentation's, all handles have the same fields, and the mask is ours
-    // to release.
+    // SAFETY: `unsafe_from` copies the entry's id and the pointer to its meta, which `segmentation` borrows for the
+    // whole block. `GstAnalyticsSegmentationMtd` is a C typedef of `GstAnalyticsMtd`, so the cast does not change
+    // the layout, and the entry is a segmentation, because the bindings looked it up by `mtd_type`. The four
+    // pointers are to initialized integers of the types in the signature. The function returns a new reference or
+    // null (transfer full), which `from_glib_full` takes over once.
     let buffer: Option<gst::Buffer> = unsafe {
         let handle = ffi::GstAnalyticsMtd::unsafe_from(segmentation);
         let handle = (&raw const handle).cast::<ffi::GstAnalyticsSegmentationMtd>();
@@ -123,7 +137,7 @@ fn segments(segmentation: &AnalyticsMtdRef<Segmentation>) -> Result<Segments, Er
     };
     let memory = buffer.map_readable();
     let memory = memory.map_err(|_| refused("its memory cannot be read"))?;
-    // Not as a video frame, whose planes are believed to be as large as the meta says.
+    // Not mapped as a video frame, because that trusts the meta's sizes without comparing them to the memory.
     let row = |line: usize| {
         let stride = usize::try_from(*meta.stride().first()?).ok()?;
         let from = memory.get(meta.offset().first()? + line * stride..)?;
@@ -147,7 +161,7 @@ fn segments(segmentation: &AnalyticsMtdRef<Segmentation>) -> Result<Segments, Er
     })
 }
 
-/// A pixel of the frame between two of a mask.
+/// A pixel of the frame that lies between two samples of a mask.
 struct Between {
     pixel: usize,
     low: usize,
@@ -156,7 +170,7 @@ struct Between {
 }
 
 impl Segments {
-    /// Adds the segments to a mask of frames that are so wide, enlarged by linear interpolation.
+    /// Draws the segments into a canvas of this width, enlarged by linear interpolation.
     fn draw(&self, canvas: &mut [u8], width: usize) {
         let (wide, high) = self.size;
         let columns = between(width, self.columns, wide);
@@ -175,7 +189,8 @@ impl Segments {
     }
 }
 
-/// The pixels of one of the frame's axes that are in a mask's place there.
+/// For each pixel of one axis of the frame inside `begin..begin + length`, the two of `samples` samples between
+/// which it lies.
 fn between(pixels: usize, (begin, length): (i64, i64), samples: usize) -> Vec<Between> {
     let Some(last) = samples.checked_sub(1) else {
         return Vec::new();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Masks are drawn here: one byte for each pixel of a frame, 255 for all of the painting.
+//! Drawing of masks: one byte per pixel of a frame, 0 for the source and 255 for the painting.
 
 use std::sync::Arc;
 
-/// Bytes of a mask, row by row.
+/// A mask, row by row without padding.
 pub(crate) type Mask = Arc<[u8]>;
 
-/// Adds a rectangle (x, y, width, height) to a mask, with a way of `feather` pixels at its edge, half
-/// of it inside.
+/// Draws a rectangle (x, y, width, height in pixels) into a mask of this width, with a linear ramp of `feather`
+/// pixels centred on its edge. Overlapping shapes take the maximum.
 pub(crate) fn draw(mask: &mut [u8], width: usize, [x, y, w, h]: [f64; 4], feather: u32) {
     let columns = ramp(width, x, w, feather);
     let rows = ramp(mask.len() / width, y, h, feather);
@@ -22,7 +22,7 @@ pub(crate) fn draw(mask: &mut [u8], width: usize, [x, y, w, h]: [f64; 4], feathe
     }
 }
 
-/// 255 for the pixels of one axis that are inside, 0 outside, linear between.
+/// Coverage of the pixels of one axis by `begin..begin + length`, 0..255.
 fn ramp(pixels: usize, begin: f64, length: f64, feather: u32) -> Vec<u8> {
     let share = |pixel: usize| {
         let middle = pixel as f64 + 0.5;
@@ -31,21 +31,21 @@ fn ramp(pixels: usize, begin: f64, length: f64, feather: u32) -> Vec<u8> {
     (0..pixels).map(share).collect()
 }
 
-/// The share of the painting so many pixels inside of an edge, in 255ths.
+/// Coverage at a distance of `inside` pixels from an edge (negative outside), 0..255.
 pub(crate) fn edge(inside: f64, feather: u32) -> u8 {
     ((inside / f64::from(feather.max(1)) + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
-/// A mask with edges of this width.
+/// A mask blurred to edges of about `feather` pixels.
 pub(crate) fn soft(mask: image::GrayImage, feather: u32) -> image::GrayImage {
     match feather {
         0 => mask,
-        // Two deviations to either side hold nearly all of the way from 0 to 255.
+        // A Gaussian's edge takes about four standard deviations.
         _ => image::imageops::fast_blur(&mask, feather as f32 / 4.0),
     }
 }
 
-/// A mask that has been drawn, or the other parts instead.
+/// A drawn mask, inverted with `invert`.
 pub(crate) fn finished(mut mask: Vec<u8>, invert: bool) -> Mask {
     if invert {
         mask.iter_mut().for_each(|value| *value = 255 - *value);

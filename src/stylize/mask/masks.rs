@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where the painting is shown.
+//! The mask of each frame: none, regions of interest, a picture file, or analytics metadata.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
 use crate::stylize::settings::{MaskKind, MaskSettings};
 
-/// A picture file as a mask in the picture's own size: 255 for all of the painting.
+/// A picture file as grey levels in the picture's own size, 255 for the painting.
 #[derive(Clone)]
 pub(crate) struct Levels {
     file: PathBuf,
     levels: Arc<GrayImage>,
 }
 
-/// What a mask from a file was drawn for.
+/// Parameters for which a mask was drawn from a file.
 #[derive(Clone, PartialEq)]
 struct MaskSource {
     file: PathBuf,
@@ -35,28 +35,29 @@ struct MaskSource {
 /// The masks of one stream.
 #[derive(Default)]
 pub(crate) struct Masks {
-    /// The settings that are shown: those of the property, as soon as they can be.
+    /// The settings in use: the present ones, or the previous ones while a file is read or after an error.
     shown: MaskSettings,
-    /// Those that cannot be shown, and were refused.
+    /// The settings that were refused last.
     refused: Option<MaskSettings>,
-    /// What was read last, and what was drawn of it.
+    /// The file that was read last.
     levels: Option<Levels>,
+    /// The mask that was drawn last.
     picture: Option<(MaskSource, Mask)>,
-    /// What is being read and drawn.
+    /// The mask that is being read and drawn.
     reading: Option<(MaskSource, Background<(Levels, Mask)>)>,
 }
 
 impl Masks {
-    /// Takes what was read when the element started.
+    /// Sets the file that was read when the element started.
     pub fn begin(&mut self, levels: Levels) {
         self.levels = Some(levels);
     }
 
-    /// The mask for a frame of this size. Settings that cannot be shown are pushed to `refused` once, and
-    /// what was shown before goes on; so it does while a file is being read.
+    /// The mask for a frame of this width and height. The error for settings that cannot be used is pushed to
+    /// `refused` once; then, and while a file is being read, the previous mask stays in use.
     ///
     /// # Errors
-    /// What a frame carries and cannot be used.
+    /// [`Error::Segmentation`] for metadata of the frame that cannot be used.
     pub fn next(
         &mut self,
         settings: &MaskSettings,
@@ -71,7 +72,7 @@ impl Masks {
                     self.refused = None;
                     self.shown = settings.clone();
                 }
-                // Being read.
+                // The file is being read.
                 Ok(false) => (),
                 Err(err) => {
                     self.refused = Some(settings.clone());
@@ -81,7 +82,7 @@ impl Masks {
         }
         let everything = || vec![255; size.0 * size.1].into();
         match self.shown.kind {
-            // Until a graph without a mask is there.
+            // Until the graph without a mask input has been compiled.
             MaskKind::None => Ok(everything()),
             MaskKind::Roi => Ok(of_regions(&self.shown, size, frame)),
             MaskKind::Analytics => analytics::of_findings(&self.shown, size, frame),
@@ -89,7 +90,7 @@ impl Masks {
         }
     }
 
-    /// Whether these settings can be shown now; false while their file is being read.
+    /// Whether these settings can be used now; false while their file is being read.
     fn prepare(
         &mut self,
         settings: &MaskSettings,
@@ -128,7 +129,7 @@ impl Masks {
                             self.picture = Some((picture, mask));
                         }
                         Err(err) if picture.file == wanted.file => return Err(err),
-                        // Of a file that nobody wants any more.
+                        // The settings name another file by now.
                         Err(_) => (),
                     }
                 }
@@ -140,7 +141,7 @@ impl Masks {
         let levels = self.levels.as_ref().filter(|read| read.file == wanted.file);
         let same_size = |(of, _): &(MaskSource, Mask)| of.size == wanted.size;
         match levels {
-            // Nothing of this size could be shown meanwhile.
+            // Drawn on this thread, because there is no other mask of this size to show meanwhile.
             Some(levels) if !self.picture.as_ref().is_some_and(same_size) => {
                 self.picture = Some((wanted.clone(), wanted.draw(&levels.levels)));
                 Ok(true)
@@ -158,7 +159,7 @@ impl Masks {
         }
     }
 
-    /// What is shown of a file, in this size.
+    /// The mask from the file in use, in this size.
     fn drawn(&mut self, size: (usize, usize)) -> Option<Mask> {
         if let Some((picture, mask)) = &self.picture
             && picture.size == size
@@ -178,10 +179,10 @@ impl Masks {
     }
 }
 
-/// What these settings need before the first frame.
+/// Reads the mask file before the first frame, if the settings need it.
 ///
 /// # Errors
-/// If there is no such mask at all.
+/// [`Error::NoMaskFile`], [`Error::Mask`], or [`Error::NoAnalytics`] in builds without analytics.
 pub(crate) fn load(settings: &MaskSettings) -> Result<Option<Levels>, Error> {
     match (settings.kind, &settings.file) {
         (MaskKind::Image, None) => Err(Error::NoMaskFile),
@@ -191,14 +192,14 @@ pub(crate) fn load(settings: &MaskSettings) -> Result<Option<Levels>, Error> {
     }
 }
 
+/// Reads a picture file as grey levels: its alpha channel if any pixel is transparent, else its luma.
 fn read(file: &Path) -> Result<Levels, Error> {
     let picture = painting::decode(file).map_err(|reason| Error::Mask {
         file: file.display().to_string(),
         reason,
     })?;
-    // Where a picture has holes, these are what is meant.
-    let holes = picture.color().has_alpha();
-    let alpha = holes.then(|| picture.to_rgba8());
+    let has_alpha = picture.color().has_alpha();
+    let alpha = has_alpha.then(|| picture.to_rgba8());
     let levels = match alpha.filter(|colours| colours.pixels().any(|p| p[3] < 255)) {
         Some(colours) => {
             let (width, height) = colours.dimensions();
@@ -222,7 +223,7 @@ impl MaskSource {
     }
 }
 
-/// All of the painting inside the regions of interest that the frame carries, none outside.
+/// The mask of the frame's regions of interest.
 fn of_regions(settings: &MaskSettings, size: (usize, usize), frame: &gst::BufferRef) -> Mask {
     let mut mask = vec![0_u8; size.0 * size.1];
     for region in frame.iter_meta::<VideoRegionOfInterestMeta>() {
@@ -238,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holes_or_grey_levels_make_a_mask() {
+    fn alpha_or_grey_levels_make_a_mask() {
         let dir = tempfile::tempdir().expect("a folder");
         let grey = dir.path().join("grey.png");
         let picture =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where a frame shows the painting: shapes, pictures, and what other elements found in the frame.
+//! Masks: the parts of a frame that show the painting, from pictures, regions of interest or analytics metadata.
 
 pub(super) mod canvas;
 pub(super) mod masks;

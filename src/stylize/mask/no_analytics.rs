@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `mask=analytics` in builds for GStreamer older than 1.26: there, and refused in words.
+//! `mask=analytics` in builds without the feature `analytics`: the value exists and is refused with an error.
 
 use super::canvas::{Mask, finished};
 use crate::stylize::report::Error;
 use crate::stylize::settings::MaskSettings;
 
-/// Whether frames' findings can be read.
+/// Whether this build can read analytics metadata.
+///
+/// # Errors
+/// [`Error::NoAnalytics`].
 pub(crate) fn check() -> Result<(), Error> {
     Err(Error::NoAnalytics)
 }
 
-/// A stream that was set to it while playing has had its warning, and goes on as with frames in which
-/// nothing was found.
+/// An empty mask, as for frames without analytics metadata: the element has posted [`Error::NoAnalytics`] as a
+/// warning when `mask` was set while playing.
 pub(crate) fn of_findings(
     settings: &MaskSettings,
     (width, height): (usize, usize),

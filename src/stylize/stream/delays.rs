@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How long frames really stay in the element, for the latency that it reports.
+//! Measures how long frames stay in the element, for the latency that it reports.
 
 use std::time::Duration;
 
-/// Frames after which the latency is looked at again.
+/// Number of frames after which the reported latency is updated.
 const EVERY: usize = 16;
-/// The latency is reported in steps of this, so that it seldom changes: each change makes the sinks of
-/// a pipeline wait anew.
+/// Granularity of the reported latency. Each change makes the pipeline redistribute its latency.
 const STEP: Duration = Duration::from_millis(5);
 
-/// The times of the latest frames, and what they came to.
+/// Times of the frames since the last update, and the latency to report.
 #[derive(Debug, Default)]
 pub(crate) struct Delays {
     latest: Vec<Duration>,
@@ -17,14 +16,14 @@ pub(crate) struct Delays {
 }
 
 impl Delays {
-    /// Takes in a frame's time.
+    /// Adds the time of a frame, from its arrival to its result.
     pub fn add(&mut self, delay: Duration) {
         self.latest.push(delay);
         if self.latest.len() < EVERY {
             return;
         }
         self.latest.sort_unstable();
-        // All but the slowest, which may have been a first run or a moment of load.
+        // The second slowest: the slowest may be a first run or an outlier.
         let usual = self.latest[EVERY - 2];
         self.latest.clear();
         if usual > self.reported {
@@ -33,8 +32,8 @@ impl Delays {
         }
     }
 
-    /// What nearly all frames kept to so far, in whole steps; zero before it is known. It never
-    /// shrinks: a sink that has waited longer loses nothing by it.
+    /// Upper bound of nearly all times so far, rounded up to [`STEP`]; zero before the first update. Never
+    /// decreases, because each change of the latency disturbs the pipeline.
     pub fn usual(&self) -> Duration {
         self.reported
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a frame needs until it is done.
+//! The work for one frame as it is queued on a session's threads.
 //!
-//! Frames are computed on threads of the session, even one at a time. ONNX Runtime ends a run between two
-//! operators at the soonest, and some providers are one operator: a flush does not wait for them, it leaves
-//! the frame to its thread, which owns both of its buffers. A stop waits, because buffers must be back by then.
+//! Frames are computed on threads of the session, even one at a time. ONNX Runtime can end a run only between two
+//! operators, and some providers run the whole graph as one operator. So a flush does not wait for a run: it
+//! leaves the frame to its thread, which owns both buffers. A stop waits, because pools need their buffers back.
 //!
 //! On a CPU, frames in flight with one thread each give a higher throughput than one frame at a time on
 //! all threads, because no thread waits at the end of a layer for the slowest; the latency of each frame
@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::queue::{FrameResult, Promise};
 use crate::stylize::report::Error;
 
-/// Both buffers of a frame, what is to be done for it, and where its result goes.
+/// A frame's plan, its source and target buffers, and the promise of its result.
 pub(crate) struct Job {
     pub plan: Plan,
     pub source: gst::Buffer,
@@ -24,7 +24,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Does it, on this thread. It was handed over at `begin`.
+    /// Runs the plan on this thread and settles the promise. `begin`: when the job was queued.
     pub fn run(self, begin: Instant) {
         let Self {
             plan,
@@ -32,12 +32,12 @@ impl Job {
             target,
             promise,
         } = self;
-        // Not those that were given up before their turn came.
+        // The frame was given up before its turn.
         if promise.is_settled() {
             return;
         }
         let result = compute(&plan, &source, target, begin);
-        // Let go before anybody is told: who waits may ask for the buffers back.
+        // Dropped before the promise is settled: a thread that waits for it may need the buffers back.
         drop(source);
         drop(plan);
         promise.settle(result);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames on their way: what is to be done for one, where its bytes lie, which one is done again, and
-//! the threads that do it. Knows no element, no properties and no generator but a session to run.
+//! Work on single frames: the plan of a frame, its memory layout, the decision to repeat the last painting, and
+//! the queue of results. Independent of the element, its properties and the generator; it only runs sessions.
 
 pub(super) mod delays;
 pub(super) mod frame;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What is to be done for one frame, and what was done: inference, or a substitute frame where there is no
-//! session or inference failed.
+//! The plan of a frame and its outcome: inference, or a substitute if there is no session or inference failed.
 
 use std::time::Instant;
 
@@ -8,16 +7,16 @@ use super::frame::{Task, Timing, copy};
 use crate::engine::EngineError;
 use crate::stylize::report::Error;
 
-/// What is to be done for one frame.
+/// The plan of a frame.
 pub(crate) struct Plan {
     pub info: gst_video::VideoInfo,
-    /// `None` while there is nothing to paint with.
+    /// The inference; `None` if there is no session.
     pub task: Option<Task>,
-    /// What takes the place of a painting. Without it, what cannot be painted is an error.
+    /// The frame that is pushed if there is no inference or it failed; without one, that is an error.
     pub substitute: Option<Substitute>,
 }
 
-/// A frame to be shown in place of a painting.
+/// The frame that is pushed in place of a painting.
 pub(crate) enum Substitute {
     /// The source frame.
     Source,
@@ -25,28 +24,34 @@ pub(crate) enum Substitute {
     Last(gst::Buffer),
 }
 
-/// What was done.
+/// The outcome of a frame.
 pub(crate) struct Outcome {
     pub shown: Shown,
-    /// Why it is no painting, if something failed.
+    /// The error because of which a substitute is shown.
     pub error: Option<Error>,
 }
 
-/// What a frame shows.
+/// The content of an output frame.
 pub(crate) enum Shown {
+    /// The painting.
     Painted(Timing),
+    /// The source frame.
     Passed,
+    /// The last painting.
     Held,
 }
 
 impl Plan {
-    /// Shows the last painting instead.
+    /// Replaces inference by the last painting.
     pub fn repeat(&mut self, last: gst::Buffer) {
         self.task = None;
         self.substitute = Some(Substitute::Last(last));
     }
 
-    /// Fills `target` for `source`, a frame that was handed over at `begin`.
+    /// Fills `target` for `source`; `begin`: when the job was queued.
+    ///
+    /// # Errors
+    /// Those of inference, if there is no substitute; [`EngineError::Cancelled`] after a flush.
     pub fn run(
         &self,
         source: &gst::BufferRef,
@@ -66,7 +71,7 @@ impl Plan {
                 });
             }
             Ok(None) => None,
-            // Flushed: no substitute is wanted.
+            // Flushed: the frame is dropped, so it needs no substitute.
             Err(err @ Error::Engine(EngineError::Cancelled)) => return Err(err),
             Err(err) => Some(err),
         };

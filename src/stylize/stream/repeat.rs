@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Skips inference where the last output can be pushed again: only every n-th frame is to be painted
-//! (`interval`), or the source's bytes did not change (`reuse`: screens, stills, telecine).
+//! Decides whether the last painting is pushed again instead of inference: because only every n-th frame is
+//! painted (`interval`), or because the source's bytes did not change (`reuse`: screens, stills, telecine).
 
 use super::frame::Task;
 use crate::stylize::mask::canvas::Mask;
 use crate::stylize::style::transition::Values;
 
-/// What the last painting was made of.
+/// Inputs of the last painting.
 struct Painted {
     source: gst::Buffer,
-    /// Of the lease, not the lease: what was painted last keeps no session alive.
+    /// Id of the lease; the lease itself would keep its session alive.
     lease: u64,
     strength: f32,
     split: f64,
@@ -19,16 +19,16 @@ struct Painted {
     mask: Option<Mask>,
 }
 
-/// Remembers what was painted last.
+/// The last painting's inputs.
 #[derive(Default)]
 pub(crate) struct Repeats {
     painted: Option<Painted>,
-    /// Frames since then.
+    /// Frames since the last painted one.
     since: u32,
 }
 
 impl Repeats {
-    /// Whether the last painting does for this frame, too; if not, this one is painted.
+    /// Whether the last painting is pushed again for this frame. If not, records this frame as painted.
     pub fn decide(
         &mut self,
         task: &Task,
@@ -37,7 +37,7 @@ impl Repeats {
         reuse: bool,
     ) -> bool {
         if let Some(painted) = &self.painted {
-            // Beside a split there is the source itself, of every frame.
+            // With a split, part of every frame shows its own source.
             let split = painted.split > 0.0 || task.split > 0.0;
             let skipped = self.since + 1 < interval && !split;
             if skipped || (reuse && painted.is(task, source)) {
@@ -61,7 +61,7 @@ impl Repeats {
 }
 
 impl Painted {
-    /// Whether the same would come out again.
+    /// Whether inference would give the same output again.
     fn is(&self, task: &Task, source: &gst::Buffer) -> bool {
         let controls = self.lease == task.runner.id()
             && !task.remembers()
@@ -75,6 +75,7 @@ impl Painted {
     }
 }
 
+/// Whether two buffers hold the same bytes; false if one cannot be mapped.
 fn same_bytes(one: &gst::Buffer, other: &gst::Buffer) -> bool {
     if one.size() != other.size() {
         return false;

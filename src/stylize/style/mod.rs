@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Which style a frame has: names, weights and pictures, transitions from one to another, playlists.
+//! The style of each frame: lookup of names, mixes and paintings, transitions, playlists.
 
 pub(super) mod playlist;
 pub(super) mod styling;

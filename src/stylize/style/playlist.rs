@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Which style when: a text file for channels that nobody attends.
+//! Playlists: a text file that schedules styles by running time, for unattended channels.
 //!
 //! ```text
 //! # running time   style, as the property has it   transition, if not the property's
@@ -9,8 +9,8 @@
 //! loop 2:00:00
 //! ```
 //!
-//! Times are seconds, `minutes:seconds` or `hours:minutes:seconds`, with a fraction if you like.
-//! After the time at `loop` it begins anew.
+//! Times are seconds, `minutes:seconds` or `hours:minutes:seconds`; the seconds may have a fraction. At the time
+//! of `loop` the list starts again. `#` begins a comment.
 
 use std::path::Path;
 
@@ -21,21 +21,26 @@ use crate::files;
 use crate::model::styles;
 use crate::stylize::report::Error;
 
-/// Bytes of a file. A line for each second of a day has fewer.
-const LARGEST: u64 = 4 << 20;
+/// Maximum size of a file, bytes: more than a line for each second of a day.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// One line.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// Running time from which the style applies.
     from: ClockTime,
+    /// Weights of the styles.
     pub values: Values,
+    /// Duration of the transition; `None`: that of the property.
     pub transition: Option<ClockTime>,
 }
 
-/// All lines, by time.
+/// A parsed playlist.
 #[derive(Debug)]
 pub(crate) struct Playlist {
+    /// Sorted by time.
     entries: Vec<Entry>,
+    /// Period after which the list starts again.
     repeat: Option<ClockTime>,
 }
 
@@ -43,16 +48,20 @@ impl Playlist {
     /// Reads a file; its styles must be among `names`.
     ///
     /// # Errors
-    /// [`Error::Playlist`] with the line that is not understood.
+    /// [`Error::Playlist`] for a file that cannot be read, or with the line that cannot be parsed.
     pub fn read(file: &Path, names: &[String]) -> Result<Self, Error> {
         let error = |reason: String| Error::Playlist {
             file: file.display().to_string(),
             reason,
         };
-        let text = files::read_text(file, LARGEST).map_err(|err| error(err.to_string()))?;
+        let text = files::read_text(file, MAX_BYTES).map_err(|err| error(err.to_string()))?;
         Self::parse(&text, names).map_err(error)
     }
 
+    /// Parses the text of a file; its styles must be among `names`.
+    ///
+    /// # Errors
+    /// The line that cannot be parsed, and why.
     pub fn parse(text: &str, names: &[String]) -> Result<Self, String> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut repeat = None;
@@ -99,7 +108,7 @@ impl Playlist {
         Ok(Self { entries, repeat })
     }
 
-    /// The number of the line that holds at this running time, and the line; `None` before the first.
+    /// The entry that applies at this running time, with its index; `None` before the first.
     pub fn at(&self, time: ClockTime) -> Option<(usize, &Entry)> {
         let time = match self.repeat {
             Some(repeat) => ClockTime::from_nseconds(time.nseconds() % repeat.nseconds()),
@@ -108,7 +117,7 @@ impl Playlist {
         let begun = self.entries.partition_point(|entry| entry.from <= time);
         let index = match (begun, self.repeat) {
             (0, None) => return None,
-            // What came before the first line of a later round.
+            // Before the first entry of a repetition, the last one still applies.
             (0, Some(_)) => self.entries.len() - 1,
             (begun, _) => begun - 1,
         };
@@ -116,7 +125,7 @@ impl Playlist {
     }
 }
 
-/// `[[hours:]minutes:]seconds`.
+/// Parses `[[hours:]minutes:]seconds`, less than 1e9 seconds.
 fn time(text: &str) -> Option<ClockTime> {
     let mut seconds = 0.0;
     let parts: Vec<&str> = text.split(':').collect();

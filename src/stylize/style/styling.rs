@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The style of each frame: names and paintings to the values of the generator's style input.
+//! The style of each frame: turns names, mixes, paintings and playlists into values of the generator's style
+//! input.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,33 +16,34 @@ use crate::stylize::background::{Background, BackgroundThreads};
 use crate::stylize::report::Error;
 use crate::stylize::settings::StyleSettings;
 
-/// The styles of one generator and the way from one to the next. Only the streaming thread uses it.
+/// The styles of one generator and the transition between them. Used by the streaming thread only.
 pub(crate) struct Styling {
     /// Names of the styles; empty if the style is a vector that the predictor makes.
     names: Vec<String>,
-    /// How many values the style input takes; 0 without one.
+    /// Number of values of the style input; 0 without one.
     len: usize,
     predictor: Option<Arc<Predictor>>,
-    /// What was looked up last.
+    /// The settings that were looked up last.
     seen: StyleSettings,
     transition: StyleTransition,
+    /// Values of `style-a` and `style-b`.
     a: Option<Values>,
     b: Option<Values>,
-    /// A vector that is being made.
+    /// The style vector that the predictor is computing.
     predicted: Option<Background<Values>>,
-    /// Which style when, and the line that holds.
     playlist: Option<Playlist>,
-    /// A playlist that is being read.
+    /// The playlist that is being read.
     listed: Option<Background<Playlist>>,
+    /// Index of the playlist's entry that was applied last.
     line: Option<usize>,
 }
 
 impl Styling {
-    /// For a generator of this name with this style input; `predictor` makes its vectors. A painting
-    /// is read and understood here.
+    /// The styles of a generator with this name and style input; `predictor` computes its style vectors. Reads
+    /// the painting and the playlist on this thread.
     ///
     /// # Errors
-    /// What the settings ask for and the generator does not have.
+    /// For styles that the generator does not have, and for files that cannot be read.
     pub fn new(
         name: &str,
         input: Option<&StyleInput>,
@@ -83,8 +85,8 @@ impl Styling {
         Ok(styling)
     }
 
-    /// The values for a frame of this running time. What was changed since the last frame and cannot
-    /// be used is pushed to `refused`; the style stays as it was then.
+    /// The values for a frame of this running time. Errors in settings that changed since the last frame are
+    /// pushed to `refused`, and the style before the change is kept.
     pub fn next(
         &mut self,
         settings: &StyleSettings,
@@ -98,7 +100,7 @@ impl Styling {
         if let Some(outcome) = self.predicted.as_ref().and_then(Background::poll) {
             self.predicted = None;
             match outcome {
-                Ok(values) => self.transition.go(values),
+                Ok(values) => self.transition.start(values),
                 Err(err) => refused.push(err),
             }
         }
@@ -113,19 +115,19 @@ impl Styling {
         self.at(settings, time)
     }
 
-    /// Sets out for the style of the line that holds now, if it is another one than before.
+    /// Starts the transition to the playlist's entry at this time, if it is another one than before.
     fn follow_playlist(&mut self, time: Option<ClockTime>) {
         let now = self.playlist.as_ref().zip(time);
         let Some((line, entry)) = now.and_then(|(playlist, time)| playlist.at(time)) else {
             return;
         };
         if self.line.replace(line) != Some(line) {
-            self.transition.go(entry.values.clone());
+            self.transition.start(entry.values.clone());
             self.transition.duration = entry.transition;
         }
     }
 
-    /// The values for a frame of this running time, whatever was changed.
+    /// The values for a frame of this running time, without looking up changed settings.
     pub fn at(&mut self, settings: &StyleSettings, time: Option<ClockTime>) -> Values {
         let base = self.transition.at(time, settings.transition);
         if self.len == 0 {
@@ -138,9 +140,9 @@ impl Styling {
         }
     }
 
-    /// Both styles of a frame that is painted in two: inside the mask, and the rest, if that is to be
-    /// painted.
-    pub fn apart(
+    /// The values inside the mask and outside of it, for frames with a mask; `None` if the source is shown
+    /// outside.
+    pub fn inside_and_outside(
         &mut self,
         settings: &StyleSettings,
         time: Option<ClockTime>,
@@ -152,11 +154,13 @@ impl Styling {
         (self.a.clone().unwrap_or(base), self.b.clone())
     }
 
+    /// Weights of the first style alone.
     fn first(&self) -> Values {
         let weight = |index| f32::from(u8::from(index == 0));
         (0..self.names.len()).map(weight).collect()
     }
 
+    /// Looks up the settings that changed since the last call.
     fn look_up(
         &mut self,
         settings: &StyleSettings,
@@ -167,11 +171,13 @@ impl Styling {
         if settings.style != seen.style {
             match self.named(&settings.style) {
                 Ok(values) if self.names.is_empty() => drop(values),
-                Ok(values) => self.transition.go(values.unwrap_or_else(|| self.first())),
+                Ok(values) => self
+                    .transition
+                    .start(values.unwrap_or_else(|| self.first())),
                 Err(err) => refused.push(err),
             }
         }
-        for (text, seen, hand) in [
+        for (text, seen, side) in [
             (&settings.style_a, &seen.style_a, 0),
             (&settings.style_b, &seen.style_b, 1),
         ] {
@@ -179,13 +185,13 @@ impl Styling {
                 continue;
             }
             match self.named(text) {
-                Ok(values) if hand == 0 => self.a = values,
+                Ok(values) if side == 0 => self.a = values,
                 Ok(values) => self.b = values,
                 Err(err) => refused.push(err),
             }
         }
         if settings.playlist != seen.playlist {
-            // What was being read is not wanted any more.
+            // Cancels reading the previous playlist.
             self.listed = None;
             match self.lister(&settings.playlist) {
                 Ok(Some(read)) => match threads.start("stylize-playlist", read) {
@@ -208,6 +214,7 @@ impl Styling {
         }
     }
 
+    /// The weights of a style or mix by name; `None` if it is not set.
     fn named(&self, text: &Option<String>) -> Result<Option<Values>, Error> {
         let Some(text) = text else {
             return Ok(None);
@@ -218,7 +225,7 @@ impl Styling {
         Ok(Some(styles::weights(&self.names, text)?.into()))
     }
 
-    /// What reads a playlist.
+    /// A closure that reads the playlist; `None` if it is not set.
     fn lister(
         &self,
         file: &Option<PathBuf>,
@@ -233,7 +240,7 @@ impl Styling {
         Ok(Some(move || Playlist::read(&file, &names)))
     }
 
-    /// What turns a painting into values.
+    /// A closure that reads the painting and predicts its style vector; `None` if it is not set.
     fn painter(
         &self,
         file: &Option<PathBuf>,
@@ -245,11 +252,12 @@ impl Styling {
             return Err(Error::StyleIsNamed(self.names.clone()));
         };
         let len = self.len;
-        Ok(Some(move || understand(&predictor, &file, len)))
+        Ok(Some(move || predict(&predictor, &file, len)))
     }
 }
 
-fn understand(predictor: &Predictor, file: &Path, len: usize) -> Result<Values, Error> {
+/// Reads a painting and predicts its style vector of `len` values.
+fn predict(predictor: &Predictor, file: &Path, len: usize) -> Result<Values, Error> {
     let (width, height) = predictor.size();
     let painting = painting::read(file, width, height)?;
     Ok(predictor.predict(painting, len)?.into())

@@ -13,8 +13,9 @@ pub(crate) type Values = Arc<[f32]>;
 pub(crate) struct StyleTransition {
     from: Values,
     to: Values,
+    /// Values of the latest frame.
     now: Values,
-    /// `None` when it has ended.
+    /// Running time of the beginning; `None` after the end.
     begin: Option<ClockTime>,
     /// Running time of the latest frame.
     last: Option<ClockTime>,
@@ -33,9 +34,9 @@ impl From<Values> for StyleTransition {
 }
 
 impl StyleTransition {
-    /// Begins a transition from the present values. It begins at the time of the last frame, so that the
-    /// next one differs; before the first frame it has no duration.
-    pub fn go(&mut self, to: Values) {
+    /// Starts a transition from the present values to `to`. It begins at the time of the last frame, so that the
+    /// next one differs; before the first frame the values change at once.
+    pub fn start(&mut self, to: Values) {
         if to == self.to {
             return;
         }
@@ -48,12 +49,12 @@ impl StyleTransition {
         }
     }
 
-    /// The values at this running time.
+    /// The values at this running time, with the property's duration `transition`.
     pub fn at(&mut self, time: Option<ClockTime>, transition: ClockTime) -> Values {
         self.last = time;
         let transition = self.duration.unwrap_or(transition);
         if let Some(begin) = self.begin {
-            // Time without a stamp, or running backwards after a seek, ends the way.
+            // A frame without a time stamp, or before the beginning (after a seek), ends the transition.
             let gone = time.and_then(|time| time.checked_sub(begin));
             match gone.filter(|gone| *gone < transition) {
                 Some(gone) => {
@@ -70,7 +71,7 @@ impl StyleTransition {
     }
 }
 
-/// `a` at a share of 0, `b` at 1, linear between.
+/// Linear interpolation: `a` at a share of 0, `b` at 1.
 pub(crate) fn blend(a: &[f32], b: &[f32], share: f32) -> Values {
     let mix = |(a, b): (&f32, &f32)| a * (1.0 - share) + b * share;
     a.iter().zip(b).map(mix).collect()
@@ -94,11 +95,11 @@ mod tests {
     fn a_glide_has_moved_at_the_first_frame_and_arrives() {
         let mut glide = StyleTransition::from(values([1.0, 0.0]));
         assert_eq!(*glide.at(ms(1000), TRANSITION), [1.0, 0.0]);
-        glide.go(values([0.0, 1.0]));
+        glide.start(values([0.0, 1.0]));
         assert_eq!(*glide.at(ms(1100), TRANSITION), [0.75, 0.25]);
         assert_eq!(*glide.at(ms(1200), TRANSITION), [0.5, 0.5]);
         // Turns round where it is.
-        glide.go(values([1.0, 0.0]));
+        glide.start(values([1.0, 0.0]));
         assert_eq!(*glide.at(ms(1400), TRANSITION), [0.75, 0.25]);
         assert_eq!(*glide.at(ms(1600), TRANSITION), [1.0, 0.0]);
         assert_eq!(glide.begin, None);
@@ -107,21 +108,21 @@ mod tests {
     #[test]
     fn without_time_to_glide_in_it_is_there_at_once() {
         let mut glide = StyleTransition::from(values([1.0, 0.0]));
-        glide.go(values([0.0, 1.0]));
+        glide.start(values([0.0, 1.0]));
         assert_eq!(
             *glide.at(ms(0), TRANSITION),
             [0.0, 1.0],
             "before the first frame"
         );
-        glide.go(values([1.0, 0.0]));
+        glide.start(values([1.0, 0.0]));
         assert_eq!(
             *glide.at(ms(1), ClockTime::ZERO),
             [1.0, 0.0],
             "no transition"
         );
-        glide.go(values([0.0, 1.0]));
+        glide.start(values([0.0, 1.0]));
         assert_eq!(*glide.at(ms(0), TRANSITION), [0.0, 1.0], "time runs back");
-        glide.go(values([1.0, 0.0]));
+        glide.start(values([1.0, 0.0]));
         assert_eq!(*glide.at(None, TRANSITION), [1.0, 0.0], "no time stamp");
     }
 
@@ -129,9 +130,9 @@ mod tests {
     fn the_same_style_again_changes_nothing() {
         let mut glide = StyleTransition::from(values([1.0, 0.0]));
         glide.at(ms(0), TRANSITION);
-        glide.go(values([0.0, 1.0]));
+        glide.start(values([0.0, 1.0]));
         assert_eq!(*glide.at(ms(200), TRANSITION), [0.5, 0.5]);
-        glide.go(values([0.0, 1.0]));
+        glide.start(values([0.0, 1.0]));
         assert_eq!(*glide.at(ms(300), TRANSITION), [0.25, 0.75]);
     }
 }
