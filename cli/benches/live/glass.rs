@@ -52,17 +52,19 @@ const PATHS: [Path; 15] = [
     ("SRT latency=20, without painting", |glass| {
         glass.bare_srt(FAST_SRT)
     }),
-    ("RTMP to live-server to WebRTC", |glass| {
+    ("RTMP to stylize live to WebRTC", |glass| {
         glass.webrtc(Way::Rtmp)
     }),
-    ("SRT to live-server to WebRTC", |glass| {
+    ("SRT to stylize live to WebRTC", |glass| {
         glass.webrtc(Way::Srt)
     }),
-    ("RTMP to live-server to MJPEG", |glass| {
+    ("RTMP to stylize live to MJPEG", |glass| {
         glass.mjpeg(Way::Rtmp)
     }),
-    ("SRT to live-server to MJPEG", |glass| glass.mjpeg(Way::Srt)),
-    ("RTMP to rtsp-server to RTSP", |glass| glass.rtsp()),
+    ("SRT to stylize live to MJPEG", |glass| {
+        glass.mjpeg(Way::Srt)
+    }),
+    ("RTMP to stylize rtsp to RTSP", |glass| glass.rtsp()),
     ("RTMP to restream to RTMP", |glass| glass.restream_rtmp()),
     ("SRT to restream to SRT", |glass| glass.restream_srt("")),
     ("SRT to restream to SRT, all latency=20", |glass| {
@@ -74,7 +76,7 @@ const PATHS: [Path; 15] = [
 ];
 
 /// The one whose player is not part of a browser.
-const LOW_LATENCY_HLS: &str = "RTMP to live-server to Low-Latency HLS, hls.js";
+const LOW_LATENCY_HLS: &str = "RTMP to stylize live to Low-Latency HLS, hls.js";
 
 /// For addresses: the buffer against lost packets, ms, where nothing is lost.
 const FAST_SRT: &str = "&latency=20";
