@@ -88,6 +88,30 @@ fn a_process_may_end_while_a_generator_is_loaded() {
     }
 }
 
+/// The same while ONNX Runtime itself is loaded and sets itself up, which is once in a process.
+#[test]
+fn a_process_may_end_while_the_runtime_is_loaded() {
+    if let Some(role) = role() {
+        let (time, way) = role.split_once(' ').expect("time and way");
+        common::init();
+        let (dir, file) = common::model_file(&generators::negative(17).bytes());
+        let line = line(&file, &format!("while-loading={way}"));
+        // Made by the thread that ends the process, and started elsewhere.
+        let pipeline = gst::parse::launch(&line).expect("a pipeline");
+        std::thread::spawn(move || pipeline.set_state(gst::State::Playing));
+        std::thread::sleep(Duration::from_millis(time.parse().expect("a number")));
+        drop(dir);
+        std::process::exit(0);
+    }
+    // Short enough to be repeated often: one in thirty crashed.
+    for turn in 0..5 * times() {
+        let way = ["block", "passthrough", "hold"][turn as usize % 3];
+        let role = format!("{} {way}", turn * 7 % 120);
+        let output = child("a_process_may_end_while_the_runtime_is_loaded", &role);
+        ended_well(&output, &role);
+    }
+}
+
 /// An update puts another file in the place of the library that this process has mapped.
 #[test]
 fn the_runtime_s_file_may_be_replaced_while_it_runs() {

@@ -6,7 +6,7 @@
 //! does not state, and a [`Predictor`] computes style vectors.
 
 mod error;
-mod exit;
+pub(crate) mod exit;
 mod log;
 pub mod provider;
 mod run;

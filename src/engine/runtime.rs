@@ -106,8 +106,7 @@ impl Runtime {
                 _ => Ok(runtime.clone()),
             };
         }
-        let runtime = Arc::new(Self::load(wanted)?);
-        exit::watch(exit::RUNTIME);
+        let runtime = Arc::new(exit::set_up(exit::RUNTIME, || Self::load(wanted))?);
         gst::info!(
             CAT,
             "ONNX Runtime {} from {}",

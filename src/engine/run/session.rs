@@ -388,8 +388,8 @@ pub fn load(
     choice: &Choice,
 ) -> Result<ort::session::Session, EngineError> {
     cache::with_folder(cache::place(runtime, choice, graph), |folder| {
-        let session = commit(configure::builder(runtime, choice, folder)?, graph);
-        exit::watch(choice.provider as u32);
-        session
+        exit::set_up(choice.provider as u32, || {
+            commit(configure::builder(runtime, choice, folder)?, graph)
+        })
     })
 }

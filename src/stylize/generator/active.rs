@@ -12,7 +12,9 @@ use super::dump;
 use super::lowering::lowering;
 use super::networks::{Network, Networks, ReadNetworks, predictor};
 use crate::engine::session::{Blueprint, Names, Rows};
-use crate::engine::{Assignment, Candidates, Choice, EngineError, Lease, Runtime, StateTensor};
+use crate::engine::{
+    Assignment, Candidates, Choice, EngineError, Lease, Runtime, StateTensor, exit,
+};
 use crate::graph::{self, Effects, Frame};
 use crate::model::{Extent, StyleInput};
 use crate::numbers::saturating_u32;
@@ -119,6 +121,8 @@ impl ActiveGenerator {
         below: Option<usize>,
         threads: BackgroundThreads,
     ) -> Result<Self, Error> {
+        // Before any lock: it does not return once the process is ending.
+        let _inside = exit::inside();
         let networks = ReadNetworks::new(settings)?;
         // A missing mask file is an error at start; while playing, the previous mask stays in use.
         let mask = match frame {

@@ -27,7 +27,7 @@ use gst::subclass::prelude::*;
 use parking_lot::Mutex;
 
 use super::{caps, properties};
-use crate::engine::Canceller;
+use crate::engine::{Canceller, exit};
 use crate::graph::Frame;
 use crate::stylize::background::BackgroundThreads;
 use crate::stylize::generator::active::ActiveGenerator;
@@ -163,6 +163,7 @@ impl ObjectImpl for Stylize {
 
     fn constructed(&self) {
         self.parent_constructed();
+        exit::attend();
         // Drop late frames before inference, not in the sink after it.
         self.obj().set_property("qos", true);
     }
@@ -265,6 +266,7 @@ impl ElementImpl for Stylize {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        exit::attend();
         if transition == gst::StateChange::PausedToReady {
             // The parent deactivates the pads, which waits for the streaming thread and the source pad's task.
             self.cancel_runs();

@@ -10,6 +10,7 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::{CAT, Cancel, History, STYLE_EVENT, Stream, Stylize};
+use crate::engine::exit;
 use crate::stylize::caps;
 use crate::stylize::generator::active::ActiveGenerator;
 use crate::stylize::generator::loading::Loading;
@@ -113,6 +114,7 @@ impl BaseTransformImpl for Stylize {
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
+        exit::attend();
         match event.view() {
             gst::EventView::Caps(caps) => {
                 if let Some(error) = caps::refused(caps.caps()) {
