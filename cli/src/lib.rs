@@ -33,12 +33,27 @@ pub fn init() -> anyhow::Result<()> {
     gststylize::plugin_register_static()?;
     shared::animation::register()?;
     paint::hdr::register()?;
+    // `openjpegdec` 1.22 fails on JPEG 2000 in QuickTime, whose colours it takes for RGB, and brings the program down
+    // when it is stopped then.
     prefer("avdec_jpeg2000", "openjpegdec");
+    decode_jpeg_with_ffmpeg();
     Ok(())
 }
 
-/// Takes one decoder out of use where another is there. `openjpegdec` 1.22 fails on JPEG 2000 in QuickTime, whose
-/// colours it takes for RGB, and brings the program down when it is stopped then.
+/// Decodes JPEG with FFmpeg where it is there. `jpegdec` 1.22 takes pictures without chroma subsampling for others where
+/// their sampling factors are not 1, as in those that FFmpeg writes, and gives wrong colours. FFmpeg's decoder wants
+/// whole pictures, which `jpegparse` cuts.
+fn decode_jpeg_with_ffmpeg() {
+    use gst::prelude::*;
+    if gst::ElementFactory::find("avdec_mjpeg").is_some()
+        && let Some(parser) = gst::ElementFactory::find("jpegparse")
+    {
+        parser.set_rank(gst::Rank::PRIMARY + 1);
+        prefer("avdec_mjpeg", "jpegdec");
+    }
+}
+
+/// Takes one decoder out of use where another is there.
 fn prefer(better: &str, worse: &str) {
     if gst::ElementFactory::find(better).is_some()
         && let Some(worse) = gst::ElementFactory::find(worse)

@@ -142,3 +142,31 @@ fn encrypted_or_without_a_decoder_is_one_sentence() {
         );
     }
 }
+
+/// Chroma as it is subsampled, and as FFmpeg writes it: with sampling factors that others do not use.
+#[test]
+fn jpegs_of_every_subsampling_have_their_colours() {
+    let (_dir, file) = folder();
+    for format in ["yuvj420p", "yuvj422p", "yuvj440p", "yuvj444p", "gray"] {
+        let line = format!("-f lavfi -i testsrc2=s=64x48:d=0.04 -frames:v 1 -pix_fmt {format}");
+        ffmpeg(&line, &file("in.jpg"));
+        paint(
+            &file("in.jpg"),
+            &file("out.png"),
+            &["--force", "--strength", "0"],
+        );
+        ffmpeg(
+            &format!("-i {}", file("in.jpg").display()),
+            &file("wanted.png"),
+        );
+        let [got, wanted] = ["out.png", "wanted.png"].map(|name| {
+            let picture = image::open(file(name)).expect("a picture");
+            picture.into_rgb8()
+        });
+        let pairs = got.iter().zip(wanted.iter());
+        let sum: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        let mean = sum / wanted.len() as u64;
+        // Enlarging the chroma differs between the two; other colours are 20 off.
+        assert!(mean < 10, "{format}: {mean} off");
+    }
+}
