@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Reads tracks with edit lists to their ends.
+//! Works around the early end of tracks with edit lists in `qtdemux` 1.22.
 //!
-//! `qtdemux` 1.22 stops when a track's own time has reached the duration of the film. Where an edit list leaves out the
-//! beginning, that is too early, by as much as it leaves out. So the demuxer is told that the film lasts so much longer;
-//! the end of the edit list holds all the same.
+//! It stops when a track's media time has reached the movie's duration (`mvhd`). Where an edit list (`elst`) begins at a
+//! later media time, that is too early by this much. So the durations in the `moov` box are increased as the demuxer
+//! reads it (ISO/IEC 14496-12, 8.2.2, 8.4.2 and 8.6.6); the edit list itself still ends the track in time.
 
 use gst::prelude::*;
 
-/// A track is left out that is shorter than this part of the film.
+/// `qtdemux` skips tracks shorter than this part of the movie.
 const TOO_SHORT: u128 = 5;
-/// One that is not.
+/// A part of the movie that is long enough for `qtdemux`.
 const LONG_ENOUGH: u128 = 4;
 
 /// Lets the demuxers in this bin read to the end.
@@ -20,7 +20,7 @@ pub fn read_to_the_end(bin: &gst::Bin) {
         let Some(sink) = element.static_pad("sink").filter(|_| quicktime) else {
             return;
         };
-        // Once: what comes behind it are the streams.
+        // The probe is removed after the `moov` box.
         let types = gst::PadProbeType::PULL | gst::PadProbeType::BUFFER;
         sink.add_probe(types, |_, info| {
             let Some(buffer) = info.buffer_mut() else {
@@ -31,7 +31,7 @@ pub fn read_to_the_end(bin: &gst::Bin) {
                 return gst::PadProbeReturn::Ok;
             }
             if let Ok(mut bytes) = buffer.make_mut().map_writable() {
-                // Nothing is said of what is broken: the demuxer does that.
+                // A broken box is left as it is; the demuxer reports it.
                 let _ = lengthen(&mut bytes);
             }
             gst::PadProbeReturn::Remove
@@ -39,15 +39,16 @@ pub fn read_to_the_end(bin: &gst::Bin) {
     });
 }
 
-/// Whether these bytes are the whole box that describes a film.
+/// Whether these bytes are one whole `moov` box.
 fn is_movie(bytes: &[u8]) -> bool {
     bytes.get(4..8) == Some(b"moov") && number(bytes, 0) == Some(bytes.len() as u64)
 }
 
-/// Makes the film longer by what its edit lists leave out at most, and short tracks long enough.
+/// Increases the movie's duration by the largest media time that an edit list skips, and the durations of tracks that
+/// would then be too short. `None`: nothing to do, or a broken box.
 fn lengthen(movie: &mut [u8]) -> Option<()> {
     let film = Length::of(movie, 8, movie.len(), b"mvhd")?;
-    // Of what comes in fragments, the length is not known.
+    // The duration of fragmented files is unknown here.
     if film.units == 0 || child(movie, 8, movie.len(), b"mvex").is_some() {
         return None;
     }
@@ -69,7 +70,7 @@ fn lengthen(movie: &mut [u8]) -> Option<()> {
             let units = u128::from(film_units) * u128::from(track.per_second);
             u64::try_from(units / u128::from(film.per_second.max(1)) / part).ok()
         };
-        // What the demuxer would have left out is left to it.
+        // Tracks that were skipped before stay so.
         let long_enough = part(longer, LONG_ENOUGH)?;
         if track.units >= part(film.units, TOO_SHORT)? && track.units < long_enough {
             track.set(movie, long_enough)?;
@@ -78,11 +79,11 @@ fn lengthen(movie: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// How long a film or a track is, as a box says.
+/// The duration field of an `mvhd` or `mdhd` box, in units of its timescale.
 struct Length {
     units: u64,
     per_second: u64,
-    /// Where it is written, and in how many bytes.
+    /// Offset of the field in bytes; `wide`: of 64 bits (version 1) instead of 32.
     place: usize,
     wide: bool,
 }
@@ -125,7 +126,7 @@ fn own_length(movie: &[u8], track: usize, length: usize) -> Option<Length> {
     Length::of(movie, media, media + length, b"mdhd")
 }
 
-/// By how much a track's time is ahead of the film's at most, in the film's units.
+/// Greatest difference of a track's media time and its presentation time over the edit list, in the movie's timescale.
 fn left_out(movie: &[u8], track: usize, length: usize, per_second: u64) -> Option<u64> {
     let end = track + length;
     let own = own_length(movie, track, length)?.per_second;
@@ -140,7 +141,7 @@ fn left_out(movie: &[u8], track: usize, length: usize, per_second: u64) -> Optio
             (wide_number(entry, 0)?, wide_number(entry, 8)?.cast_signed())
         } else {
             let media = i32::try_from(number(entry, 4)?.cast_signed());
-            // All bits are set where nothing is shown.
+            // -1 is an empty edit.
             (number(entry, 0)?, i64::from(media.unwrap_or(-1)))
         };
         if let Ok(media) = u128::try_from(media) {
@@ -152,7 +153,7 @@ fn left_out(movie: &[u8], track: usize, length: usize, per_second: u64) -> Optio
     Some(most)
 }
 
-/// The next box of this name from `at` to `end`: where its content is, how long it is, and where the next box begins.
+/// The next box of this name from `at` to `end`: offset and length of its content, and offset of the box behind it.
 fn child(bytes: &[u8], mut at: usize, end: usize, name: &[u8; 4]) -> Option<(usize, usize, usize)> {
     loop {
         let size = usize::try_from(number(bytes, at)?).ok()?;

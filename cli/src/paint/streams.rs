@@ -154,15 +154,15 @@ pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<gst::Pad> {
     Ok(frames)
 }
 
-/// Where the painted stream leaves its branch.
+/// The source pad of a branch.
 fn out_of(bin: &gst::Bin) -> Option<gst::Pad> {
     bin.src_pads().into_iter().next()
 }
 
-/// Gives encoded frames the durations that they had as pictures. Parsers go by a rate, and make one up if there is none;
-/// muxers go by what the last frame says.
+/// Restores the durations of raw frames on the encoded ones: parsers replace them by those of a constant frame rate, and
+/// muxers take the end of the film from the last one.
 fn keep_durations(frames: &gst::Pad, encoded: &gst::Pad) {
-    // Of frames on their way, by when they are shown. Encoders count from elsewhere.
+    // Durations of frames in the encoder by running time: encoders may shift timestamps, and the segment with them.
     let lasting = Arc::new(Mutex::new(BTreeMap::new()));
     let on_their_way = lasting.clone();
     frames.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
@@ -172,7 +172,7 @@ fn keep_durations(frames: &gst::Pad, encoded: &gst::Pad) {
         {
             let mut lasting = lasting.lock().unwrap_or_else(PoisonError::into_inner);
             lasting.insert(shown, duration);
-            // What never comes out is not kept for ever.
+            // Bounded, because an encoder may drop frames.
             if lasting.len() > MOST_ON_THEIR_WAY {
                 lasting.pop_first();
             }
@@ -192,7 +192,7 @@ fn keep_durations(frames: &gst::Pad, encoded: &gst::Pad) {
     });
 }
 
-/// When a buffer is shown.
+/// Running time of a buffer.
 fn running(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
     let event = pad.sticky_event::<gst::event::Segment>(0)?;
     let segment = event.segment().downcast_ref::<gst::ClockTime>()?;

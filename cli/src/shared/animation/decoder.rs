@@ -5,7 +5,7 @@
 //! short GIFs: FFmpeg asks for more data for ever. A type of its own, found by the first bytes of a file, leads such
 //! files here, wherever a decoder is looked for. Pictures in other containers keep their types and decoders.
 //!
-//! Decoders go back and forth in a file, so all of it is kept; frames are decoded one at a time, when it is there.
+//! The decoders of `image` seek in the file, so all of it is kept; frames are decoded one at a time, after EOS.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -29,10 +29,11 @@ const TYPE: &str = "image/x-animation";
 /// Larger files are refused.
 const LARGEST_FILE: usize = 256 << 20;
 
-/// Ends what plays with the frames that have come: its sources, and animations, whose files have been read long before.
+/// Ends a pipeline early, with the frames that have been decoded: by EOS at its sources, and at the decoders of
+/// animations, whose files were read to the end at the start.
 pub fn end_early(pipeline: &gst::Pipeline) {
     pipeline.send_event(gst::event::Eos::new());
-    // Who adds elements meanwhile has nothing to end yet.
+    // Stops at a change of the bin: elements that are added just now have no data to end.
     let mut elements = pipeline.iterate_recurse().into_iter();
     while let Some(Ok(element)) = elements.next() {
         if let Some(decoder) = element.downcast_ref::<Decoder>() {
@@ -81,9 +82,9 @@ pub fn register() -> Result<(), glib::BoolError> {
 pub struct Imp {
     sink: gst::Pad,
     src: gst::Pad,
-    /// The file, as far as it has come.
+    /// Bytes of the file that have arrived.
     file: Mutex<Vec<u8>>,
-    /// The animation is to end early.
+    /// Whether decoding stops before the last frame.
     ended: AtomicBool,
 }
 
@@ -126,7 +127,7 @@ impl ObjectImpl for Imp {
     fn constructed(&self) {
         self.parent_constructed();
         for pad in [&self.sink, &self.src] {
-            // It can only have one of this name already, which cannot be.
+            // Fails only if the element has a pad of this name, and it has none yet.
             let _ = self.obj().add_pad(pad);
         }
     }
@@ -213,7 +214,7 @@ impl Imp {
 
     fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
-            // Both follow when the size of frames is known.
+            // Sent by `announce`, when the size of the frames is known.
             gst::EventView::Caps(_) | gst::EventView::Segment(_) => true,
             gst::EventView::FlushStop(_) => {
                 self.begin();
@@ -222,7 +223,7 @@ impl Imp {
             gst::EventView::Eos(_) => {
                 let file = std::mem::take(&mut *self.file());
                 match self.play(file) {
-                    // Whoever refuses data has said why.
+                    // An element downstream that refused data has posted its error.
                     Ok(()) | Err(None) => (),
                     Err(Some(err)) => {
                         let _ = self.failed(&err);
@@ -265,7 +266,7 @@ impl Imp {
         Ok(())
     }
 
-    /// What comes before the first frame, whose duration stands for the others: most animations have one.
+    /// Sends caps and segment. The framerate is that of the first frame: most animations have one duration throughout.
     fn announce(&self, (width, height): (u32, u32), shown: Duration) -> Result<()> {
         let millis = i32::try_from(shown.as_millis())?;
         let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgba, width, height)
