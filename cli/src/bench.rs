@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames per second of the element by itself on this machine, as a table. `stylize doctor` compares providers.
+//! The command `bench`: measures the element's frames per second by size and prints a Markdown table. `stylize doctor`
+//! compares providers.
 
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,7 @@ pub struct Args {
 
 /// Runs the command; see the module.
 ///
-/// # Errors
-/// If it does not run here.
+/// If a property is wrong or the element cannot run on this machine.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;
     let properties: Vec<_> = args
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
         let result = measure(&pipeline, args.seconds);
         let stylize = pipeline.by_name("stylize");
         let stats = stylize.map(|stylize| stylize.property::<gst::Structure>("stats"));
-        // What does not stop is no reason to wait.
+        // A failed stop does not matter: the next size has a pipeline of its own.
         let _ = pipeline.set_state(gst::State::Null);
         let fps = result.with_context(|| format!("{width}x{height}"))?;
         let text = |name: &str| {
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Frames per second, from the second frame on.
+/// Frames per second over at least `seconds`, without the first frame, which waits for the generator to load.
 fn measure(pipeline: &gst::Pipeline, seconds: f64) -> Result<f64> {
     let bus = pipeline.bus().context("a pipeline without a bus")?;
     let stylize = pipeline.by_name("stylize").context("no element")?;
@@ -75,7 +75,7 @@ fn measure(pipeline: &gst::Pipeline, seconds: f64) -> Result<f64> {
         let stats = stylize.property::<gst::Structure>("stats");
         stats.get::<u64>("frames").unwrap_or(0)
     };
-    // If this fails, the message on the bus says why.
+    // If this fails, an error message on the bus has the reason.
     let _ = pipeline.set_state(gst::State::Playing);
     let mut first = None;
     loop {

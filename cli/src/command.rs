@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The command line: which commands there are.
+//! The command line: its commands and the call of each. Arguments and their meaning are in the commands' modules.
 
 use std::process::ExitCode;
 
@@ -55,10 +55,9 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs what was asked for.
+    /// Runs the command; returns the exit code of the process.
     ///
-    /// # Errors
-    /// In words for the user.
+    /// The error of the command, a sentence for the user.
     pub fn run(self) -> Result<ExitCode> {
         let done = |()| ExitCode::SUCCESS;
         match (self.command, self.paint) {

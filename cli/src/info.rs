@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What the element knows of a generator, after one frame.
+//! The command `info`: prints the element's `stats` and styles for a generator after one frame.
 
 use anyhow::Result;
 use gst::prelude::*;
@@ -17,7 +17,7 @@ pub struct Args {
     size: (u32, u32),
 }
 
-/// What is printed, by name.
+/// Fields of `stats` that are printed, in this order.
 const FACTS: [&str; 6] = [
     "model",
     "signature",
@@ -29,8 +29,7 @@ const FACTS: [&str; 6] = [
 
 /// Runs the command; see the module.
 ///
-/// # Errors
-/// If it cannot be used.
+/// If the model cannot be loaded or run.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;
     let stylize = element::describe(
@@ -47,7 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
         let stats = stylize.property::<gst::Structure>("stats");
         (stats, stylize.property::<Vec<String>>("styles"))
     });
-    // What does not stop is no reason to wait.
+    // Nothing depends on a clean stop: the process ends next.
     let _ = pipeline.set_state(gst::State::Null);
     result?;
     let Some((stats, styles)) = conventions else {

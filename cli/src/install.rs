@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Man pages and completions, as packages install them.
+//! Writes man pages and shell completions into the folders in which packages install them.
 
 use std::path::{Path, PathBuf};
 
@@ -29,13 +29,14 @@ pub fn run(args: &Args, mut command: clap::Command) -> Result<()> {
         let written = clap_complete::generate_to(shell, &mut command, "stylize", &place);
         let written = written.with_context(|| format!("{} cannot be written", place.display()))?;
         if shell == Shell::Bash {
-            // Found by the command's name.
+            // bash-completion looks for a file with the command's name.
             std::fs::rename(&written, place.join("stylize"))?;
         }
     }
     Ok(())
 }
 
+/// Creates the folder and its parents.
 fn folder(path: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(path).with_context(|| format!("{} cannot be made", path.display()))?;
     Ok(path.into())

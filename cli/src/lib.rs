@@ -33,16 +33,16 @@ pub fn init() -> anyhow::Result<()> {
     gststylize::plugin_register_static()?;
     shared::animation::register()?;
     paint::hdr::register()?;
-    // `openjpegdec` 1.22 fails on JPEG 2000 in QuickTime, whose colours it takes for RGB, and brings the program down
-    // when it is stopped then.
+    // `openjpegdec` 1.22 fails on JPEG 2000 in QuickTime, whose YCbCr it takes for RGB, and crashes the program when it
+    // is stopped after that.
     prefer("avdec_jpeg2000", "openjpegdec");
     decode_jpeg_with_ffmpeg();
     Ok(())
 }
 
-/// Decodes JPEG with FFmpeg where it is there. `jpegdec` 1.22 takes pictures without chroma subsampling for others where
-/// their sampling factors are not 1, as in those that FFmpeg writes, and gives wrong colours. FFmpeg's decoder wants
-/// whole pictures, which `jpegparse` cuts.
+/// Prefers FFmpeg's JPEG decoder, if it is installed. `jpegdec` 1.22 assumes 4:4:4 from equal sampling factors only if
+/// they are 1; FFmpeg writes such files with others, and their colours come out wrong. `avdec_mjpeg` needs whole
+/// pictures, which `jpegparse` gives it.
 fn decode_jpeg_with_ffmpeg() {
     use gst::prelude::*;
     if gst::ElementFactory::find("avdec_mjpeg").is_some()
@@ -53,7 +53,7 @@ fn decode_jpeg_with_ffmpeg() {
     }
 }
 
-/// Takes one decoder out of use where another is there.
+/// Sets the rank of the decoder `worse` to none if `better` is installed, so that `decodebin` does not choose it.
 fn prefer(better: &str, worse: &str) {
     if gst::ElementFactory::find(better).is_some()
         && let Some(worse) = gst::ElementFactory::find(worse)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What runs here: every ONNX Runtime library and execution provider that can be found, tried with
-//! a real generator, compared with the CPU and timed.
+//! The command `doctor`: tries every ONNX Runtime library and execution provider that it finds with a real generator,
+//! compares the result with the CPU provider's, and measures the speed.
 //!
 //! ```sh
 //! stylize doctor
@@ -8,9 +8,9 @@
 //!     --size 512x512 --size 1920x1080 --model models/great-wave.onnx
 //! ```
 //!
-//! Every provider is tried in a process of its own, because a process can load one ONNX Runtime only,
-//! and because a broken driver may end the process: then that is what its row says. The program
-//! ends with 1 if a provider crashed or paints something else than the CPU does.
+//! Every provider is tried in a child process, because a process can load only one ONNX Runtime, and because a broken
+//! driver may crash it; the crash then becomes the provider's row in the table. The exit code is 1 if a provider
+//! crashed or its picture differs from the CPU's.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,7 +55,10 @@ pub struct Args {
     trial: Option<String>,
 }
 
-/// `WIDTHxHEIGHT` in two.
+/// Parses `WIDTHxHEIGHT`, pixels.
+///
+/// # Errors
+/// A text for clap if it is not two numbers.
 pub fn size(text: &str) -> Result<(u32, u32), String> {
     let parse = || {
         let (width, height) = text.split_once('x')?;

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where libraries lie, and what can be asked of them.
+//! Finds ONNX Runtime and provider libraries, and lists the providers and precisions to try with each.
 
 use std::path::{Path, PathBuf};
 
 use gst::glib;
 use gst::prelude::*;
 
-/// An ONNX Runtime, maybe with a library that adds a provider to it.
+/// An ONNX Runtime library, optionally with a plugin library that adds a provider to it.
 #[derive(Clone, Debug, Default)]
 pub struct Place {
-    /// `None`: where the element looks by itself.
+    /// `None`: the library that the element finds by itself.
     pub runtime: Option<PathBuf>,
     pub provider_library: Option<PathBuf>,
-    /// The only provider that there is news of here; `None`: all.
+    /// The only provider to try with these libraries; `None`: all.
     pub provider: Option<&'static str>,
 }
 
-/// Files of provider libraries, and what they bring.
+/// Names of provider plugin libraries, and the provider that each adds.
 const LIBRARIES: [(&str, &str); 3] = [
     ("libonnxruntime_providers_webgpu.so", "webgpu"),
     (
@@ -26,8 +26,8 @@ const LIBRARIES: [(&str, &str); 3] = [
     ("libonnxruntime_providers_openvino_plugin.so", "openvino"),
 ];
 
-/// The element's own place, each runtime in the folder's folders, and each provider library there
-/// with the newest runtime.
+/// The libraries in the subfolders of `folder`: each runtime by itself, then each provider library with the newest
+/// runtime. Without a runtime there, the one that the element finds by itself.
 pub fn find(folder: &Path) -> Vec<Place> {
     let holds = |start: &str| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -51,7 +51,7 @@ pub fn find(folder: &Path) -> Vec<Place> {
     if places.is_empty() {
         places.push(Place::default());
     }
-    // The newest has the best chance to know a library's interface.
+    // The newest runtime most likely supports the plugin's API version.
     let newest = runtimes.iter().max_by_key(|runtime| version(runtime));
     for (file, provider) in LIBRARIES {
         places.extend(holds(file).into_iter().map(|library| Place {
@@ -63,7 +63,7 @@ pub fn find(folder: &Path) -> Vec<Place> {
     places
 }
 
-/// `[1, 24, 1]` for a folder with libonnxruntime.so.1.24.1.
+/// Version of the runtime in a folder: `[1, 24, 1]` for libonnxruntime.so.1.24.1; empty if there is none.
 fn version(folder: &Path) -> Vec<u32> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let numbers = |name: String| -> Option<Vec<u32>> {
@@ -74,18 +74,20 @@ fn version(folder: &Path) -> Vec<u32> {
     versions.max().unwrap_or_default()
 }
 
-/// Providers to try at a place: the wanted ones, or all values of the element's property but `auto`.
+/// Providers to try with these libraries: the wanted ones, or all values of the property `execution-provider` except
+/// `auto`.
 pub fn providers(place: &Place, wanted: &[String]) -> Vec<String> {
     let mut providers = choices("execution-provider", wanted);
     providers.retain(|nick| place.provider.is_none_or(|only| only == nick));
     providers
 }
 
-/// The same for precisions.
+/// Precisions to try: the wanted ones, or all values of the property `precision` except `auto`.
 pub fn precisions(wanted: &[String]) -> Vec<String> {
     choices("precision", wanted)
 }
 
+/// `wanted`, or if it is empty all nicks of an enum property of the element except `auto`.
 fn choices(property: &str, wanted: &[String]) -> Vec<String> {
     if !wanted.is_empty() {
         return wanted.to_vec();

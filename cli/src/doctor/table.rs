@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Findings as a table, which is Markdown as well.
+//! Collects the findings of all trials and prints them as a Markdown table.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::path::Path;
 use super::Trial;
 use super::trial::Findings;
 
-/// Pictures that differ by more are not the same picture, decibels.
+/// PSNR in decibels below which a provider's picture counts as wrong.
 const LEAST_PSNR: f64 = 35.0;
 
-/// The last part of a path.
+/// File name of a path.
 fn name(path: Option<&Path>) -> Option<String> {
     Some(path?.file_name()?.to_string_lossy().into_owned())
 }
@@ -18,10 +18,11 @@ fn name(path: Option<&Path>) -> Option<String> {
 pub struct Table {
     sizes: Vec<String>,
     rows: Vec<Vec<String>>,
-    /// Providers that a library was built without.
+    /// By library: the providers that it was built without.
     absent: BTreeMap<String, Vec<String>>,
-    /// What cannot run here and why, and the precisions in which it cannot.
+    /// By provider, library and error: the precisions that failed with it.
     missing: BTreeMap<(String, String), Vec<String>>,
+    /// Whether a provider crashed or its picture is wrong.
     bad: bool,
 }
 
@@ -39,7 +40,7 @@ impl Table {
         }
     }
 
-    /// Takes in what came of a trial.
+    /// Adds the findings of a trial: a row for each precision that ran, or its error to the list below the table.
     pub fn add(&mut self, trial: &Trial, findings: Findings) {
         let library = name(trial.place.provider_library.as_deref())
             .or_else(|| name(trial.place.runtime.as_deref()));
@@ -66,7 +67,7 @@ impl Table {
                         absent.push(trial.provider.clone());
                     }
                 } else if !error.contains("cannot run in") && !error.contains("not in 8-bit") {
-                    // A precision that a provider or a file lacks is no news.
+                    // A precision that the provider or the model does not have is expected, so it is not listed.
                     let what = format!("{}, {library}", trial.provider);
                     let precisions = self.missing.entry((what, error)).or_default();
                     if !precisions.contains(&precision) {
@@ -98,6 +99,7 @@ impl Table {
         }
     }
 
+    /// Headings: the fixed columns, then frames per second for each size.
     fn columns(&self) -> Vec<String> {
         let fixed = [
             "library",
@@ -113,12 +115,12 @@ impl Table {
         fixed.map(String::from).into_iter().chain(fps).collect()
     }
 
-    /// Whether nothing crashed, and all that ran paints as the CPU does.
+    /// Whether no provider crashed and all pictures match the CPU's.
     pub fn all_well(&self) -> bool {
         !self.bad
     }
 
-    /// Prints the table, and below it what cannot run here and why.
+    /// Prints the table, and below it the providers that cannot run here, with their errors.
     pub fn print(&self) {
         let columns = self.columns();
         let width = |column: usize| {

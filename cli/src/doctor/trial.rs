@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! One provider tried in a process of its own, in each precision.
+//! A trial: one provider with one generator in every precision, in a child process of this program.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -11,36 +11,41 @@ use gst_video::{VideoFormat, VideoInfo};
 
 use super::Place;
 
-/// Size at which pictures are compared with the CPU's: small, for providers in software.
+/// Frame size for the comparison with the CPU, pixels. Small, because some providers run in software.
 const COMPARED: (u32, u32) = (256, 144);
-/// Formats in which they are: graphs for interleaved pixels and for planes are different ones.
+/// Formats for the comparison: the graphs for packed and planar formats differ.
 const FORMATS: [VideoFormat; 2] = [VideoFormat::Rgba, VideoFormat::I420];
-/// Frames before the timed ones.
+/// Frames before the measurement.
 const WARM: usize = 4;
-/// Longer than that for one frame, and a size is not timed.
+/// A size is not measured if one frame would take longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is tried.
+/// Arguments of a trial.
 pub struct Trial {
     pub place: Place,
     pub provider: String,
     pub precisions: Vec<String>,
     pub device: Option<String>,
-    /// `None`: the lite gallery.
+    /// Generator file or name; `None`: the built-in generator `lite`.
     pub model: Option<String>,
     pub sizes: Vec<(u32, u32)>,
-    /// To spend on timing each size.
+    /// Seconds of measurement for each size.
     pub seconds: f64,
 }
 
-/// What came of it: one finding for each precision, and why the process ended early, if it did.
+/// Results of a trial.
 pub struct Findings {
+    /// A structure for each precision that was tried.
     pub found: Vec<gst::Structure>,
+    /// The signal or exit code with which the process ended before it had tried all.
     pub crash: Option<String>,
 }
 
 impl Trial {
-    /// Starts a process and reads what it finds, a structure a line.
+    /// Starts the child process and parses its standard output, a serialized structure in each line.
+    ///
+    /// # Errors
+    /// If the process cannot be started. A crash is a finding.
     pub fn run(&self) -> Result<Findings> {
         let output = Command::new(std::env::current_exe()?)
             .args(["doctor", "--trial", &self.structure().to_string()])
@@ -57,6 +62,7 @@ impl Trial {
         Ok(Findings { found, crash })
     }
 
+    /// Serializable arguments for the child process.
     fn structure(&self) -> gst::Structure {
         let path = |path: &Option<std::path::PathBuf>| {
             let path = path.as_ref().map(|path| path.display().to_string());
@@ -79,7 +85,11 @@ impl Trial {
     }
 }
 
-/// The process that tries.
+/// Runs in the child process: tries all precisions and prints a structure for each. `trial` is a serialized structure,
+/// see [`Trial::run`].
+///
+/// # Errors
+/// If the arguments cannot be parsed or GStreamer cannot be initialized. Errors of the provider are in the findings.
 pub fn child(trial: &str) -> Result<()> {
     gst::init()?;
     gststylize::plugin_register_static()?;
@@ -92,7 +102,7 @@ pub fn child(trial: &str) -> Result<()> {
             .property("provider-library", text("library"))
             .property("device", text("device"))
             .property("model-file", text("model"))
-            // The same generator everywhere, whatever would be taken by itself.
+            // One generator for all providers: with `auto` it would depend on the provider.
             .property_from_str("quality", "lite")
             .property_from_str("execution-provider", provider)
             .property_from_str("precision", precision)
@@ -126,8 +136,8 @@ pub fn child(trial: &str) -> Result<()> {
     Ok(())
 }
 
-/// Compares a small picture with that of the CPU provider in full precision, in each format; what is
-/// told is of the format that is further away.
+/// Compares a small picture with that of the CPU provider in fp32, in each format. The largest error and the lowest
+/// PSNR of all formats go into `finding`.
 fn try_one(
     make: &dyn Fn(&str, &str) -> Result<gst::Element>,
     provider: &str,
@@ -159,7 +169,8 @@ fn try_one(
     Ok(())
 }
 
-/// Frames per second at a size; 0 if a single frame takes too long.
+/// Frames per second at a size in pixels; 0 if one frame would take longer than [`PATIENCE`], extrapolated from a small
+/// frame.
 fn time(element: &gst::Element, size: (u32, u32), seconds: f64) -> Result<f64> {
     let area = |(width, height): (u32, u32)| f64::from(width) * f64::from(height);
     let small = Player::new(element, VideoFormat::Rgba, COMPARED)?;
@@ -175,7 +186,8 @@ fn time(element: &gst::Element, size: (u32, u32), seconds: f64) -> Result<f64> {
     for _ in 0..WARM {
         player.push()?;
     }
-    // A push waits until there is room for another frame, however many are in flight.
+    // A push blocks until fewer than `frames-in-flight` frames are in the element, so the rate of pushes is the rate of
+    // frames.
     let begin = Instant::now();
     let mut frames = 0.0;
     while frames < 2.0 || begin.elapsed().as_secs_f64() < seconds {
@@ -185,7 +197,7 @@ fn time(element: &gst::Element, size: (u32, u32), seconds: f64) -> Result<f64> {
     Ok(frames / begin.elapsed().as_secs_f64())
 }
 
-/// `stylize ! appsink`, fed frame by frame with frames in system memory.
+/// The pipeline `stylize ! appsink`, to whose input frames in system memory are pushed.
 struct Player {
     pipeline: gst::Pipeline,
     element: gst::Element,
@@ -234,7 +246,8 @@ impl Player {
         Ok(player)
     }
 
-    /// The first error on the bus.
+    /// # Errors
+    /// The first error message on the bus, if there is one.
     fn failure(&self) -> Result<()> {
         let bus = self.pipeline.bus().context("a bus")?;
         let message = bus.pop_filtered(&[gst::MessageType::Error]);
@@ -244,7 +257,7 @@ impl Player {
         }
     }
 
-    /// Pushes the frame once more; pictures that are done are let go.
+    /// Pushes the frame once more and discards the finished frames.
     fn push(&self) -> Result<()> {
         let pushed = self.pad.push(self.frame.clone());
         self.failure()?;
@@ -253,7 +266,7 @@ impl Player {
         Ok(())
     }
 
-    /// The frame's picture; with one frame in flight only.
+    /// The stylized frame. Only with `frames-in-flight=1`: otherwise the sink may have no frame yet.
     fn paint(&self) -> Result<Vec<u8>> {
         let pushed = self.pad.push(self.frame.clone());
         self.failure()?;
@@ -266,7 +279,7 @@ impl Player {
 
 impl Drop for Player {
     fn drop(&mut self) {
-        // Fails only if an element refuses to stop; there is nothing to do about it then.
+        // A failed stop cannot be handled here, and the child process ends soon.
         let _ = self.pipeline.set_state(gst::State::Null);
         let _ = self.pipeline.remove(&self.element);
         if let Some(peer) = self.pad.peer() {
@@ -275,7 +288,8 @@ impl Drop for Player {
     }
 }
 
-/// A picture of smooth and busy parts, whose components are four waves.
+/// A test picture with smooth and detailed parts: each component is a product of waves, with a pattern of blocks in its
+/// low bits.
 fn picture(info: &VideoInfo) -> Vec<u8> {
     let mut bytes = vec![0; info.size()];
     for c in 0..info.n_components() as u8 {

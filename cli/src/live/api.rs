@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The addresses of the server, and what each answers.
+//! The routes of the HTTP server and their handlers, except those of HLS (`hls_api`) and events (`events`).
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use super::guard::{guard, isolate};
 use super::hls_api;
 use super::serve::limit;
 
-/// Offers of browsers have some kilobytes.
+/// Largest body of a request, bytes; SDP offers of browsers have a few kilobytes.
 const LARGEST_BODY: usize = 64 * 1024;
 
 const HTML: &str = include_str!("page/index.html");
@@ -31,12 +31,13 @@ const CSS: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/app.js");
 const OPENAPI: &str = include_str!("page/openapi.json");
 
-/// Nothing from elsewhere, whatever a bug in the page may ask for.
+/// Content security policy of the page: nothing from other origins, even if the page has a bug.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Answer<T> = Result<T, ApiError>;
 type Server = State<Arc<App>>;
 
+/// The routes; those of the API need access, see `guard`.
 pub fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/api/styles", get(styles))
@@ -73,7 +74,7 @@ async fn page() -> Response {
     (headers, file("text/html; charset=utf-8", HTML)).into_response()
 }
 
-/// A part of the page. Another build may have another one, so it is asked for each time.
+/// A file of the page. Revalidated at each use, because another version of the program may have another one.
 fn file(kind: &'static str, text: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
@@ -83,6 +84,7 @@ fn file(kind: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
+/// 404 for unknown paths.
 async fn nothing(uri: http::Uri) -> ApiError {
     let text = format!(
         "there is no {}; /api/openapi.json lists what there is",
@@ -91,6 +93,7 @@ async fn nothing(uri: http::Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, text)
 }
 
+/// 405 for known paths.
 async fn wrong_method(method: http::Method, uri: http::Uri) -> ApiError {
     let text = format!(
         "{} does not take {method}; /api/openapi.json lists what it takes",
@@ -99,7 +102,7 @@ async fn wrong_method(method: http::Method, uri: http::Uri) -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
-/// Our own way from a body to a value, because its refusals are JSON.
+/// Parses a JSON body. Not axum's `Json`, because its rejections are not JSON.
 fn parse<T: DeserializeOwned>(body: Result<Bytes, impl std::fmt::Display>) -> Answer<T> {
     let body = body.map_err(too_large)?;
     serde_json::from_slice(&body).map_err(|err| match err.classify() {
@@ -122,12 +125,13 @@ async fn styles(State(app): Server) -> Json<Vec<String>> {
     Json(app.styles())
 }
 
+/// `GET /api/styles/STYLE.jpg`: a style's tile.
 async fn tile(State(app): Server, Path(file): Path<String>) -> Answer<Response> {
     let style = file.strip_suffix(".jpg").unwrap_or(&file);
     if let Some(jpeg) = app.tiles.get(style) {
         let headers = [
             (header::CONTENT_TYPE, "image/jpeg"),
-            // Painted from what the source showed when the server started.
+            // Painted from a frame of the source at the start of the server, so it changes with each start.
             (header::CACHE_CONTROL, "no-cache"),
         ];
         return Ok((headers, jpeg).into_response());
@@ -164,7 +168,8 @@ async fn openapi() -> Response {
     file("application/json", OPENAPI)
 }
 
-/// A new viewer: an offer in SDP, and 201 with the answer and the place to end it.
+/// `POST /whep`: adds a viewer. The body is an SDP offer; the response is 201 with the answer, and a `Location` to end
+/// the session.
 async fn whep(State(app): Server, headers: HeaderMap, body: Body) -> Answer<Response> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -176,7 +181,7 @@ async fn whep(State(app): Server, headers: HeaderMap, body: Body) -> Answer<Resp
     }
     let offer = body.map_err(too_large)?;
     let offer = str::from_utf8(&offer).map_err(|_| ApiError::value("the offer is not UTF-8"))?;
-    // Before the work that an offer makes.
+    // Before the offer is processed, which is expensive.
     let seat = seat(&app)?;
     let (id, answer) = app.viewers.add(&app.output, offer, seat).await?;
     app.changed.send_replace(());
@@ -187,13 +192,19 @@ async fn whep(State(app): Server, headers: HeaderMap, body: Body) -> Answer<Resp
     Ok((StatusCode::CREATED, headers, answer).into_response())
 }
 
-/// A place among those who watch, for as long as it is kept.
+/// A permit to watch, held for as long as the viewer watches.
+///
+/// # Errors
+/// 503 if there are `--max-viewers` already.
 pub fn seat(app: &App) -> Answer<OwnedSemaphorePermit> {
     let seat = app.seats.clone().try_acquire_owned();
     seat.map_err(|_| full(app))
 }
 
-/// Refuses those for whom there is no place.
+/// Whether another viewer could watch.
+///
+/// # Errors
+/// 503 if there are `--max-viewers` already.
 pub fn room(app: &App) -> Answer<()> {
     match app.seats.available_permits() {
         0 => Err(full(app)),
@@ -211,13 +222,14 @@ fn full(app: &App) -> ApiError {
     )
 }
 
+/// `DELETE /whep/ID`: ends a session.
 async fn session(
     State(app): Server,
     method: http::Method,
     Path(id): Path<String>,
 ) -> Answer<StatusCode> {
     if method != http::Method::DELETE {
-        // Also what WHEP answers to PATCH where candidates do not come one by one.
+        // WHEP requires 405 for PATCH, too, where trickle ICE is not supported.
         let text = "a session takes DELETE only";
         return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, text));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What can be set while it plays. The element's properties are the only copy of it.
+//! Settings that the API changes while the server runs. The element's properties are their only copy.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use super::App;
 use super::error::ApiError;
 use super::source::Status;
 
-/// Longest glide, milliseconds.
+/// Longest transition, milliseconds.
 const LONGEST: f64 = 60_000.0;
 
-/// What is set now.
+/// The current settings and the state of the source: response of `POST` requests, and part of events.
 #[derive(Serialize)]
 pub struct State {
     style: String,
@@ -23,15 +23,16 @@ pub struct State {
     #[serde(flatten)]
     controls: Values,
     source: Status,
-    /// Styles whose tiles are painted.
+    /// Styles whose tiles have been painted.
     tiles: Vec<String>,
 }
 
+/// Values of the controls.
 #[derive(Serialize)]
 pub struct Values {
     strength: f64,
     stability: f64,
-    /// Null where this build of `stylize` has no such property.
+    /// `null` if this build of `stylize` has no such property.
     split: Option<f64>,
     style_a: Option<String>,
     style_b: Option<String>,
@@ -46,7 +47,7 @@ pub struct StyleChange {
     transition_ms: Option<f64>,
 }
 
-/// Body of `POST /api/controls`: what is left out stays.
+/// Body of `POST /api/controls`; fields that are left out do not change.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
@@ -60,7 +61,7 @@ pub struct Change {
     style_mix: Option<f64>,
 }
 
-/// Tells null, which unsets, from what is left out.
+/// Distinguishes `null` or an empty text, which unset a style, from a field that is left out.
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(from).map(|text| Some(text.filter(|text| !text.is_empty())))
 }
@@ -99,7 +100,10 @@ impl App {
         }
     }
 
-    /// Glides to another style.
+    /// Starts the transition to another style.
+    ///
+    /// # Errors
+    /// 422 if there is no such style, or `transition_ms` is outside 0 to [`LONGEST`].
     pub async fn change_style(&self, change: StyleChange) -> Result<(), ApiError> {
         self.check_style(&change.style)?;
         if let Some(time) = change
@@ -120,8 +124,8 @@ impl App {
         Ok(())
     }
 
-    /// `style-a` and `style-b` stand before `style`. What they show becomes the style first, so that
-    /// the glide begins there.
+    /// Unsets `style-a` and `style-b`, which override `style`. Their mix is made the current style first, so that the
+    /// transition starts from it.
     async fn leave_mix(&self) {
         let stylize = &self.output.stylize;
         let values = self.values();
@@ -135,14 +139,15 @@ impl App {
                 let mix = values.style_mix;
                 format!("{a}:{},{b}:{mix}", 1.0 - mix)
             }
-            // A mix of mixes has no name: it begins at one of them.
+            // A mix of mixes cannot be written as a style: the transition starts from the nearer one.
             Some(b) if values.style_mix > 0.5 => b,
             _ => a,
         };
         let transition = stylize.property::<u64>("transition");
         stylize.set_property("transition", 0_u64);
         stylize.set_property("style", shown);
-        // Two frames or so, after which it is there for certain.
+        // More than a frame's time at usual rates, so that a frame has been painted with the style before the mix is
+        // unset.
         tokio::time::sleep(Duration::from_millis(100)).await;
         stylize.set_property("style-a", None::<&str>);
         stylize.set_property("style-b", None::<&str>);
@@ -150,7 +155,10 @@ impl App {
         stylize.set_property("transition", transition);
     }
 
-    /// All of it, or nothing if something is wrong.
+    /// Sets all given values, or none if one is wrong.
+    ///
+    /// # Errors
+    /// 422 for a wrong value.
     pub fn change_controls(&self, change: Change) -> Result<(), ApiError> {
         let numbers = [
             ("strength", change.strength),
@@ -180,7 +188,8 @@ impl App {
         Ok(())
     }
 
-    /// In the element's own words, which name the nearest style.
+    /// # Errors
+    /// 422 with the element's message, which names the nearest style.
     fn check_style(&self, text: &str) -> Result<(), ApiError> {
         styles::weights(&self.styles(), text)
             .map(drop)
@@ -206,6 +215,7 @@ impl App {
     }
 }
 
+/// Whether this is a single style rather than a mix.
 fn is_name(style: &str) -> bool {
     !style.contains([',', ':'])
 }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a request gets that cannot be answered: a status and `{"error": …}`.
+//! Errors of the API: a status code, and the body `{"error": …}`.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+/// An error response.
 #[derive(Debug)]
 pub struct ApiError {
     pub status: StatusCode,
-    /// What was wrong, with which value, what to do.
+    /// What is wrong, with which value, and what to do.
     pub text: String,
 }
 
@@ -21,11 +22,12 @@ impl ApiError {
         }
     }
 
-    /// A request that is well-formed and asks for what cannot be.
+    /// 422: a well-formed request with a wrong value.
     pub fn value(text: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, text)
     }
 
+    /// 500.
     pub fn internal(err: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, err.to_string())
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! State and statistics as they are: once a second, and after every change.
+//! Events on a WebSocket: state and statistics once a second and after every change. Also the statistics themselves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,15 @@ use super::App;
 use super::error::ApiError;
 use super::meter::milliseconds;
 
+/// Interval of events without changes.
 const EVERY: Duration = Duration::from_secs(1);
-/// Bytes that may wait for a listener: some events.
+/// Largest write buffer of a connection, bytes: a few events.
 const LARGEST: usize = 1 << 20;
-/// Changes that follow each other faster than this are told as one.
+/// Changes within this time are sent as one event.
 const REST: Duration = Duration::from_millis(20);
 
 impl App {
-    /// For `/api/stats` and events.
+    /// The statistics of `/api/stats` and of events.
     pub fn stats(&self) -> Value {
         let stats = self.output.stylize.property::<gst::Structure>("stats");
         let number = |name: &str| stats.get::<u64>(name).unwrap_or_default();
@@ -64,18 +65,19 @@ pub async fn events(
         let text = format!("{err}; open /api/events as a WebSocket");
         ApiError::new(StatusCode::BAD_REQUEST, text)
     })?;
-    // An upgraded connection is none of those that the server counts.
+    // The server's limit does not count upgraded connections.
     let place = app.listeners.clone().try_acquire_owned().map_err(|_| {
         let text = "too many listen to events already; ask /api/stats instead";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
     })?;
-    // Nothing is expected from the other side.
+    // Clients send no messages, so small ones are enough.
     Ok(upgrade
         .max_message_size(1024)
         .max_write_buffer_size(LARGEST)
         .on_upgrade(move |socket| tell(app, socket, place)))
 }
 
+/// Sends events until the client closes the connection.
 async fn tell(app: Arc<App>, mut socket: WebSocket, _place: OwnedSemaphorePermit) {
     let mut changed = app.changed.subscribe();
     let mut tick = tokio::time::interval(EVERY);

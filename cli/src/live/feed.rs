@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The way into the output: frames of the source as they come, and the last one again while none do.
+//! Pushes video frames into the output pipeline: those of the source as they arrive, and the last one repeatedly while
+//! none do.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-/// As many frames may come at once, behind one that was late.
+/// Number of frames after a late one that may arrive at once without being dropped.
 const CATCH_UP: u32 = 3;
 
-/// Takes frames from whoever has one, and gives them the time at which they came.
+/// Pushes frames of any source with the running time of their arrival as timestamp.
 pub struct Feed {
     input: gst_app::AppSrc,
     frame_time: Duration,
@@ -18,18 +19,18 @@ pub struct Feed {
 
 struct Last {
     picture: gst::Buffer,
-    /// Of the picture, at the output's rate: its colours and siting are the source's.
+    /// Caps of the frame: colorimetry and chroma site of the source, the output's frame rate.
     caps: gst::Caps,
-    /// Whether a source has made it.
+    /// Whether it comes from a source.
     real: bool,
     repeating: bool,
     pushed: Instant,
-    /// When the source's next picture would come at the rate that was asked for.
+    /// When the next frame of the source is due at the wanted rate.
     due: Instant,
 }
 
 impl Feed {
-    /// Until there is a source, the picture is `blank`, with these caps.
+    /// `blank` is shown, with these caps, until the source delivers a frame.
     pub fn new(
         input: gst_app::AppSrc,
         blank: gst::Buffer,
@@ -51,8 +52,8 @@ impl Feed {
         }
     }
 
-    /// The next picture of the source, with its caps. Left out if there are more than were asked for; one that
-    /// is only early, or behind one that was late, is not.
+    /// Pushes a frame of the source. Dropped if frames arrive faster than the wanted rate, but not if it is only early,
+    /// or follows a late one.
     pub fn push(&self, picture: gst::Buffer, caps: &gst::CapsRef) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -71,27 +72,27 @@ impl Feed {
         self.send(&mut last);
     }
 
-    /// Repeats the last picture if none has come for three frames or so. To be called once a frame.
+    /// Repeats the last frame if none has arrived for three frame durations or 150 ms. To be called once a frame.
     pub fn keep_alive(&self) {
         let patience = (3 * self.frame_time).max(Duration::from_millis(150));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // Once it has begun to repeat, at the full rate, so that a style glides as ever.
+        // While repeating, every frame is repeated, so that transitions of styles stay smooth.
         if last.repeating || last.pushed.elapsed() > patience {
             last.repeating = true;
             self.send(&mut last);
         }
     }
 
-    /// A picture that a source has made, with its caps, if there has been one.
+    /// The last frame of a source with its caps, if there has been one.
     pub fn picture(&self) -> Option<(gst::Buffer, gst::Caps)> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.real.then(|| (last.picture.clone(), last.caps.clone()))
     }
 
-    /// With the lock held, so that times only grow.
+    /// Called with the lock held, so that timestamps never decrease.
     fn send(&self, last: &mut Last) {
         last.pushed = Instant::now();
-        // The same memory; only the description of the frame is new.
+        // Copies the metadata only; the memory is shared.
         let mut frame = last.picture.copy();
         if let Some(frame) = frame.get_mut() {
             frame.unset_flags(gst::BufferFlags::all());
@@ -100,7 +101,7 @@ impl Feed {
             frame.set_duration(None);
         }
         if self.input.caps().as_ref() != Some(&last.caps) {
-            // They take their place behind the frames that are on their way.
+            // `appsrc` queues caps behind the frames that it holds.
             self.input.set_caps(Some(&last.caps));
         }
         // Fails only while the server stops.
@@ -108,7 +109,7 @@ impl Feed {
     }
 }
 
-/// The caps as they are, with the frame rate of others.
+/// `caps` with the frame rate of `others`.
 fn at_rate_of(caps: &gst::CapsRef, others: &gst::CapsRef) -> gst::Caps {
     let rate = others.structure(0).and_then(|s| s.value("framerate").ok());
     let mut caps = caps.to_owned();

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Who may use the API.
+//! Access control of the API.
 //!
-//! With a token, whoever has it. Without one, which only a loopback address allows, the programs and
-//! browsers of this machine; but a browser also shows pages from elsewhere, which must not reach the
-//! API under a name of their own (DNS rebinding) or from their own page (cross-site requests). So the
-//! names in `Host` and `Origin` are looked at, and `Sec-Fetch-Site`: browsers send no `Origin` with the
-//! GET for a picture that another site's page shows. What a browser lets through all the same it is told to
-//! keep from such pages (`Cross-Origin-Resource-Policy`).
+//! With a token, requests need it. Without one, which only a loopback address allows, programs and browsers of this
+//! machine have access. But a browser also shows pages of other sites, which must not reach the API under a host name
+//! of their own (DNS rebinding) or from their own page (cross-site requests). So `Host` and `Origin` are checked, and
+//! `Sec-Fetch-Site`, because browsers send no `Origin` with the GET for an image on another site's page. Responses have
+//! `Cross-Origin-Resource-Policy`, with which browsers keep them from such pages if a request was allowed all the same.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,20 +22,26 @@ use sha2::{Digest, Sha256};
 use super::error::ApiError;
 use super::{App, Args};
 
+/// Shortest token, bytes.
 const SHORTEST: usize = 8;
 
+/// The server's access control.
 pub struct Guard {
-    /// Only its checksum is compared, so that the time this takes tells nothing about it.
+    /// SHA-256 of the token. Hashes are compared, so that the time of the comparison reveals nothing about the token.
     token: Option<[u8; 32]>,
 }
 
+/// Query of a request.
 #[derive(Deserialize)]
 struct Secret {
     token: Option<String>,
 }
 
 impl Guard {
-    /// Also returns the token if it was made here: somebody must be told.
+    /// Also returns the token if it was generated, to be printed.
+    ///
+    /// # Errors
+    /// If the token is shorter than [`SHORTEST`].
     pub fn new(args: &Args) -> Result<(Self, Option<String>)> {
         let made = match &args.token {
             Some(token) if token.len() < SHORTEST => {
@@ -91,6 +96,7 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// Checks a request to a server without a token.
 fn local(headers: &HeaderMap) -> Result<(), ApiError> {
     let refuse = |what: &str, value: &str| {
         Err(ApiError::new(
@@ -104,7 +110,8 @@ fn local(headers: &HeaderMap) -> Result<(), ApiError> {
     if !is_local(host) {
         return refuse("Host", host);
     }
-    // "none": somebody opened the address. Another port of this machine is another program's.
+    // `none`: the user entered the URL. `same-site` is refused: another port of this machine belongs to another
+    // program.
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         None | Some(b"same-origin" | b"none") => (),
         Some(site) => return refuse("Sec-Fetch-Site", &String::from_utf8_lossy(site)),
@@ -127,7 +134,7 @@ fn is_local(host: &str) -> bool {
     name == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Stands before everything but the page itself.
+/// Middleware of all routes except the page itself.
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let query = Query::<Secret>::try_from_uri(request.uri()).ok();
     let token = query.and_then(|Query(secret)| secret.token);
@@ -137,7 +144,7 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
     }
 }
 
-/// For every answer: pages of other sites do not get it, and its type is what it says.
+/// Middleware of all responses: they are not readable by pages of other origins, and their media type is not guessed.
 pub async fn isolate(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(
@@ -162,7 +169,7 @@ mod tests {
             token: Some(checksum("a long secret")),
         };
         let local = Guard { token: None };
-        // The lines are Host, Origin, Authorization and the token of the address.
+        // The lines are `Host`, `Origin`, `Authorization` and the token in the URL.
         let seeds = [
             "localhost:8080\nhttp://localhost:8080\nBearer a long secret\n",
             "127.0.0.1:8080\n\n\na long secret",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Low-Latency HLS, for players that take HTTP only: one pipeline from the encoder's frames and the sound
-//! to fragmented MP4, in memory, for all viewers, as long as there are any.
+//! Life cycle of Low-Latency HLS, for players without WebRTC: a pipeline muxes the encoder's frames and the sound to
+//! fragmented MP4 in memory, for all viewers, while there are any.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use super::hls_mux::Muxer;
 use super::hls_window::{Lengths, Window};
 use super::output::Output;
 
-/// A player loads the playlist about once a second. One that has not for so long is gone.
+/// A viewer that has not loaded the playlist for this time is gone; players load it about once a second.
 const SILENCE: Duration = Duration::from_secs(10);
 
 pub struct Hls {
@@ -28,30 +28,30 @@ pub struct Hls {
 #[derive(Default)]
 struct State {
     stream: Option<Stream>,
-    /// When each viewer was last heard of, and its place.
+    /// By viewer: the time of the last request, and its permit to watch.
     viewers: HashMap<String, (Instant, OwnedSemaphorePermit)>,
-    /// How many streams there have been, and the lowest number for the first segment of the next.
+    /// Number of streams so far, and the lowest number for the first segment of the next one.
     streams: u64,
     next: u64,
 }
 
-/// What a request looks at. As long as there is one, the pipeline goes on.
+/// Access to the window for a request. The pipeline runs while there is one.
 pub struct Look {
     pub window: watch::Receiver<Window>,
     _here: Arc<()>,
 }
 
-/// The pipeline, and what it has made.
+/// The pipeline and the window with its segments.
 struct Stream {
     pipeline: gst::Pipeline,
     output: Arc<Output>,
     window: watch::Receiver<Window>,
     sender: watch::Sender<Window>,
-    /// Held by all who look.
+    /// Cloned into each [`Look`], so that they can be counted.
     here: Arc<()>,
     used: Instant,
     failed: Arc<AtomicBool>,
-    /// Sound and frames come as long as these are there.
+    /// Deliver sound and frames until they are dropped.
     _links: [ConsumptionLink; 2],
 }
 
@@ -59,7 +59,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.output.key_frames.every(None);
         let pipeline = self.pipeline.clone();
-        // It joins threads, which takes longer than a request may block.
+        // Stopping joins threads, which takes longer than a request may block.
         std::thread::spawn(move || pipeline.set_state(gst::State::Null));
     }
 }
@@ -76,11 +76,15 @@ impl Hls {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Number of viewers.
     pub fn viewers(&self) -> usize {
         self.lock().viewers.len()
     }
 
-    /// Notes that this viewer is there, if it is known or gets a `seat`.
+    /// Notes a request of this viewer. A new one needs a `seat`.
+    ///
+    /// # Errors
+    /// That of `seat`.
     pub fn seen(
         &self,
         viewer: &str,
@@ -94,19 +98,22 @@ impl Hls {
         Ok(())
     }
 
-    /// What there is now, if it is muxed.
+    /// The window, if the pipeline runs.
     pub fn look(&self) -> Option<Look> {
         self.lock().look()
     }
 
-    /// The same; begins to mux if nobody has watched.
+    /// The window; starts the pipeline if it does not run.
+    ///
+    /// # Errors
+    /// If it does not start.
     pub fn watch(&self, output: &Arc<Output>) -> Result<Look> {
         let mut state = self.lock();
         if let Some(look) = state.look() {
             return Ok(look);
         }
         state.end();
-        // From the clock, so that no address is used for something else after a restart of this program.
+        // Numbers from the time of day, so that after a restart of the program no URL has another content.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let first = state.next.max(now.as_secs());
         let stream = Stream::start(
@@ -119,7 +126,7 @@ impl Hls {
         Ok(look)
     }
 
-    /// Forgets viewers that are gone, and ends the pipeline after the last one.
+    /// Removes viewers that are gone, and stops the pipeline after the last one.
     pub fn sweep(&self) {
         let mut state = self.lock();
         state
@@ -131,7 +138,7 @@ impl Hls {
         }
     }
 
-    /// Says in the playlist that nothing more comes. Whether anybody is there to read it.
+    /// Ends the playlist. Returns whether there are viewers that may read it.
     pub fn finish(&self) -> bool {
         let state = self.lock();
         if let Some(stream) = &state.stream {
@@ -140,6 +147,7 @@ impl Hls {
         state.stream.is_some() && !state.viewers.is_empty()
     }
 
+    /// Stops the pipeline.
     pub fn clear(&self) {
         self.lock().end();
     }
@@ -161,10 +169,12 @@ impl State {
 }
 
 impl Stream {
+    /// Whether the pipeline has had no error.
     fn runs(&self) -> bool {
         !self.failed.load(Ordering::Relaxed)
     }
 
+    /// Whether a request uses it, or one did within [`SILENCE`].
     fn used(&self) -> bool {
         Arc::strong_count(&self.here) > 1 || self.used.elapsed() < SILENCE
     }
@@ -195,7 +205,7 @@ impl Stream {
         pipeline.use_clock(Some(&clock));
         pipeline.set_start_time(gst::ClockTime::NONE);
         pipeline.set_base_time(output.pipeline.base_time().context("a base time")?);
-        // From here on, whatever fails, dropping it stops the pipeline.
+        // From here on, the pipeline is stopped by dropping this if a step fails.
         let stream = Self {
             output: output.clone(),
             window,
@@ -204,14 +214,14 @@ impl Stream {
             used: Instant::now(),
             failed,
             _links: [
-                // The sound first, because the muxer begins with a picture.
+                // Sound first, because the muxer begins with a frame.
                 output.sound.pcm.add_consumer(&muxer.sound)?,
                 output.encoded.add_consumer(&muxer.video)?,
             ],
             pipeline,
         };
         stream.pipeline.set_state(gst::State::Playing)?;
-        // With the consumer in place, so that it gets the key frame that is made at once.
+        // After the consumer is connected, so that it gets the key frame that this requests at once.
         let segment = lengths.segment - lengths.frame / 2;
         let segment = gst::ClockTime::try_from(segment)?;
         output.key_frames.every(Some(segment));
@@ -219,7 +229,7 @@ impl Stream {
     }
 }
 
-/// What the time of day was at the output's running time 0, since 1970.
+/// Time of day at running time 0 of the output, since 1970.
 fn wall_clock(output: &Output) -> Result<Duration> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let time = output.pipeline.current_running_time().context("a time")?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What players of HLS ask for. The addresses in the playlists carry the token if the request had it
-//! in its address, since most players cannot send a header.
+//! HTTP handlers of HLS. URLs in playlists carry the token if the request had it in its URL, because most players
+//! cannot send a header.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use super::guard::random;
 use super::hls::Look;
 use super::hls_window::{Answer, Window};
 
-/// Longest wait for the first playlist.
+/// Longest wait for the first segments.
 const START: Duration = Duration::from_secs(15);
-/// For what never changes: longer than it is in any playlist.
+/// `Cache-Control` of files, which never change: longer than they are in any playlist.
 const KEPT: &str = "max-age=60, immutable";
-/// No longer name is kept.
+/// Longest name of a viewer, characters; longer ones are cut.
 const LONGEST_NAME: usize = 64;
 
-/// What may stand behind the `?`.
+/// The query of a request.
 #[derive(Default)]
 struct Query {
     token: Option<String>,
@@ -51,7 +51,7 @@ impl Query {
                 "stream" => query.stream = Some(number()?),
                 "_HLS_msn" => query.segment = Some(number()?),
                 "_HLS_part" => query.part = Some(number()?),
-                // Other directives are for servers that offer them.
+                // Other delivery directives are for servers that advertise them.
                 _ => (),
             }
         }
@@ -62,7 +62,7 @@ impl Query {
         Ok(query)
     }
 
-    /// For addresses in a playlist.
+    /// The token as part of a query, for URLs in a playlist.
     fn token(&self) -> Option<String> {
         let token = self.token.as_ref()?.as_bytes();
         let token: String = url::form_urlencoded::byte_serialize(token).collect();
@@ -86,12 +86,13 @@ fn ended(stream: u64) -> ApiError {
     not_here(format!("stream {stream} has ended; begin with /live.m3u8"))
 }
 
+/// 503 for a playlist or part that does not arrive in time.
 fn late(what: &str) -> ApiError {
     let text = format!("{what} is not there yet, though it should be; ask again");
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-/// `GET /live.m3u8`: the address to give to players. Each gets a name, so that viewers are counted.
+/// `GET /live.m3u8`: the multivariant playlist. Each response has another viewer name, so that viewers can be counted.
 pub async fn live(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
     let query = Query::of(&uri)?;
     room(&app)?;
@@ -105,7 +106,7 @@ pub async fn live(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Api
     let token = query
         .token()
         .map_or(String::new(), |token| format!("&{token}"));
-    // Key frames are larger than the average.
+    // The peak is 1.5 times the average because of key frames.
     let (average, peak) = (app.bitrate * 1000, app.bitrate * 1500);
     let [width, height] = app.size;
     let text = format!(
@@ -122,7 +123,7 @@ pub async fn live(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Api
     Ok(playlist(text, "no-store"))
 }
 
-/// `GET /hls/FILE`: the playlist that grows, and what it lists.
+/// `GET /hls/FILE`: the media playlist, or a file that it lists.
 pub async fn file(
     State(app): State<Arc<App>>,
     Path(file): Path<String>,
@@ -146,9 +147,10 @@ pub async fn file(
     Ok((headers, data).into_response())
 }
 
+/// The media playlist; with `_HLS_msn` it blocks until it has that segment or part.
 async fn media(app: &App, query: Query) -> Result<Response, ApiError> {
     let mut look = match query.stream {
-        // Players do not get over one that begins anew.
+        // Players cannot continue with another stream under the same URL, so they are told to begin again.
         Some(number) => app
             .hls
             .look()
@@ -179,7 +181,7 @@ async fn media(app: &App, query: Query) -> Result<Response, ApiError> {
         .map_or(String::new(), |token| format!("?{token}"));
     let text = window.borrow().playlist(&token);
     let text = text.ok_or_else(|| late("the playlist"))?;
-    // What an address with a number in it shows is right for long; the newest one is right now.
+    // With `_HLS_msn` the content of the URL hardly changes, so it can be cached; without, it is the current state.
     let cache = match query.segment {
         Some(_) => "max-age=6",
         None => "no-cache",
@@ -187,7 +189,7 @@ async fn media(app: &App, query: Query) -> Result<Response, ApiError> {
     Ok(playlist(text, cache))
 }
 
-/// What the playlist lists.
+/// A file that the playlist lists: the initialization segment, a segment, or a part of one.
 #[derive(Debug, PartialEq, Clone, Copy)]
 enum Name {
     Init(u64),
@@ -219,6 +221,7 @@ impl Name {
     }
 }
 
+/// The content of a file; waits for the next part, which the playlist announces in advance.
 async fn fetch(mut look: Look, name: Name) -> Result<Bytes, ApiError> {
     let limit = 3 * Duration::from_secs(look.window.borrow().target());
     let ready = look

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! From frames and sound to the parts of Low-Latency HLS: fragmented MP4, cut where pictures allow it.
+//! Muxes frames and sound to fragmented MP4 and cuts it into the parts of Low-Latency HLS.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +15,12 @@ use super::key_frames::running_time;
 use super::output::cast;
 use super::sound;
 
-/// The codec's name of AAC-LC, in the words of RFC 6381.
+/// AAC-LC for `CODECS` (RFC 6381).
 const AAC: &str = "mp4a.40.2";
-/// The encoder's sound is as much later than it says, by 1024 samples, which it takes to begin.
+/// Encoder delay of `avenc_aac`, 1024 samples, which its timestamps do not include.
 const PRIMING: gst::ClockTime = gst::ClockTime::from_nseconds(1024 * 1_000_000_000 / 48_000);
 
+/// The pipeline of HLS.
 pub struct Muxer {
     pub pipeline: gst::Pipeline,
     pub video: gst_app::AppSrc,
@@ -30,8 +31,8 @@ pub struct Muxer {
 
 impl Muxer {
     pub fn new() -> Result<Self> {
-        // A fragment of its own for each frame and each piece of sound: so what belongs to one moment comes
-        // one after the other, and a part can end anywhere.
+        // `fragment-duration=1` makes a fragment for each video frame and each AAC frame. So fragments of the same time
+        // follow each other, and a part can end after any of them.
         let line = "appsrc name=video ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! mux.video_0 \
              appsrc name=sound ! audioconvert ! avenc_aac bitrate=128000 ! aacparse ! mux.audio_0 \
              mp4mux name=mux fragment-duration=1 ! appsink name=out sync=false async=false";
@@ -49,7 +50,10 @@ impl Muxer {
         })
     }
 
-    /// Begins to fill the window. `wall_clock`: since 1970, at running time 0.
+    /// Begins to fill the window. `wall_clock`: time since 1970 at running time 0.
+    ///
+    /// # Errors
+    /// If the muxer has no pad for video.
     pub fn fill(
         &self,
         window: watch::Sender<Window>,
@@ -64,7 +68,7 @@ impl Muxer {
     }
 }
 
-/// Lets sound through from the first picture's moment on, to the sample: the muxer begins both at zero.
+/// Drops sound before the first frame, to the sample, because the muxer begins both tracks at zero.
 fn begin_together(video: &gst::Pad, sound: &gst::Pad) {
     let first = Arc::new(Mutex::new(None));
     let known = first.clone();
@@ -73,7 +77,7 @@ fn begin_together(video: &gst::Pad, sound: &gst::Pad) {
         *lock(&first) = running_time(pad, pts);
         gst::PadProbeReturn::Remove
     });
-    // It comes before the picture of its moment, since nobody paints it.
+    // Sound arrives before the frame of the same time, because it is not stylized.
     let early = Mutex::new(Early::default());
     sound.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let Some(buffer) = info.buffer_mut() else {
@@ -91,10 +95,10 @@ fn begin_together(video: &gst::Pad, sound: &gst::Pad) {
     });
 }
 
-/// Sound that may be too early.
+/// Buffer for sound before the first frame is known.
 #[derive(Default)]
 struct Early {
-    /// The first sample's running time, and what to take from it for its time in the stream.
+    /// Running time of the first sample, and running time minus timestamp, ns.
     begin: Option<(gst::ClockTime, i64)>,
     samples: Vec<u8>,
 }
@@ -110,7 +114,7 @@ impl Early {
         }
     }
 
-    /// What there is from this moment on, after silence if there is nothing from so long ago.
+    /// Replaces `buffer` by the samples from this running time on, after silence if they begin later.
     fn flush(&mut self, begin: gst::ClockTime, buffer: &mut gst::Buffer) {
         let mut samples = std::mem::take(&mut self.samples);
         let (had, shift) = self.begin.unwrap_or((begin, 0));
@@ -131,8 +135,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Fills the window with what the muxer makes: `ftyp moov`, then `moof mdat` for each frame and each piece of
-/// sound.
+/// Cuts the muxer's output, `ftyp moov`, then `moof mdat` for each video frame and each AAC frame, into parts, and adds
+/// them to the window.
 fn cut(
     muxer: &gst::Pad,
     sink: &gst_app::AppSink,
@@ -168,7 +172,7 @@ fn cut(
         let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
         let done = match map.get(4..8) {
-            // A frame, or a piece of sound.
+            // Media data of a video or AAC frame.
             _ if buffer.pts().is_some() => cutter.sample(&map),
             Some(b"ftyp") => {
                 init = map.to_vec();
@@ -200,35 +204,36 @@ fn cut(
     sink.set_callbacks(callbacks.build());
 }
 
-/// What is known of a frame before it comes out of the muxer.
+/// A frame that is in the muxer.
 #[derive(Clone, Copy)]
 struct Frame {
     time: Duration,
     key: bool,
 }
 
-/// Makes parts: each begins with a frame, and a key frame begins one.
+/// Collects fragments into parts. Each part begins with a video frame, and each key frame begins a part.
 struct Cutter {
-    /// Those that the muxer has not let out. It takes one when it knows the next.
+    /// Frames in the muxer. It writes one when it has the next.
     frames: Arc<Mutex<VecDeque<Frame>>>,
     longest: Duration,
     frame: Duration,
     wall_clock: Duration,
-    /// Whether the fragment that is coming is one of a frame.
+    /// Whether the current fragment is of a video frame.
     of_frame: bool,
     part: Growing,
 }
 
+/// The part that is being collected.
 #[derive(Default)]
 struct Growing {
     data: Vec<u8>,
     first: Option<Frame>,
-    /// When its last frame ends.
+    /// End of its last frame.
     end: Duration,
 }
 
 impl Cutter {
-    /// `moof`: another fragment. The part before it, if it takes longer than it should and has no place there.
+    /// Begins a fragment (`moof`). Returns the part before it if it would be too long with this one.
     fn head(&mut self, data: &[u8], of_frame: bool) -> Option<Part> {
         self.of_frame = of_frame;
         let end = lock(&self.frames).get(1).map(|next| next.time);
@@ -240,7 +245,7 @@ impl Cutter {
         done
     }
 
-    /// What is in the fragment. The part that it completes.
+    /// Adds the data of the fragment. Returns the part if that completes it.
     fn sample(&mut self, data: &[u8]) -> Option<Part> {
         self.part.data.extend_from_slice(data);
         if !self.of_frame {
@@ -253,21 +258,21 @@ impl Cutter {
         };
         self.part.first.get_or_insert(frame);
         self.part.end = next.time;
-        // Without waiting for the next, which will be as long as all.
+        // Without waiting for the next frame, whose duration is assumed to be the usual one.
         match next.key || self.too_long(next.time + self.frame) {
             true => self.finish(),
             false => None,
         }
     }
 
-    /// Whether the part would be, if it ended then.
+    /// Whether the part would be too long if it ended at this time.
     fn too_long(&self, end: Duration) -> bool {
         let first = self.part.first;
         first.is_some_and(|first| end.saturating_sub(first.time) > self.longest)
     }
 
     fn finish(&mut self) -> Option<Part> {
-        // Only sound so far: it goes with the next frame.
+        // Sound only: it goes with the next frame.
         let first = self.part.first?;
         let part = std::mem::take(&mut self.part);
         Some(Part {
@@ -279,14 +284,14 @@ impl Cutter {
     }
 }
 
-/// What has to be known of MP4's boxes (ISO/IEC 14496-12).
+/// The few fields of MP4 boxes (ISO/IEC 14496-12) that are needed here.
 mod boxes {
-    /// The number of the track with pictures, from a whole `moov`.
+    /// Id of the video track, from a whole `moov` box.
     pub fn video_track(moov: &[u8]) -> Option<u32> {
         let mut last = None;
         for (i, name) in moov.windows(4).enumerate() {
             match name {
-                // Version 0: flags, two times, the number.
+                // Version 0: version and flags, two times, the id.
                 b"tkhd" => last = number(moov, i + 16),
                 b"vide" => return last,
                 _ => (),
@@ -295,7 +300,7 @@ mod boxes {
         None
     }
 
-    /// The number of the track of a `moof`, which the muxer makes for one track each.
+    /// Id of the track of a `moof` box; the muxer writes one track in each.
     pub fn track_of_fragment(moof: &[u8]) -> Option<u32> {
         let i = moof.windows(4).position(|name| name == b"tfhd")?;
         number(moof, i + 8)

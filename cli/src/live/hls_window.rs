@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The latest seconds of a stream as Low-Latency HLS tells them (RFC 8216bis): parts, segments made of
-//! parts, the playlist, and which requests have to wait. No clock, no network, no GStreamer elements.
+//! The latest seconds of a stream for Low-Latency HLS (RFC 8216bis): parts, segments made of parts, the playlist, and
+//! which requests have to wait. Pure data: no clock, no network, no GStreamer elements.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -9,20 +9,20 @@ use std::time::Duration;
 use axum::body::Bytes;
 use gst::glib;
 
-/// Complete segments in the playlist, and in the first one. Players without Low-Latency HLS begin three
-/// before the end, and some give up on a playlist that has fewer.
+/// Complete segments in a playlist, and in the first one. Players without Low-Latency HLS begin three segments before
+/// the end, and some fail with a playlist that has fewer.
 const LISTED: usize = 6;
 const FIRST: usize = 3;
-/// Complete segments that can be fetched: whoever has a playlist may still ask for all it lists.
+/// Complete segments that are kept: a player with an older playlist may still request all that it lists.
 const KEPT: usize = 2 * LISTED + 1;
 /// Parts are listed for the open segment and this many before it; players use none that are older.
 const WITH_PARTS: usize = 3;
-/// A key frame after this share of a segment's time begins the next one.
+/// A key frame begins a new segment after this part of a segment's duration.
 const EARLIEST: f64 = 0.75;
 
-/// Some frames: what a player can fetch while their segment is still growing.
+/// A part: some frames that a player can fetch before their segment is complete.
 pub struct Part {
-    /// When its first frame came in, since 1970.
+    /// Time of arrival of its first frame, since 1970.
     pub time: Duration,
     pub duration: Duration,
     /// Whether it begins with a key frame.
@@ -38,17 +38,17 @@ impl Segment {
     }
 }
 
-/// How long things are meant to be.
+/// Target durations.
 #[derive(Clone, Copy)]
 pub struct Lengths {
     pub frame: Duration,
-    /// No part is longer, unless one frame is.
+    /// Longest part, unless one frame is longer.
     pub part: Duration,
     pub segment: Duration,
 }
 
 impl Lengths {
-    /// Parts of about a quarter of a second, four or so to a segment, in whole frames.
+    /// Parts of about 250 ms, about four to a segment, in whole frames. `framerate` in 1/s.
     pub fn at(framerate: u32) -> Self {
         let frame = Duration::from_secs(1) / framerate;
         let frames = (framerate + 2) / 4;
@@ -56,30 +56,31 @@ impl Lengths {
         let parts = framerate.div_ceil(frames);
         Self {
             frame,
-            // Frames never come exactly in time.
+            // Half a frame more, because timestamps jitter.
             part: frame * frames + frame / 2,
             segment: frame * frames * parts,
         }
     }
 }
 
-/// The answer to a request for something that may still come.
+/// Whether a part or segment is available.
 #[derive(Debug, PartialEq)]
 pub enum Answer<T> {
     Ready(T),
     Wait,
-    /// It is no more, or will not be for long; why, and what to do.
+    /// It has been removed, or will not be available soon; the text says why, and what to do.
     Refused(String),
 }
 
+/// The segments that are kept, and their playlist.
 pub struct Window {
-    /// How many streams there were before this one, whose times have nothing to do with its own.
+    /// Number of streams before this one, for the discontinuity sequence: their timestamps are unrelated.
     stream: u64,
-    /// The number of the first segment of all; later streams begin with higher ones.
+    /// Number of the first segment of the stream; later streams have higher ones.
     first: u64,
-    /// The number of the oldest segment that is kept.
+    /// Number of the oldest segment that is kept.
     oldest: u64,
-    /// The last one is still growing.
+    /// The last one is incomplete.
     segments: VecDeque<Segment>,
     lengths: Lengths,
     init: Option<(Bytes, String)>,
@@ -99,30 +100,33 @@ impl Window {
         }
     }
 
-    /// The number by which this stream is known.
+    /// The number of its first segment, which identifies the stream.
     pub fn first(&self) -> u64 {
         self.first
     }
 
-    /// What a decoder needs before the first part, and the codec's name in the words of RFC 6381.
+    /// Sets the initialization segment and the value of `CODECS` (RFC 6381).
     pub fn set_init(&mut self, data: Bytes, codec: String) {
         self.init = Some((data, codec));
     }
 
+    /// The initialization segment of the stream with this number.
     pub fn init(&self, number: u64) -> Option<Bytes> {
         let (data, _) = self.init.as_ref()?;
         (number == self.first).then(|| data.clone())
     }
 
+    /// The value of `CODECS`, once it is known.
     pub fn codec(&self) -> Option<&str> {
         self.init.as_ref().map(|(_, codec)| codec.as_str())
     }
 
-    /// Nothing more comes.
+    /// Ends the stream: later parts are ignored.
     pub fn end(&mut self) {
         self.ended = true;
     }
 
+    /// Adds a part, and removes the oldest segments.
     pub fn push(&mut self, part: Part) {
         if self.ended {
             return;
@@ -134,7 +138,7 @@ impl Window {
         if long && part.independent {
             self.segments.push_back(Segment(Vec::new()));
         }
-        // Before the first key frame there is none.
+        // There is no segment before the first key frame.
         if let Some(open) = self.segments.back_mut() {
             open.0.push(part);
         }
@@ -144,28 +148,29 @@ impl Window {
         }
     }
 
-    /// The number of the segment that is growing.
+    /// Number of the incomplete segment.
     pub fn open(&self) -> u64 {
         self.oldest + (self.segments.len() as u64).saturating_sub(1)
     }
 
+    /// Parts of a segment; empty if it is not kept.
     fn parts(&self, segment: u64) -> &[Part] {
         let index = segment.checked_sub(self.oldest);
         let segment = index.and_then(|index| self.segments.get(usize::try_from(index).ok()?));
         segment.map_or(&[], |segment| &segment.0)
     }
 
-    /// In whole seconds, as long as no segment is half a second longer than meant.
+    /// `EXT-X-TARGETDURATION` in seconds. Rounded, so segments may be up to half a second longer.
     pub fn target(&self) -> u64 {
         (self.lengths.segment.as_secs_f64().round() as u64).max(1)
     }
 
-    /// How many parts ahead somebody may ask: three, or three seconds.
+    /// How many parts ahead a request may be: three, or three seconds.
     fn ahead(&self) -> u64 {
         (3.0 / self.lengths.part.as_secs_f64()).ceil().max(3.0) as u64
     }
 
-    /// What comes next: most likely, since nobody knows where the encoder makes a key frame.
+    /// The next part, for `EXT-X-PRELOAD-HINT`. A guess, because the encoder may place a key frame elsewhere.
     fn hint(&self) -> (u64, usize) {
         let full = self.lengths.segment - self.lengths.frame / 2;
         match self.segments.back() {
@@ -175,7 +180,7 @@ impl Window {
         }
     }
 
-    /// Whether the playlist is as new as `_HLS_msn` and `_HLS_part` ask.
+    /// Whether the playlist has the part that `_HLS_msn` and `_HLS_part` request.
     pub fn reload(&self, segment: u64, part: Option<u64>) -> Answer<()> {
         if self.ended {
             return Answer::Ready(());
@@ -191,7 +196,7 @@ impl Window {
         }
         let there = match part {
             None => segment < open,
-            // A part beyond the end of its segment is the first one of the next.
+            // A part after the last one of its segment is the first one of the next.
             Some(part) => {
                 segment < open
                     && (segment + 1 < open
@@ -206,7 +211,7 @@ impl Window {
         }
     }
 
-    /// A part, also the next one, which the playlist names in advance.
+    /// A part. For the next one, which the playlist hints at, the answer is to wait.
     pub fn part(&self, segment: u64, part: usize) -> Answer<Bytes> {
         if let Some(part) = self.parts(segment).get(part) {
             return Answer::Ready(part.data.clone());
@@ -233,7 +238,7 @@ impl Window {
         Answer::Ready(parts.concat().into())
     }
 
-    /// None before there are segments enough. `query` goes behind each address.
+    /// The media playlist; `None` before there are [`FIRST`] complete segments. `query` is appended to each URL.
     pub fn playlist(&self, query: &str) -> Option<String> {
         self.init.as_ref()?;
         let complete = self.segments.len().checked_sub(1)?;
@@ -272,6 +277,7 @@ impl Window {
         Some(text)
     }
 
+    /// Appends the lines of a segment.
     fn write(&self, text: &mut String, number: u64, query: &str) {
         let parts = self.parts(number);
         if let Some(time) = parts.first().and_then(|part| date(part.time)) {
@@ -301,11 +307,11 @@ impl Window {
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments) {
-    // A string takes everything.
+    // Writing to a string cannot fail.
     let _ = writeln!(text, "{line}");
 }
 
-/// ISO 8601, in milliseconds.
+/// A time since 1970 in ISO 8601 with milliseconds.
 fn date(time: Duration) -> Option<String> {
     let seconds = i64::try_from(time.as_secs()).ok()?;
     let date = glib::DateTime::from_unix_utc(seconds).ok()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! When the encoder makes key frames: when viewers ask, within limits, and where segments begin.
+//! Key frames of the encoder: requests of viewers with a limited rate, and one at the beginning of each HLS segment.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,26 +7,31 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use gst::prelude::*;
 
-/// A viewer who keeps asking for key frames gets one so often at most: each is many times as large as
-/// another frame, for all viewers.
+/// Shortest interval of requested key frames: each is many times as large as another frame, for all viewers.
 const ASKED: Duration = Duration::from_millis(500);
 
+/// Limits and forces key frames of an encoder.
 #[derive(Default)]
 pub struct KeyFrames(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Whether a frame has left. The first one is a key frame, and GStreamer 1.22 ignores all requests
-    /// after one that comes before it: there it counts from the encoder's thousand hours.
+    /// Whether the encoder has output a frame. The first one is a key frame. GStreamer 1.22 ignores all later requests
+    /// after one before the first frame: it compares their running times with the encoder's timestamps, which begin at
+    /// 1000 hours.
     made: bool,
-    /// When somebody asked last and was heard.
+    /// Time of the last request that was passed on.
     asked: Option<Instant>,
     segment: Option<gst::ClockTime>,
-    /// The running time at which the segment began.
+    /// Running time of the beginning of the HLS segment.
     begin: Option<gst::ClockTime>,
 }
 
 impl KeyFrames {
+    /// Installs probes on the encoder's pads.
+    ///
+    /// # Errors
+    /// If it lacks a pad.
     pub fn of(encoder: &gst::Element) -> Result<Arc<Self>> {
         let frames = Arc::new(Self::default());
         let limit = frames.clone();
@@ -51,7 +56,7 @@ impl KeyFrames {
             let pts = info.buffer().and_then(|buffer| buffer.pts());
             let time = running_time(pad, pts);
             if time.is_some_and(|time| begin.begins(time)) {
-                // For the frame that follows it, this one.
+                // The event applies to the frame after it, which is this one.
                 pad.send_event(
                     gst_video::DownstreamForceKeyUnitEvent::builder()
                         .running_time(time)
@@ -64,7 +69,7 @@ impl KeyFrames {
         Ok(frames)
     }
 
-    /// From the next frame on one after each such time; `None`: only for those who ask.
+    /// Forces a key frame at the next frame, then at this interval; `None`: only on request.
     pub fn every(&self, segment: Option<gst::ClockTime>) {
         let mut state = self.lock();
         state.segment = segment;
@@ -75,6 +80,7 @@ impl KeyFrames {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a request may be passed on now.
     fn may(&self) -> bool {
         let mut state = self.lock();
         let may = state.made && state.asked.is_none_or(|asked| asked.elapsed() >= ASKED);
@@ -84,6 +90,7 @@ impl KeyFrames {
         may
     }
 
+    /// Whether a segment begins with a frame at this running time, and needs a key frame.
     fn begins(&self, time: gst::ClockTime) -> bool {
         let mut state = self.lock();
         let Some(segment) = state.segment else {
@@ -97,7 +104,8 @@ impl KeyFrames {
     }
 }
 
-/// The time of a frame on the pipeline's clock: the encoder, say, begins its segment at a thousand hours.
+/// Running time of a buffer. Timestamps alone are no measure: those of `x264enc` begin at 1000 hours, and so does its
+/// segment.
 pub fn running_time(pad: &gst::Pad, time: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
     let event = pad.sticky_event::<gst::event::Segment>(0)?;
     let segment = event.segment().downcast_ref::<gst::ClockTime>()?;

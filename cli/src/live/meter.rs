@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How many frames a second leave, and how old they are.
+//! Measures frame rate, age of frames and gaps between them at a pad.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::key_frames::running_time;
 
-/// This many latest frames are looked at.
+/// Number of the latest frames that are kept.
 const WINDOW: usize = 512;
-/// The rate is that of the frames of this time.
+/// The rate is measured over this time.
 const RATE_OVER: Duration = Duration::from_secs(2);
 
-/// Watches the buffers that pass a pad.
+/// Measures the buffers at a pad.
 #[derive(Clone, Default)]
 pub struct Meter(Arc<Mutex<VecDeque<Frame>>>);
 
@@ -24,14 +24,14 @@ struct Frame {
     age: Duration,
 }
 
-/// Milliseconds.
+/// Percentiles in milliseconds.
 #[derive(Serialize, Default, Clone, Copy)]
 pub struct Times {
     pub median: f64,
     pub p95: f64,
 }
 
-/// What a meter has seen.
+/// A measurement.
 #[derive(Default)]
 pub struct Reading {
     pub fps: f64,
@@ -40,8 +40,8 @@ pub struct Reading {
 }
 
 impl Meter {
-    /// Begins to watch. A frame's time is the running time at which it came in, so that its age is
-    /// the running time now less that.
+    /// Starts to measure at this pad. A frame's timestamp is the running time of its arrival, so its age is the current
+    /// running time minus that.
     pub fn watch(&self, pad: &gst::Pad) {
         let meter = self.clone();
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
@@ -91,7 +91,7 @@ impl Meter {
     }
 }
 
-/// To a tenth: more would only be noise.
+/// Milliseconds, rounded to 0.1.
 pub fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The picture for what has no WebRTC: JPEG after JPEG in one answer that never ends, which every
-//! browser shows in an `<img>`.
+//! MJPEG over HTTP (`multipart/x-mixed-replace`) for clients without WebRTC: every browser shows it in an `<img>`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,19 +12,20 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 const BOUNDARY: &str = "frame";
 
+/// The MJPEG stream and its viewers.
 pub struct Mjpeg {
-    /// The latest frame. Who is slow misses some, and holds up nobody.
+    /// The latest frame. A slow client skips frames, and blocks no other.
     frame: watch::Sender<Bytes>,
     gate: Arc<Gate>,
 }
 
-/// JPEGs are made only while somebody looks.
+/// Opens the valve before the JPEG encoder while there are viewers.
 struct Gate {
     valve: gst::Element,
     viewers: AtomicUsize,
 }
 
-/// Somebody who looks.
+/// A viewer; dropped when it is gone.
 struct Seat(Arc<Gate>);
 
 impl Seat {
@@ -70,11 +70,12 @@ impl Mjpeg {
         }
     }
 
+    /// Number of viewers.
     pub fn viewers(&self) -> usize {
         self.gate.viewers.load(Ordering::SeqCst)
     }
 
-    /// The answer that never ends; `permit` is kept until it does.
+    /// A response without end; `permit` is held until the connection is closed.
     pub fn stream(&self, permit: OwnedSemaphorePermit) -> Response {
         let seat = (Seat::take(&self.gate), permit);
         let frames = self.frame.subscribe();
@@ -92,6 +93,7 @@ impl Mjpeg {
     }
 }
 
+/// A part of the multipart body.
 fn part(jpeg: &[u8]) -> Bytes {
     let mut part = format!(
         "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",

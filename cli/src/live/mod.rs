@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A painted live picture for every browser: a page with the gallery, WebRTC, and a JSON API.
+//! The command `live`: stylizes a live picture and serves it to browsers, by a page with the gallery, WebRTC, HLS,
+//! MJPEG and a JSON API.
 //!
 //! ```sh
 //! stylize live --source film.mp4
 //! ```
 //!
-//! Three kinds of pipelines, so that what happens to one does not happen to the others: the *source*,
-//! which may fail and is built anew; the *output*, which never stops: it paints and encodes once;
-//! and one for each *viewer*, from the encoder's frames to that browser. docs/live.md has the rest.
+//! Three kinds of pipelines, so that a failure of one does not affect the others: the *source*, which may fail and is
+//! restarted; the *output*, which always runs, and stylizes and encodes once; and one for each *viewer*, from the
+//! encoder's frames to that browser. docs/live.md has the rest.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,17 +97,17 @@ pub struct Args {
     threads: u32,
 }
 
-/// Players ask for the playlist about once a second.
+/// How long the last playlist stays available; players load it about once a second.
 const LAST_PLAYLIST: Duration = Duration::from_secs(2);
 
-/// What every request may need.
+/// State that the request handlers share.
 struct App {
     max_viewers: u16,
-    /// One for each who watches, in whatever way.
+    /// A permit for each viewer, whatever the protocol.
     seats: Arc<Semaphore>,
-    /// One for each who listens to events.
+    /// A permit for each client of events.
     listeners: Arc<Semaphore>,
-    /// Pixels, frames a second, kbit/s.
+    /// Size in pixels; rate in 1/s; bitrate in kbit/s.
     size: [u32; 2],
     framerate: u32,
     bitrate: u32,
@@ -117,7 +118,7 @@ struct App {
     hls: Hls,
     tiles: Tiles,
     guard: Guard,
-    /// Told after every change, so that events go out at once.
+    /// Notified after every change, so that events are sent at once.
     changed: watch::Sender<()>,
 }
 
@@ -137,7 +138,7 @@ async fn serve(args: Args) -> Result<()> {
     crate::init()?;
     let input = Input::new(&args.source).context("--source")?;
     let (guard, token) = Guard::new(&args)?;
-    // Before anything is loaded: a port that is taken is the likelier mistake.
+    // Before a model is loaded, because a port in use is a frequent mistake.
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .with_context(|| {
@@ -148,7 +149,7 @@ async fn serve(args: Args) -> Result<()> {
         })?;
     let address = listener.local_addr()?;
 
-    // A browser has up to six, and most of them are idle.
+    // A browser opens up to six, most of which are idle.
     let connections = 64 + 4 * usize::from(args.max_viewers);
     let (changed, _) = watch::channel(());
     let (output, mjpeg, failed) = output::start(&args)?;
@@ -173,7 +174,7 @@ async fn serve(args: Args) -> Result<()> {
 
     println!("listening on http://{address}/");
     if let Some(token) = token {
-        // Behind the #, where browsers do not send it to anybody.
+        // In the fragment, which browsers do not send to servers.
         println!("open http://{address}/#token={token}");
     }
     let sweeper = app.clone();
@@ -187,7 +188,7 @@ async fn serve(args: Args) -> Result<()> {
     });
     let (end, mut ends) = watch::channel(false);
     let ended = async move {
-        // An error would mean that nobody can end it any more, and so the same.
+        // An error means that the sender is gone, which is the end, too.
         let _ = ends.wait_for(|end| *end).await;
     };
     let router = api::router(app.clone());
@@ -198,7 +199,7 @@ async fn serve(args: Args) -> Result<()> {
     };
     app.source.stop();
     if app.hls.finish() {
-        // For players that ask for the playlist once more.
+        // For players that load the playlist once more.
         tokio::select! {
             () = tokio::time::sleep(LAST_PLAYLIST) => (),
             () = interrupted() => (),
@@ -206,14 +207,14 @@ async fn serve(args: Args) -> Result<()> {
     }
     app.viewers.clear();
     end.send_replace(true);
-    // It ends by itself, soon.
+    // Ends within the timeouts of `serve`.
     let _ = server.await;
     app.hls.clear();
     app.output.stop();
     result
 }
 
-/// Ctrl-C, or what service managers send.
+/// Resolves at SIGINT or SIGTERM.
 async fn interrupted() {
     #[cfg(unix)]
     if let Ok(mut terminate) =
@@ -225,7 +226,7 @@ async fn interrupted() {
         }
         return;
     }
-    // An error means that no signal can be waited for: the process ends without order, as ever.
+    // An error means that no handler can be installed: then the signal ends the process at once.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a browser offers to take, in SDP.
+//! Finds in a browser's SDP offer the media sections and payload types for H.264 and Opus.
 
 use super::error::ApiError;
 
-/// A part of an offer that our video or sound fits.
+/// A media section of an offer that fits the video or sound of this server.
 #[derive(Debug, PartialEq)]
 pub struct Place {
-    /// Which of the offer's media it is.
+    /// Index of the media section.
     pub line: usize,
-    /// The number that the browser gives to H.264 or Opus.
+    /// RTP payload type of H.264 or Opus.
     pub payload: i32,
 }
 
-/// Longest line of an offer, bytes; those of browsers have a few hundred. GStreamer cuts words after 8191
-/// bytes, maybe in the middle of a letter, and its bindings panic at what is left.
+/// Longest line of an offer, bytes; those of browsers have a few hundred. GStreamer cuts tokens after 8191 bytes,
+/// possibly within a UTF-8 sequence, and its Rust bindings panic at the rest.
 const LONGEST_LINE: usize = 4096;
 
-/// Reads an offer.
+/// Parses an offer.
+///
+/// # Errors
+/// 422 if it is not SDP, or a line is too long.
 pub fn parse(text: &str) -> Result<gst_sdp::SDPMessage, ApiError> {
     if text
         .split(['\r', '\n'])
@@ -30,11 +33,14 @@ pub fn parse(text: &str) -> Result<gst_sdp::SDPMessage, ApiError> {
         .map_err(|_| ApiError::value("the body is not SDP; send a browser's offer"))
 }
 
-/// The H.264 that nearly every decoder takes, constrained baseline, where it is offered; else another
-/// one, since browsers decode more than they name.
+/// The section for video: constrained baseline, which nearly every decoder supports, if it is offered; else another
+/// H.264 profile, because browsers decode more than they list.
+///
+/// # Errors
+/// 422 if there is none.
 pub fn video(sdp: &gst_sdp::SDPMessageRef) -> Result<Place, ApiError> {
     let fitting = places(sdp, "video", "H264/90000").map(|(place, format)| (rank(&format), place));
-    // The first one of the best.
+    // The first one with the highest rank.
     let best = fitting
         .filter(|(rank, _)| *rank > 0)
         .reduce(|best, next| if next.0 > best.0 { next } else { best });
@@ -45,14 +51,14 @@ pub fn video(sdp: &gst_sdp::SDPMessageRef) -> Result<Place, ApiError> {
     })
 }
 
-/// Opus, for who wants sound.
+/// The section for sound, if Opus is offered.
 pub fn sound(sdp: &gst_sdp::SDPMessageRef) -> Option<Place> {
     places(sdp, "audio", "opus/48000/2")
         .map(|(place, _)| place)
         .next()
 }
 
-/// Where a codec is offered, with its format parameters.
+/// All sections that offer a codec, with its `fmtp` parameters.
 fn places<'a>(
     sdp: &'a gst_sdp::SDPMessageRef,
     kind: &'a str,
@@ -81,7 +87,8 @@ fn places<'a>(
         })
 }
 
-/// How well a format fits; 0: not at all, because our frames do not fit single packets.
+/// Rank of `fmtp` parameters, higher is better; 0 for those without fragmentation (packetization mode 1), because
+/// frames are larger than a packet.
 fn rank(format: &str) -> u8 {
     let format = format.replace(' ', "").to_ascii_lowercase();
     let says = |what: &str| format.split(';').any(|part| part.starts_with(what));
@@ -108,11 +115,11 @@ mod tests {
     fn offers_of_any_kind_are_an_answer_or_an_error() {
         gst::init().expect("GStreamer");
         let mut found = 0;
-        // GStreamer cuts long words wherever their letters end.
+        // GStreamer cuts long tokens, possibly within a UTF-8 sequence.
         let key = OFFER.replace("a=mid:0", &format!("a={}:0", "é".repeat(9_000)));
         let value = OFFER.replace("a=mid:0", &format!("a=x:a{}", "é".repeat(9_000)));
         made_up::each(&[OFFER, OFFER, OFFER, &key, &value], |bytes| {
-            // Bodies are texts.
+            // The handler accepts UTF-8 only.
             if let Ok(text) = std::str::from_utf8(bytes)
                 && let Ok(sdp) = parse(text)
             {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The pipeline that never stops: paints every frame once, and encodes it and the sound once.
+//! The output pipeline, which runs as long as the server: stylizes every frame once, and encodes it and the sound once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::meter::Meter;
 use super::mjpeg::Mjpeg;
 use super::sound::{self, Sound};
 
+/// The output pipeline and its elements.
 pub struct Output {
     pub pipeline: gst::Pipeline,
     pub stylize: gst::Element,
@@ -25,15 +26,18 @@ pub struct Output {
     /// The encoder's frames, for viewers.
     pub encoded: StreamProducer,
     pub key_frames: Arc<KeyFrames>,
-    /// Frames as they leave `stylize`, and as they leave the encoder.
+    /// Measurements after `stylize`, and after the encoder.
     pub painted: Meter,
     pub ready: Meter,
-    /// Writes over the picture; Debian has it in a package of its own, so it may be missing.
+    /// `textoverlay` for notices; a separate package in Debian, so it may be missing.
     notice: Option<gst::Element>,
 }
 
-/// Sets what the command line says of the generator. Texts from there are values of properties, never part of
-/// a launch description.
+/// Sets the properties of the generator from the command line. Texts become values of properties, never part of a
+/// launch description.
+///
+/// # Errors
+/// If a value is not one of the property.
 pub fn configure(stylize: &gst::Element, args: &Args) -> Result<()> {
     for (name, value) in [
         ("quality", &args.quality),
@@ -55,10 +59,10 @@ pub fn configure(stylize: &gst::Element, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What a JPEG is without further words: BT.601, all 256 values.
+/// Colorimetry that decoders assume for JPEG: BT.601, full range.
 pub const JPEG: &str = "video/x-raw,format=I420,colorimetry=1:4:7:1";
 
-/// The pictures between source and output: as most decoders give them and the encoder takes them.
+/// Caps of frames between source and output: the format that most decoders output and the encoder needs.
 pub fn picture(args: &Args) -> String {
     format!(
         "video/x-raw,format=I420,width={},height={},pixel-aspect-ratio=1/1",
@@ -66,12 +70,15 @@ pub fn picture(args: &Args) -> String {
     )
 }
 
-/// The same, at the rate that was asked for.
+/// [`picture`] with the frame rate.
 pub fn caps(args: &Args) -> String {
     format!("{},framerate={}/1", picture(args), args.framerate)
 }
 
-/// Starts it, and returns what tells why it has ended, should it ever.
+/// Starts the output. The receiver gets the error message if the pipeline fails.
+///
+/// # Errors
+/// If an element is missing, or the pipeline does not start.
 pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<String>)> {
     let overlay = gst::ElementFactory::find("textoverlay").is_some();
     let notice = if overlay {
@@ -80,7 +87,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
         ""
     };
     let queue = "queue leaky=downstream max-size-buffers=2 max-size-bytes=0 max-size-time=0";
-    // A key frame every ten seconds, for whoever does not ask; browsers ask when they need one.
+    // A key frame every ten seconds for players that do not request any; browsers do.
     let line = format!(
         "appsrc name=in is-live=true format=time leaky-type=downstream max-buffers=1 max-bytes=0 caps={} \
          ! stylize name=stylize on-error=hold reuse=true qos=false adapt=resolution ! {notice} tee name=raw \
@@ -132,7 +139,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     let (failed, reason) = oneshot::channel();
     watch_bus(&output.pipeline, failed)?;
     if output.pipeline.set_state(gst::State::Playing).is_err() {
-        // What is wrong is on the bus, and says more.
+        // The error message on the bus has the reason.
         let reason = reason.blocking_recv_soon();
         output.stop();
         return Err(match reason {
@@ -144,7 +151,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     Ok((output, mjpeg, reason))
 }
 
-/// A dark grey frame.
+/// Data of a dark grey frame.
 fn blank(args: &Args) -> Result<Vec<u8>> {
     let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, args.width, args.height);
     let info = info.build()?;
@@ -153,6 +160,7 @@ fn blank(args: &Args) -> Result<Vec<u8>> {
     Ok(frame)
 }
 
+/// Casts an element to its class.
 pub fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
     let name = element.name();
     element
@@ -160,7 +168,7 @@ pub fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
         .map_err(|_| anyhow!("{name} is another element"))
 }
 
-/// Warnings are printed; an error is the end.
+/// Prints warnings; the first error is sent to `failed`.
 fn watch_bus(pipeline: &gst::Pipeline, failed: oneshot::Sender<String>) -> Result<()> {
     let bus = pipeline.bus().context("a pipeline without a bus")?;
     let watch = move || {
@@ -183,7 +191,7 @@ fn watch_bus(pipeline: &gst::Pipeline, failed: oneshot::Sender<String>) -> Resul
     Ok(())
 }
 
-/// Repeats the last picture while the source gives none, and is silent with it.
+/// Starts the thread that repeats the last frame and pushes silence while the source delivers nothing.
 fn keep_alive(output: &Arc<Output>, frame_time: Duration) -> Result<()> {
     let weak = Arc::downgrade(output);
     let keep = move || {
@@ -201,7 +209,7 @@ fn keep_alive(output: &Arc<Output>, frame_time: Duration) -> Result<()> {
 }
 
 impl Output {
-    /// Writes a line over the picture, or takes it away.
+    /// Shows a line of text over the picture, or removes it.
     pub fn notice(&self, text: Option<&str>) {
         if let Some(overlay) = &self.notice {
             overlay.set_property("text", text.unwrap_or_default());
@@ -210,12 +218,12 @@ impl Output {
     }
 
     pub fn stop(&self) {
-        // The process ends anyway.
+        // A failed stop does not matter: the process ends next.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
-/// Waits for the reason of a failed start, which the bus thread sends any moment.
+/// Waits up to a second for the error message of a failed start, which the bus thread sends.
 trait Soon {
     fn blocking_recv_soon(self) -> Option<String>;
 }

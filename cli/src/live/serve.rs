@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Connections: so many at once, and none may take its time at the cost of others.
+//! HTTP connections: their number and the time of each step are limited.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,18 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::error::ApiError;
 
-/// From the connection, or the answer before, to the end of a request's header.
+/// Time limit from the connection, or the response before, to the end of a request's header.
 const HEADER: Duration = Duration::from_secs(10);
-/// From the header to the answer's: the body comes, and what it asks for is done. Longer than the longest wait
-/// for a playlist.
+/// Time limit from the request's header to the response's. Longer than the longest wait for a playlist.
 const ANSWER: Duration = Duration::from_secs(30);
-/// A reader that has taken nothing for so long is given up.
+/// Time limit of a write: a client that reads nothing for so long is disconnected.
 const SEND: Duration = Duration::from_secs(10);
-/// What is still being sent when the server ends has so long.
+/// Time for responses in progress when the server ends.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// Headers of a request; browsers send about twenty.
+/// Most header fields of a request; browsers send about twenty.
 const HEADERS: usize = 64;
 
-/// Answers until `ended` resolves. Of more than `connections` at once, the last are closed unanswered.
+/// Serves until `ended` resolves. Connections beyond `connections` at a time are closed without a response.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -48,7 +47,7 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(err) => {
-                    // Of a connection that is gone already, or no more files can be opened: that passes.
+                    // The connection was aborted already, or the process has too many open files: both are temporary.
                     eprintln!("warning: a connection cannot be taken: {err}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -59,7 +58,7 @@ pub async fn serve(
         let Ok(permit) = permits.clone().try_acquire_owned() else {
             continue;
         };
-        // Parts of a picture must not wait for each other.
+        // Nagle's algorithm would delay the last packet of a frame.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(SEND));
@@ -75,12 +74,12 @@ pub async fn serve(
         let mut ending = end.subscribe();
         tasks.spawn(async move {
             tokio::pin!(connection);
-            // An error is the other side's, who knows.
+            // An error is one of the client or its network.
             tokio::select! {
                 _ = connection.as_mut() => return,
                 _ = ending.changed() => (),
             }
-            // After the answer that is being sent, it ends.
+            // Ends after the response in progress.
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
             drop(permit);
@@ -88,11 +87,11 @@ pub async fn serve(
     }
     end.send_replace(());
     let goodbyes = async { while tasks.join_next().await.is_some() {} };
-    // What takes longer ends with the tasks.
+    // Connections that take longer are aborted with the tasks.
     let _ = tokio::time::timeout(GOODBYE, goodbyes).await;
 }
 
-/// Gives up a request whose body does not come, or that is not answered.
+/// Middleware: 408 for a request whose body does not arrive, or whose handler takes too long.
 pub async fn limit(request: Request, next: Next) -> Response {
     match tokio::time::timeout(ANSWER, next.run(request)).await {
         Ok(response) => response,

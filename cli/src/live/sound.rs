@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The way of the sound into the output: the source's as it comes, beside the pictures of its moment, and
-//! silence while there is none, so that nobody who takes both waits for it.
+//! Pushes sound into the output pipeline: the source's, synchronized with its frames, and silence while there is none,
+//! so that consumers of both never wait for it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,30 +13,30 @@ use gst_utils::streamproducer::ProducerSettings;
 
 use super::output::cast;
 
-/// What a source's sound is made into, and every part here takes.
+/// Caps of sound between source and output.
 pub const CAPS: &str =
     "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2,channel-mask=(bitmask)3";
-/// Samples a second of it, and the bytes of each, for both channels.
+/// Sample rate in Hz, and bytes of a sample for both channels.
 const SAMPLES: u128 = 48_000;
 const BYTES: usize = 4;
-/// A source that has given no sound for so long gives none; it had it longer ago than its network holds back.
+/// After this time without sound, silence is pushed. Longer than the jitter buffers of sources.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How much silence is given at once.
+/// Duration of a buffer with silence.
 const SILENCE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
-/// The sound's delay is the median of so many pictures', which come unevenly.
+/// Number of frames whose median delay is that of the sound: frames arrive with jitter.
 const PICTURES: usize = 16;
-/// A delay that differs by more than this, ns, is another one: the source has begun anew.
+/// A delay that differs by more than this, ns, is a discontinuity: the source has restarted.
 const JUMP: u64 = 500_000_000;
-/// Sound that is off by no more than this stays where it is, since any correction can be heard.
+/// Deviations up to this are not corrected, because corrections are audible.
 const TOLERANCE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
 
-/// As many bytes as it has in this time.
+/// Number of bytes for a duration.
 pub fn bytes(time: gst::ClockTime) -> usize {
     let samples = u128::from(time.nseconds()) * SAMPLES / 1_000_000_000;
     samples as usize * BYTES
 }
 
-/// In the output's launch description: `audiorate` leaves out what is twice there and fills what is not.
+/// Part of the output's launch description. `audiorate` drops overlapping samples and fills gaps.
 pub fn branch() -> String {
     let queue = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=1000000000";
     format!(
@@ -48,20 +48,20 @@ pub fn branch() -> String {
     )
 }
 
-/// Takes sound from whoever has some.
+/// Pushes sound of any source, and makes it available to consumers.
 pub struct Sound {
     input: gst_app::AppSrc,
     state: Mutex<State>,
-    /// For players, who need AAC, and for browsers.
+    /// Raw sound for the AAC encoder of HLS, and Opus for WebRTC.
     pub pcm: StreamProducer,
     pub opus: StreamProducer,
 }
 
 #[derive(Default)]
 struct State {
-    /// From the source's time to the output's, ns, of the latest pictures.
+    /// Running time of the output minus that of the source, ns, for the latest frames.
     delays: VecDeque<i64>,
-    /// When the source gave sound last.
+    /// Time of the source's last sound.
     heard: Option<Instant>,
 }
 
@@ -87,12 +87,12 @@ impl Sound {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The source begins anew: its times so far say nothing of those to come.
+    /// Forgets the delays, because the source restarts with unrelated timestamps.
     pub fn begin_anew(&self) {
         self.lock().delays.clear();
     }
 
-    /// A picture of this running time of its source has come.
+    /// Notes the arrival of a frame with this running time of the source.
     pub fn picture(&self, time: gst::ClockTime) {
         let Some(delay) = self.delay(time) else {
             return;
@@ -110,7 +110,7 @@ impl Sound {
         delays.push_back(delay);
     }
 
-    /// From this time of the source to now.
+    /// Current running time of the output minus `time` of the source, ns.
     fn delay(&self, time: gst::ClockTime) -> Option<i64> {
         let now = self.input.current_running_time()?.nseconds();
         i64::try_from(now)
@@ -118,14 +118,14 @@ impl Sound {
             .checked_sub_unsigned(time.nseconds())
     }
 
-    /// Sound of this running time of its source.
+    /// Pushes sound with this running time of the source.
     pub fn push(&self, mut sound: gst::Buffer, time: gst::ClockTime) {
         let Some(now) = self.delay(time) else {
             return;
         };
         let mut state = self.lock();
         state.heard = Some(Instant::now());
-        // Before the first picture, as if it were one.
+        // Before the first frame, the delay of the sound itself.
         let delay = state.delay().unwrap_or(now);
         let Some(time) = time.nseconds().checked_add_signed(delay) else {
             return;
@@ -138,7 +138,7 @@ impl Sound {
         let _ = self.input.push_buffer(sound);
     }
 
-    /// Silence up to now, if nothing else sounds. To be called about as often as frames come.
+    /// Pushes silence up to now if the source has none. To be called about once a frame.
     pub fn keep_alive(&self) {
         let state = self.lock();
         let begin = self.input.current_running_time();
@@ -146,7 +146,7 @@ impl Sound {
         if let Some(begin) = begin.filter(|_| !state.sounds()) {
             let mut silence = gst::Buffer::from_slice(vec![0; bytes(SILENCE)]);
             silence.make_mut().set_pts(begin);
-            // As above.
+            // Fails only while the server stops.
             let _ = self.input.push_buffer(silence);
         }
     }
@@ -159,6 +159,7 @@ impl State {
         delays.get(delays.len() / 2).copied()
     }
 
+    /// Whether the source has delivered sound recently.
     fn sounds(&self) -> bool {
         self.heard.is_some_and(|heard| heard.elapsed() < PATIENCE)
     }

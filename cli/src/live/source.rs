@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where pictures and sound come from. A source that fails, ends or falls silent is built anew, sooner at first
-//! and later more patiently, while the output goes on.
+//! The source pipeline: decodes the input and hands frames and sound to the output. After a failure, EOS or silence it
+//! is restarted with exponential backoff, while the output continues.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +18,10 @@ use crate::shared::address::Input;
 use crate::shared::live;
 use crate::shared::restart::{self, Restarts, SILENCE};
 
-/// No picture for so long at the beginning means a dead source: servers and cameras take their time.
+/// Longest wait for the first frame; servers and cameras start slowly.
 const START: Duration = Duration::from_secs(15);
 
+/// State of the source.
 #[derive(Serialize, Clone, Copy, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
@@ -29,19 +30,19 @@ pub enum Condition {
     Lost,
 }
 
-/// For `/api/stats`.
+/// Status for `/api/stats` and events.
 #[derive(Serialize, Clone)]
 pub struct Status {
     pub state: Condition,
-    /// How often it has been built anew.
+    /// Number of restarts.
     pub restarts: u64,
-    /// What was wrong the last time.
+    /// The last error.
     pub error: Option<String>,
-    /// Whether it has given sound since it was built.
+    /// Whether it has delivered sound since its start.
     pub sound: bool,
 }
 
-/// The source's thread.
+/// Handle of the source's thread.
 pub struct Source(Arc<Shared>);
 
 struct Shared {
@@ -51,13 +52,17 @@ struct Shared {
     output: Arc<Output>,
     status: Mutex<Status>,
     stop: AtomicBool,
-    /// When the last picture came, if one has since the source was built.
+    /// Time of the last frame since the start, if there has been one.
     last: Mutex<Option<Instant>>,
-    /// Why its pictures cannot be painted.
+    /// Why its frames cannot be stylized.
     refused: Mutex<Option<String>>,
     changed: watch::Sender<()>,
 }
 
+/// Starts the source's thread.
+///
+/// # Errors
+/// If no thread can be started.
 pub fn start(
     input: Input,
     args: &Args,
@@ -128,7 +133,7 @@ impl Shared {
         }
     }
 
-    /// Into the status, over the picture, and to whoever listens for events.
+    /// Updates the status and the notice over the picture, and triggers an event.
     fn tell(&self, state: Condition, error: Option<String>) {
         {
             let mut status = self.lock();
@@ -143,7 +148,7 @@ impl Shared {
 
     fn line(&self) -> String {
         let from = match &self.input {
-            // Rings that move: something to paint at every place of the picture.
+            // Moving rings, with detail everywhere in the frame.
             Input::Test => format!(
                 "audiotestsrc is-live=true wave=ticks volume=0.3 ! {} \
                  videotestsrc is-live=true pattern=zone-plate kx2=12 ky2=12 kt=2 ! video/x-raw,framerate={}/1",
@@ -153,8 +158,9 @@ impl Shared {
             Input::Camera(_) => "v4l2src name=from ! decodebin".into(),
             Input::File(_) | Input::Stream(_) => "uridecodebin name=from".into(),
         };
-        // No `videorate`: it keeps each picture until the next one has come. The feed leaves out what is
-        // too much. Progressive frames pass `deinterlace` as they are. What is live has waited long enough when it is here; a file waits for its time.
+        // No `videorate`, which holds each frame until the next one arrives; [`super::feed`] drops frames above the
+        // wanted rate. `deinterlace` passes progressive frames through. Frames of a live source are shown at once,
+        // those of a file at their running time.
         format!(
             "{from} ! videoconvert ! deinterlace fields=top ! videoscale ! {} ! appsink name=out max-buffers=2 drop=true sync={}",
             self.picture,
@@ -162,9 +168,9 @@ impl Shared {
         )
     }
 
-    /// What sound goes through.
+    /// Launch description for sound.
     fn sound_line(&self) -> String {
-        // A file's waits for its pictures; what is live, for nothing.
+        // A file's sound is synchronized with its frames; live sound is passed on at once.
         let wait = !self.input.is_live();
         format!(
             "audioconvert ! audioresample ! {} ! appsink name=sound async={wait} sync={wait}",
@@ -172,7 +178,7 @@ impl Shared {
         )
     }
 
-    /// Plays until something is wrong, or until it is told to stop.
+    /// Plays until an error, or until [`Source::stop`].
     fn play(self: &Arc<Self>) -> Result<()> {
         let pipeline = gst::parse::launch(&self.line())?
             .downcast::<gst::Pipeline>()
@@ -213,12 +219,12 @@ impl Shared {
         });
         out.set_callbacks(callbacks.build());
         let result = self.wait(&pipeline);
-        // An element that does not stop is no reason to keep its successor waiting.
+        // A failed stop must not delay the next start.
         let _ = pipeline.set_state(gst::State::Null);
         result
     }
 
-    /// Takes the first sound that this element finds, if it finds any.
+    /// Connects the first audio pad that this element adds, if there is one.
     fn find_sound(self: &Arc<Self>, from: &gst::Element) {
         let shared = Arc::downgrade(self);
         let found = AtomicBool::new(false);
@@ -231,7 +237,7 @@ impl Shared {
             if !found.swap(true, Ordering::SeqCst)
                 && let Err(err) = shared.connect_sound(from, pad)
             {
-                // Pictures go on without.
+                // Frames continue without sound.
                 eprintln!("source: no sound: {err:#}");
             }
         });
@@ -248,9 +254,9 @@ impl Shared {
         Ok(())
     }
 
-    /// What comes to the sink for sound goes to the output.
+    /// Passes the sound of the `appsink` in this bin to the output.
     fn hear(self: &Arc<Self>, bin: &gst::Bin) -> Result<()> {
-        // A camera has none.
+        // Cameras have no sound.
         let Some(sink) = bin.by_name("sound").and_downcast::<gst_app::AppSink>() else {
             return Ok(());
         };
@@ -272,13 +278,13 @@ impl Shared {
     fn wait(&self, pipeline: &gst::Pipeline) -> Result<()> {
         use gst::MessageView;
         let bus = pipeline.bus().context("a pipeline without a bus")?;
-        // If this fails, the message on the bus says more.
+        // If this fails, an error message on the bus has the reason.
         let started = pipeline.set_state(gst::State::Playing);
         let begin = Instant::now();
         let mut missing = None;
         while !self.stopped() {
             let message = bus.timed_pop(gst::ClockTime::from_mseconds(200));
-            // What the pipeline says then is only its echo.
+            // The pipeline's own error is a consequence of this one.
             if let Some(why) = lock(&self.refused).take() {
                 bail!(why);
             }
@@ -325,7 +331,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why such pictures cannot be painted. Generators have learned from sRGB pictures.
+/// Why frames with these caps cannot be stylized: HDR, because generators are trained on sRGB.
 fn refused(caps: &gst::CapsRef) -> Option<String> {
     let info = gst_video::VideoInfo::from_caps(caps).ok()?;
     let transfer = info.colorimetry().transfer();
@@ -337,7 +343,7 @@ fn refused(caps: &gst::CapsRef) -> Option<String> {
         .then(|| format!("HDR video ({transfer:?}) cannot be painted; map it to SDR before"))
 }
 
-/// When this is shown, or sounds, by the source's clock.
+/// Running time of a sample in the source's pipeline.
 fn running_time(sample: &gst::Sample) -> Option<gst::ClockTime> {
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     segment.to_running_time(sample.buffer()?.pts())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The gallery: a picture of the source in every style, painted once in the background.
+//! The tiles of the gallery: a frame of the source in every style, painted once in the background.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,22 +13,23 @@ use tokio::sync::watch;
 use super::Args;
 use super::output::{JPEG, Output, configure};
 
-/// Width of what is painted, and of the tile, pixels. Strokes have one size, so that a tile painted at
-/// its own size would be all strokes.
+/// Width of the frame that is painted, and of the tile, pixels. Strokes have a fixed size in pixels, so a frame of the
+/// tile's size would show little else.
 const PAINTED: u32 = 640;
 const TILE: u32 = 320;
-/// Many sources begin in black.
+/// Wait after the first frame: many videos begin in black.
 const FIRST: Duration = Duration::from_secs(1);
-/// Between two tiles, so that the live picture keeps the processor.
+/// Pause between two tiles, which leaves processor time to the live picture.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for one tile; the first one waits for the generator.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(60);
 
+/// JPEG files by style.
 #[derive(Clone, Default)]
 pub struct Tiles(Arc<Mutex<BTreeMap<String, Bytes>>>);
 
 impl Tiles {
-    /// Names of those that are painted.
+    /// Styles whose tiles have been painted.
     pub fn ready(&self) -> Vec<String> {
         self.lock().keys().cloned().collect()
     }
@@ -42,6 +43,10 @@ impl Tiles {
     }
 }
 
+/// Starts the thread that paints the tiles.
+///
+/// # Errors
+/// If no thread can be started.
 pub fn start(args: &Args, output: Arc<Output>, changed: watch::Sender<()>) -> Result<Tiles> {
     let tiles = Tiles::default();
     let (args, painted) = (args.clone(), tiles.clone());
@@ -100,7 +105,7 @@ fn paint_with(
         .by_name("out")
         .and_downcast::<gst_app::AppSink>()
         .context("an appsink")?;
-    // An error is on the bus, and comes out below as a frame that never does.
+    // An error stays on the bus; it is read below when no frame arrives.
     let _ = pipeline.set_state(gst::State::Playing);
     for (number, style) in (0..).zip(stylize.property::<Vec<String>>("styles")) {
         stylize.set_property("style", &style);

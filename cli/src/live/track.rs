@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames or sound on the way to one viewer, as RTP.
+//! A media track of a viewer: from the encoder's frames or sound, as RTP, to `webrtcbin`.
 
 use anyhow::{Context, Result};
 use gst::prelude::*;
@@ -9,19 +9,19 @@ use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
 use super::offer;
 use super::output::Output;
 
-/// One of what a viewer gets, from its source on.
+/// A video or audio track.
 pub struct Track<'a> {
     place: offer::Place,
     pub producer: &'a StreamProducer,
     payloader: gst::Element,
-    /// Of its RTP.
+    /// RTP caps.
     caps: gst::Caps,
 }
 
 impl<'a> Track<'a> {
     pub fn video(output: &'a Output, place: offer::Place) -> Result<Self> {
         let payloader = gst::ElementFactory::make("rtph264pay")
-            // Fits any way, with room for what WebRTC adds.
+            // Below the MTU of all usual paths, with room for SRTP and other headers.
             .property("mtu", 1200_u32)
             .property("config-interval", -1)
             .property_from_str("aggregate-mode", "zero-latency")
@@ -61,7 +61,7 @@ impl<'a> Track<'a> {
         })
     }
 
-    /// Into the pipeline, up to the payloader.
+    /// Adds `appsrc` and payloader to the pipeline.
     pub fn add(&self, pipeline: &gst::Pipeline) -> Result<ConsumptionLink> {
         let source = gst_app::AppSrc::builder().build();
         pipeline.add_many([source.upcast_ref(), &self.payloader])?;
@@ -69,7 +69,7 @@ impl<'a> Track<'a> {
         Ok(ConsumptionLink::disconnected(source))
     }
 
-    /// On to the place that the offer has for it.
+    /// Links the payloader to the transceiver of its media section.
     pub fn connect(&self, webrtc: &gst::Element) -> Result<()> {
         let pad = webrtc
             .request_pad_simple(&format!("sink_{}", self.place.line))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A pipeline for each browser that watches: the encoders' frames and sound, as RTP, through `webrtcbin`.
+//! WebRTC sessions: a pipeline for each browser sends the encoders' frames and sound as RTP through `webrtcbin`.
 //!
-//! Being pipelines of their own, they share nothing but frames: one that is slow loses frames up to
-//! the next key frame, one that fails is taken away, and neither the encoder nor anybody else notices.
+//! The pipelines share buffers only: a slow one loses frames up to the next key frame, one that fails is removed, and
+//! neither the encoder nor other viewers are affected.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,11 +25,11 @@ use super::offer;
 use super::output::Output;
 use super::track::Track;
 
-/// A browser sends a report every second or so. One that has not for so long is gone.
+/// A connected browser that has sent nothing for this time is gone; it sends RTCP about once a second.
 const SILENCE: Duration = Duration::from_secs(10);
-/// The same while it has still to connect.
+/// The same before it is connected.
 const CONNECT: Duration = Duration::from_secs(20);
-/// Longest wait for this machine's addresses; without a STUN server they are there at once.
+/// Longest wait for ICE candidates; without a STUN server they are complete at once.
 const GATHER: Duration = Duration::from_secs(5);
 
 pub struct Viewers {
@@ -40,13 +40,13 @@ pub struct Viewers {
 struct Viewer {
     pipeline: gst::Pipeline,
     signs: Arc<Signs>,
-    /// Frames and sound come as long as these are there.
+    /// Deliver frames and sound until they are dropped.
     links: Vec<ConsumptionLink>,
-    /// Free again when it is gone.
+    /// Released with the viewer.
     _seat: OwnedSemaphorePermit,
 }
 
-/// Signs of life.
+/// Whether the browser is still there.
 struct Signs {
     begin: Instant,
     connected: AtomicBool,
@@ -75,7 +75,7 @@ impl Signs {
 impl Drop for Viewer {
     fn drop(&mut self) {
         let pipeline = self.pipeline.clone();
-        // It joins threads, which takes longer than a request may block.
+        // Stopping joins threads, which takes longer than a request may block.
         std::thread::spawn(move || pipeline.set_state(gst::State::Null));
     }
 }
@@ -96,7 +96,7 @@ impl Viewers {
         self.lock().len()
     }
 
-    /// Whether there was one of this name.
+    /// Ends a session; whether there was one.
     pub fn remove(&self, id: &str) -> bool {
         self.lock().remove(id).is_some()
     }
@@ -105,12 +105,15 @@ impl Viewers {
         self.lock().clear();
     }
 
-    /// Takes away those that are gone.
+    /// Removes viewers that are gone.
     pub fn sweep(&self) {
         self.lock().retain(|_, viewer| !viewer.signs.gone());
     }
 
-    /// A new viewer's name, which is a secret of its own, and the answer to its offer.
+    /// Adds a viewer. Returns its id, which is random and secret, and the SDP answer to its offer.
+    ///
+    /// # Errors
+    /// 422 for an offer without H.264, 500 if `webrtcbin` fails.
     pub async fn add(
         &self,
         output: &Output,
@@ -143,7 +146,7 @@ impl Viewers {
         let (pipeline, webrtc) = self.build(output)?;
         let signs = watch_signs(&pipeline, &webrtc)?;
         let links = tracks.iter().map(|track| track.add(&pipeline));
-        // From here on, whatever fails, dropping it stops the pipeline.
+        // From here on, the pipeline is stopped by dropping this if a step fails.
         let mut viewer = Viewer {
             links: links.collect::<Result<_>>()?,
             pipeline,
@@ -173,7 +176,7 @@ impl Viewers {
             webrtc.emit_by_name::<()>("set-local-description", &[&answer, promise]);
         })
         .await?;
-        // With what there is by then: one address that works is enough.
+        // After the timeout with the candidates so far: one that works is enough.
         let _ = tokio::time::timeout(GATHER, gathered).await;
         let local = webrtc
             .property::<Option<WebRTCSessionDescription>>("local-description")
@@ -185,7 +188,7 @@ impl Viewers {
         Ok((viewer, answer))
     }
 
-    /// On the output's clock, so that its timestamps are right here, too.
+    /// With clock and base time of the output, so that its timestamps are valid here.
     fn build(&self, output: &Output) -> Result<(gst::Pipeline, gst::Element)> {
         let pipeline = gst::Pipeline::new();
         let webrtc = gst::ElementFactory::make("webrtcbin")
@@ -196,7 +199,7 @@ impl Viewers {
         }
         let bin = webrtc.downcast_ref::<gst::Bin>();
         let rtp = bin.and_then(|bin| bin.by_name("rtpbin"));
-        // Sound and picture of one moment are not sent at once: only their times tell.
+        // RTCP maps RTP timestamps to running time instead of the time of sending, which differs for sound and picture.
         rtp.context("webrtcbin has no rtpbin")?
             .set_property("rtcp-sync-send-time", false);
         pipeline.add(&webrtc)?;
@@ -238,8 +241,7 @@ fn watch_signs(pipeline: &gst::Pipeline, webrtc: &gst::Element) -> Result<Arc<Si
         }
         _ => (),
     });
-    // A browser that crashed says nothing; only the silence tells. So packets are looked at where they
-    // come in.
+    // A browser that crashed does not close the connection. So packets are observed where they arrive.
     let bin = webrtc
         .downcast_ref::<gst::Bin>()
         .context("webrtcbin is no bin")?;
@@ -260,7 +262,10 @@ fn watch_signs(pipeline: &gst::Pipeline, webrtc: &gst::Element) -> Result<Arc<Si
     Ok(signs)
 }
 
-/// Asks webrtcbin for something and waits for its reply.
+/// Calls an action signal of `webrtcbin` and waits for its promise.
+///
+/// # Errors
+/// If the reply has an error, or there is none.
 async fn promise(
     webrtc: &gst::Element,
     ask: impl FnOnce(&gst::Promise),
@@ -280,7 +285,7 @@ async fn promise(
     }
 }
 
-/// Resolves when all of this machine's addresses are in the local description.
+/// Resolves when ICE gathering is complete.
 fn gathered(webrtc: &gst::Element) -> impl Future<Output = ()> + use<> {
     let (sender, mut receiver) = tokio::sync::watch::channel(false);
     webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
@@ -290,7 +295,7 @@ fn gathered(webrtc: &gst::Element) -> impl Future<Output = ()> + use<> {
         }
     });
     async move {
-        // An error would mean that the pipeline is gone.
+        // An error means that the pipeline has been dropped.
         let _ = receiver.wait_for(|done| *done).await;
     }
 }

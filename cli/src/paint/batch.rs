@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A folder of films into another folder, in the order of their names. One that cannot be painted
-//! stops no other; one that is there already is left as it is.
+//! Stylizes all films of a folder into another folder, in the order of their names. A failure does not stop the others;
+//! outputs that exist are kept.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,24 +10,31 @@ use anyhow::{Context, Result, bail};
 use super::{Args, container, interrupt, pieces};
 use crate::shared::address::uri;
 
-/// Names that films have; everything else in the folder is something else.
+/// Extensions of films; other files are skipped.
 const FILMS: [&str; 16] = [
     "3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv",
     "ts", "webm", "wmv",
 ];
-/// Pictures, in formats that are not written here: their paintings are PNG.
+/// Extensions of pictures; those that cannot be written become PNG.
 const PICTURES: [&str; 7] = ["jpg", "jpeg", "png", "apng", "gif", "webp", "avif"];
-/// Seconds by which a painted film may be longer or shorter than its source: containers count the last
-/// frame, and the sound behind it, in different ways.
+/// Largest difference in seconds between a film and its source: demuxers compute the duration differently, with or
+/// without the last frame and trailing sound.
 const TOLERANCE: f64 = 1.0;
 
+/// Result for one film.
 enum Outcome {
+    /// Stylized, with a summary.
     Painted(String),
+    /// Its output exists.
     Whole,
+    /// Another process is writing it.
     Elsewhere,
 }
 
-/// Paints what is missing; an error at the end if any film failed.
+/// Stylizes the films that have no output.
+///
+/// # Errors
+/// If the folders cannot be used, or at the end if any film failed.
 pub fn run(args: &Args) -> Result<()> {
     let (from, to) = (Path::new(&args.input), &args.output);
     std::fs::create_dir_all(to).with_context(|| format!("{} cannot be made", to.display()))?;
@@ -65,7 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
             Err(err) => (&mut failed, format!("error: {err:#}")),
         };
         *count += 1;
-        // The line for gst-launch-1.0 is for who paints one film.
+        // Only the part before the first empty line.
         let text = text.lines().take_while(|line| !line.is_empty());
         println!(
             "{}: {}",
@@ -83,7 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The films of a folder, by name.
+/// The films of a folder, sorted by name.
 fn films(folder: &Path) -> Result<Vec<PathBuf>> {
     let cannot = || format!("{} cannot be read", folder.display());
     let mut films = Vec::new();
@@ -106,7 +113,7 @@ fn is_picture(file: &Path) -> bool {
     PICTURES.contains(&container::extension(file).as_str())
 }
 
-/// The same name, with a container that can be written.
+/// The same name in `folder`, with another extension if the container cannot be written.
 fn output(folder: &Path, film: &Path) -> Result<PathBuf> {
     let name = film.file_name().context("a film without a name")?;
     let output = folder.join(name);
@@ -119,6 +126,7 @@ fn output(folder: &Path, film: &Path) -> Result<PathBuf> {
     })
 }
 
+/// Stylizes one film.
 fn one(args: &Args, film: &Path, output: PathBuf) -> Result<Outcome> {
     let args = Args {
         input: film.to_str().context("its name is not UTF-8")?.into(),
@@ -141,6 +149,7 @@ fn one(args: &Args, film: &Path, output: PathBuf) -> Result<Outcome> {
     Ok(super::film(&args)?.map_or(Outcome::Elsewhere, Outcome::Painted))
 }
 
+/// Duration in seconds.
 fn seconds(film: &Path) -> Result<f64> {
     let duration = pieces::duration(&uri(&film.to_string_lossy())?);
     let duration = duration.with_context(|| format!("{} cannot be played", film.display()))?;

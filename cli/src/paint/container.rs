@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The containers that can be written, and what fits in them.
+//! The output containers: muxers, codecs and the features of each.
 
 use std::path::Path;
 
@@ -9,30 +9,30 @@ use gst::prelude::*;
 use super::Args;
 use crate::shared::failure::usage;
 
-/// A file format, by its extension.
+/// A container.
 #[derive(Debug)]
 pub struct Container {
     pub extension: &'static str,
-    /// As `gst-launch-1.0` writes it.
+    /// Launch description of the muxer.
     muxer: &'static str,
-    /// Codecs to try if none is asked for.
+    /// Video codecs to try in this order if none is given.
     pub codecs: &'static [&'static str],
-    /// How sound is encoded that does not fit: description and type.
+    /// Audio encoder for sound that cannot be copied: launch description and media type.
     pub sound: (&'static str, &'static str),
-    /// Chapters are written.
+    /// Whether its muxer writes chapters.
     pub chapters: bool,
-    /// A cover picture is written.
+    /// Whether its muxer writes a cover picture.
     pub cover: bool,
-    /// What it holds, if that is no film.
+    /// For picture files: how many frames they hold. `None`: a film.
     pub pictures: Option<Pictures>,
 }
 
-/// A file without sound.
+/// Number of frames in a picture file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pictures {
     /// One frame.
     One,
-    /// One, or an animation.
+    /// One frame or an animation.
     Animated,
 }
 
@@ -59,7 +59,7 @@ const fn with_cover(container: Container) -> Container {
     }
 }
 
-/// A file with one frame, which the encoder writes as it is to be.
+/// A picture file: the encoder's output is the whole file.
 const fn picture(extension: &'static str, codecs: &'static [&'static str]) -> Container {
     Container {
         codecs,
@@ -68,7 +68,7 @@ const fn picture(extension: &'static str, codecs: &'static [&'static str]) -> Co
     }
 }
 
-/// A file with one frame or many, which are joined here.
+/// An animation file, which the element `stylizeanimation` writes.
 const fn animation(extension: &'static str, codecs: &'static [&'static str]) -> Container {
     Container {
         codecs,
@@ -100,7 +100,7 @@ const CONTAINERS: [Container; 12] = [
     picture("jpeg", &["jpeg"]),
 ];
 
-/// The container of an output.
+/// The container for the output, from `--format` or the extension.
 ///
 /// # Errors
 /// A usage error if the extension, or `--format`, names none.
@@ -119,12 +119,13 @@ pub fn of(args: &Args) -> Result<&'static Container> {
     })
 }
 
-/// The extension in lower case; empty if there is none.
+/// The extension in lower case; empty if the name has none.
 pub fn extension(file: &Path) -> String {
     let extension = file.extension().and_then(|extension| extension.to_str());
     extension.unwrap_or_default().to_ascii_lowercase()
 }
 
+/// Whether the extension names a container that can be written.
 pub fn is_container(file: &Path) -> bool {
     named(&extension(file)).is_some()
 }
@@ -134,20 +135,20 @@ fn named(extension: &str) -> Option<&'static Container> {
 }
 
 impl Container {
-    /// The muxer, in no pipeline.
+    /// Creates the muxer.
     ///
     /// # Errors
     /// If it is not installed.
     pub fn muxer(&self) -> Result<gst::Element> {
         let bin = gst::parse::bin_from_description(self.muxer, false)?;
         let muxer = bin.children().pop().context("the muxer is missing")?;
-        // Out of the bin that the description came in.
+        // Removed from the bin that the parser put it in.
         bin.remove(&muxer)?;
         Ok(muxer)
     }
 }
 
-/// The muxer's pad template for a stream.
+/// The muxer's sink pad template for these caps.
 pub fn template(muxer: &gst::Element, caps: &gst::Caps) -> Option<gst::PadTemplate> {
     muxer.pad_template_list().into_iter().find(|template| {
         template.direction() == gst::PadDirection::Sink && template.caps().can_intersect(caps)

@@ -12,7 +12,7 @@ const TOO_SHORT: u128 = 5;
 /// A part of the movie that is long enough for `qtdemux`.
 const LONG_ENOUGH: u128 = 4;
 
-/// Lets the demuxers in this bin read to the end.
+/// Applies the workaround to all `qtdemux` elements that are added to this bin.
 pub fn read_to_the_end(bin: &gst::Bin) {
     bin.connect_deep_element_added(|_, _, element| {
         let factory = element.factory();
@@ -89,7 +89,7 @@ struct Length {
 }
 
 impl Length {
-    /// What the box of this name says.
+    /// Reads the first box of this name between two offsets.
     fn of(movie: &[u8], at: usize, end: usize, name: &[u8; 4]) -> Option<Self> {
         let (header, size, _) = child(movie, at, end, name)?;
         let wide = *movie.get(header)? == 1;
@@ -108,6 +108,7 @@ impl Length {
         })
     }
 
+    /// Writes the duration.
     fn set(&self, movie: &mut [u8], units: u64) -> Option<()> {
         if self.wide {
             let place = movie.get_mut(self.place..self.place + 8)?;
@@ -121,6 +122,7 @@ impl Length {
     }
 }
 
+/// The duration of a track's media (`mdhd`).
 fn own_length(movie: &[u8], track: usize, length: usize) -> Option<Length> {
     let (media, length, _) = child(movie, track, track + length, b"mdia")?;
     Length::of(movie, media, media + length, b"mdhd")
@@ -192,7 +194,7 @@ mod tests {
         [0; 4].into_iter().chain(numbers).collect()
     }
 
-    /// A film of 3 s whose track has an edit list of these durations and times.
+    /// A film of 3 s whose track has an edit list of these durations and media times.
     fn film(edits: &[[u32; 2]]) -> Vec<u8> {
         let count = u32::try_from(edits.len()).expect("some");
         let entries = edits
@@ -218,7 +220,7 @@ mod tests {
         let cases: [(&[[u32; 2]], u64); 5] = [
             (&[[3000, 0]], 3000),
             (&[[3000, 12_800]], 4000),
-            // It begins late, with what would be shown then.
+            // An empty edit, then media from 1 s on: nothing is cut off.
             (&[[1000, u32::MAX], [2000, 12_800]], 3000),
             (&[[1000, 0], [2000, 25_600]], 4000),
             (&[[1000, 25_600], [2000, 0]], 5000),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Encoders: which there are, which works here, and their settings.
+//! Video encoders: the known elements by codec, the choice of one that works on this machine, and their settings.
 
 use anyhow::{Result, anyhow, bail};
 use gst::prelude::*;
@@ -8,28 +8,33 @@ use super::Args;
 use super::container::{Container, template};
 use crate::shared::failure::usage;
 
-/// Constant quality by default, in x264's scale.
+/// Default quality on x264's scale, 0 to 51.
 pub const CRF: u32 = 23;
-/// Frames that a player can show anywhere.
+/// Raw formats of 8 bits in 4:2:0, which every player can decode.
 const EIGHT: &str = "{I420,NV12}";
 
 /// A video codec with its encoders.
 struct Codec {
     name: &'static str,
     caps: &'static str,
-    /// What makes the encoder's stream one that muxers take.
+    /// Parser between encoder and muxer; empty if none is needed.
     parser: &'static str,
-    /// Elements and their settings, hardware first. `{q}` is the quality in x264's scale, `{q63}` in that of
-    /// VP9 and AV1, `{q31}` half of it. Without `{q…}` there is no such setting.
+    /// Elements and their settings, hardware first. Placeholders: `{q}` is the quality on x264's scale, `{q63}` on that
+    /// of VP9 and AV1, `{q31}` half of `{q}`. Without one, the quality cannot be set.
     elements: &'static [(&'static str, &'static str)],
-    /// Formats of frames: usual ones; for more than 8 bits; with alpha.
+    /// Raw formats: 8 bits; more than 8 bits; with alpha. `None`: not supported.
     formats: [Option<&'static str>; 3],
 }
 
-/// `ultrafast`, because the encoder shares the processor with the generator. Without a buffer capacity of 0,
-/// x264 caps the bitrate at 2 Mbit/s, and a painting becomes a mosaic; trellis is not of the preset, and would
-/// cost a quarter of the encoder's time for the same bits. VP9 without looking ahead: what `vp9enc` 1.22 still
-/// holds at the end is lost. VP8 below zero: above it, the encoder's effort follows the clock, and no two runs are equal.
+/// Settings that need a reason:
+///
+/// x264: `ultrafast`, because the encoder shares the processor with the generator. `vbv-buf-capacity=0`, because
+/// otherwise the bitrate is limited to 2 Mbit/s and paintings show blocks. `trellis=false`, because trellis is not part
+/// of the preset and costs a quarter of the encoder's time for the same bitrate.
+///
+/// VP9: `lag-in-frames=0`, because `vp9enc` 1.22 loses the frames in its lookahead at EOS.
+///
+/// VP8: `cpu-used` below 0, because above 0 the effort depends on the elapsed time and output is not reproducible.
 const CODECS: [Codec; 11] = [
     Codec {
         name: "h264",
@@ -46,7 +51,7 @@ const CODECS: [Codec; 11] = [
             ),
             ("openh264enc", "complexity=low"),
         ],
-        // Few players show H.264 of 10 bits.
+        // Few players decode 10-bit H.264.
         formats: [Some(EIGHT), None, None],
     },
     Codec {
@@ -141,22 +146,22 @@ const CODECS: [Codec; 11] = [
     },
 ];
 
-/// The encoder that is used, and what it takes.
+/// The chosen encoder.
 #[derive(Clone)]
 pub struct Encoder {
-    /// With its settings and parser, as `gst-launch-1.0` writes it.
+    /// Launch description: element, settings and parser.
     line: String,
-    /// What it gives.
+    /// Caps of its output.
     pub caps: gst::Caps,
     codec: &'static str,
     formats: [Option<&'static str>; 3],
 }
 
 impl Encoder {
-    /// The one asked for, or the first that works for this container.
+    /// The encoder that `--encoder` names, or the first of the container's codecs that works here.
     ///
-    /// # Errors
-    /// A usage error for one that is unknown, does not fit, or has no such quality; an error if none works.
+    /// A usage error for an encoder that is unknown, does not fit the container, or has no such quality setting; an
+    /// error if none works.
     pub fn new(args: &Args, container: &Container) -> Result<Self> {
         let muxer = container.muxer()?;
         let fits = |codec: &Codec| {
@@ -228,7 +233,7 @@ impl Encoder {
                 .replace("{q31}", &(crf / 2 + 1).max(4).to_string()),
         };
         let settings = with_threads(name, settings, args.encoder_threads);
-        // Matroska's muxer takes VP9 as it is; MP4's asks for its profile, which only the parser tells.
+        // `matroskamux` accepts VP9 without caps of the parser; `mp4mux` needs the profile, which only the parser adds.
         let bare = codec.name == "vp9" && ["mkv", "webm"].contains(&container.extension);
         let parser = match codec.parser {
             _ if bare => String::new(),
@@ -243,7 +248,7 @@ impl Encoder {
         })
     }
 
-    /// Description from raw frames on.
+    /// Launch description from raw frames on. `deep`: more than 8 bits.
     pub fn line(&self, deep: bool, alpha: bool) -> String {
         format!(
             "video/x-raw,format={} ! {}",
@@ -252,12 +257,12 @@ impl Encoder {
         )
     }
 
-    /// Whether it keeps what is transparent.
+    /// Whether it encodes alpha.
     pub fn keeps_alpha(&self) -> bool {
         self.formats[2].is_some()
     }
 
-    /// Whether it keeps more than 8 bits.
+    /// Whether it encodes more than 8 bits.
     pub fn keeps_depth(&self) -> bool {
         self.formats[1].is_some()
     }
@@ -273,26 +278,27 @@ impl Encoder {
         wanted.or(self.formats[0]).unwrap_or(EIGHT)
     }
 
-    /// Whether every machine makes the same of the same frames: software does, with its threads fixed. What a
-    /// device makes is its driver's affair.
+    /// Whether the output is the same on every machine: true for software with a fixed number of threads; that of
+    /// hardware depends on device and driver.
     pub fn is_reproducible(&self) -> bool {
         is_software(self.element())
     }
 
-    /// The encoder's element.
+    /// Name of the encoder's element.
     pub fn element(&self) -> &str {
         self.line.split(' ').next().unwrap_or_default()
     }
 
-    /// Its codec's name, for messages.
+    /// Name of its codec, for messages.
     pub fn codec(&self) -> &'static str {
         self.codec
     }
 }
 
-/// What comes out of these depends on the number of threads, which is the number of cores if nothing is said.
+/// Adds the number of threads to the settings of encoders whose output depends on it; by default they use the number of
+/// cores.
 fn with_threads(name: &str, settings: String, asked: Option<u32>) -> String {
-    // Others do better with many on few cores.
+    // Other encoders are faster with more threads even on few cores.
     let usual = if name == "x264enc" { threads() } else { 0 };
     match (name, asked.unwrap_or(usual)) {
         (_, 0) => settings,
@@ -311,7 +317,10 @@ fn with_threads(name: &str, settings: String, asked: Option<u32>) -> String {
     }
 }
 
-/// In kilobits a second, at most a gigabit.
+/// Settings for a constant bitrate in kbit/s.
+///
+/// # Errors
+/// A usage error outside 1 to 1 000 000, or if the codec has no bitrate.
 fn bitrate(codec: &Codec, name: &str, settings: &str, kbit: u32) -> Result<String> {
     if kbit == 0 || kbit > 1_000_000 {
         return Err(usage(format!(
@@ -343,7 +352,7 @@ fn named(name: &str) -> Option<&'static Codec> {
     CODECS.iter().find(|codec| codec.name == name)
 }
 
-/// A codec by its name, or by that of an element that makes it.
+/// Finds a codec by its name, or by that of an encoder element, which is returned, too.
 fn find(asked: &str) -> Result<(&'static Codec, Option<String>)> {
     let alias = match asked {
         "h265" => "hevc",
@@ -383,18 +392,19 @@ fn caps(codec: &Codec) -> Result<gst::Caps> {
     codec.caps.parse().map_err(|_| anyhow!("{}", codec.caps))
 }
 
-/// Whether an element is there and starts.
+/// Whether an element exists and reaches the state READY, in which hardware is opened.
 fn works(name: &str) -> bool {
     let Ok(element) = gst::ElementFactory::make(name).build() else {
         return false;
     };
     let ready = element.set_state(gst::State::Ready).is_ok();
-    // An element that did not start has nothing to stop.
+    // Cannot fail in a way that matters: the element is dropped.
     let _ = element.set_state(gst::State::Null);
     ready
 }
 
-/// Threads for an encoder beside the generator; 0 = its own choice. On few cores more only get in the way.
+/// Threads for an encoder that runs beside the generator; 0: the encoder's default. One on up to four cores, where more
+/// would compete with the generator.
 pub fn threads() -> u32 {
     u32::from(cores() <= 4)
 }

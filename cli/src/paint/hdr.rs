@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The element `stylizetonemap`: HDR video (PQ or HLG, ITU-R BT.2100) to SDR. GStreamer 1.22 has none.
+//! The element `stylizetonemap`: tone mapping of HDR video (PQ or HLG, ITU-R BT.2100) to SDR, for which GStreamer 1.22
+//! has no element.
 //!
-//! Light is counted in multiples of SDR white, 203 cd/m² (ITU-R BT.2408). Up to a half of that nothing changes;
-//! what is brighter, up to 1000 cd/m², is rolled off by a curve without a knee. The curve is applied to the
-//! largest of the three components and the others follow it, so that hues stay. Colours of BT.2020 that BT.709
-//! lacks are clipped.
+//! Luminance is in multiples of SDR white, 203 cd/m² (ITU-R BT.2408). Up to half of that nothing changes; above, up to
+//! 1000 cd/m², a smooth curve compresses it. The curve is applied to the largest of the three components and the others
+//! are scaled alike, so that hues are kept. Colours of BT.2020 outside BT.709 are clipped.
 
 use gst::glib;
 use gst::prelude::*;
@@ -28,33 +28,33 @@ pub fn register() -> Result<(), glib::BoolError> {
     )
 }
 
-/// Light of SDR white, cd/m².
+/// Luminance of SDR white, cd/m².
 const WHITE: f32 = 203.0;
-/// The brightest that is told apart, in multiples of white.
+/// Luminance that maps to 1, in multiples of white; above, it is clipped.
 const PEAK: f32 = 1000.0 / WHITE;
-/// Below this part of white nothing changes.
+/// Luminance up to which nothing changes, in multiples of white.
 const KNEE: f32 = 0.5;
-/// Codes of a component of 10 bits.
+/// Number of 10-bit code values.
 const CODES: usize = 1024;
-/// Steps of linear light for the way out: fine enough for the darkest of 8 bits.
+/// Resolution of the table from linear light to 8 bits; enough for the darkest codes.
 const STEPS: usize = 1 << 14;
 
-/// How an HDR signal is decoded.
+/// Transfer function of HDR video.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Curve {
     /// Perceptual quantizer, SMPTE ST 2084.
     Pq,
-    /// Hybrid log-gamma, shown on a display of 1000 cd/m².
+    /// Hybrid log-gamma, for a display with a peak of 1000 cd/m².
     Hlg,
 }
 
-/// Tables from codes to SDR.
+/// Lookup tables from 10-bit HDR to 8-bit SDR.
 pub struct Tables {
-    /// Linear light of a code, in multiples of white.
+    /// Linear light by code, in multiples of white.
     light: Vec<f32>,
-    /// By how much a pixel whose largest component has this code gets darker.
+    /// Factor for a pixel by the code of its largest component, 0 to 1.
     scale: Vec<f32>,
-    /// 8-bit codes of BT.709 for linear light.
+    /// 8-bit codes of BT.709 by linear light.
     out: Vec<u8>,
 }
 
@@ -82,7 +82,10 @@ impl Tables {
         }
     }
 
-    /// Ten-bit codes of red, green and blue to eight-bit ones.
+    /// Maps a pixel from 10-bit to 8-bit RGB codes.
+    ///
+    /// # Panics
+    /// For codes from 1024 on.
     pub fn pixel(&self, codes: [usize; 3]) -> [u8; 3] {
         let largest = codes[0].max(codes[1]).max(codes[2]);
         let scale = self.scale[largest];
@@ -98,7 +101,7 @@ impl Tables {
 }
 
 impl Curve {
-    /// Light of a signal from 0 to 1, in multiples of white.
+    /// Linear light of a signal from 0 to 1, in multiples of white.
     fn light(self, signal: f32) -> f32 {
         match self {
             Self::Pq => {
@@ -115,17 +118,17 @@ impl Curve {
                 } else {
                     (((signal - c) / a).exp() + b) / 12.0
                 };
-                // The system's gamma, by component.
+                // System gamma (OOTF), applied by component.
                 scene.powf(1.2) * 1000.0 / WHITE
             }
         }
     }
 }
 
-/// From the knee on to 1 at the peak, with the same slope at the knee.
+/// Tone curve from the knee to 1 at the peak, with the slope 1 at the knee.
 fn roll_off(light: f32) -> f32 {
     let (room, over) = (1.0 - KNEE, (light.min(PEAK) - KNEE) / (PEAK - KNEE));
-    // A rational curve through 0 and 1 whose slope at 0 is that of the straight line.
+    // A rational function through (0, 0) and (1, 1) with the slope of the identity at 0.
     let slope = (PEAK - KNEE) / room;
     KNEE + room * slope * over / (1.0 + (slope - 1.0) * over)
 }
@@ -257,7 +260,7 @@ mod imp {
 mod tests {
     use super::*;
 
-    /// BT.2100 and BT.2408: codes of 10 bits for known light.
+    /// Codes of 10 bits for SDR white, from BT.2408.
     #[test]
     fn white_is_nearly_white_and_black_is_black() {
         for (curve, white) in [(Curve::Pq, 0.58), (Curve::Hlg, 0.75)] {

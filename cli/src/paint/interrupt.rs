@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Ctrl-C: a film by itself ends early, and is playable; what can go on later is left for later.
+//! Ctrl-C. A film in one piece is ended early, so that the file is playable; with `--segments` and folders the process
+//! ends, and the same command continues later.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,11 +12,16 @@ use gst::prelude::*;
 use super::{pieces, safe};
 use crate::shared::animation::end_early;
 
-/// What plays now, and the unfinished file it writes.
+/// The playing pipeline, and the unfinished file that it writes.
 static CURRENT: Mutex<Option<(gst::glib::WeakRef<gst::Pipeline>, PathBuf)>> = Mutex::new(None);
+/// Number of signals.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Once, at the start. `early`: the first signal ends the film, the second the program.
+/// Installs the signal handler; to be called once. `early`: the first signal ends the film early, the second ends the
+/// process. Otherwise the first one ends the process.
+///
+/// # Errors
+/// If a handler is installed already.
 pub fn watch_signal(early: bool) -> Result<()> {
     ctrlc::set_handler(move || {
         let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,12 +44,12 @@ pub fn watch_signal(early: bool) -> Result<()> {
     Ok(())
 }
 
-/// Whether the film that plays was ended before its end.
+/// Whether the film was ended early by a signal.
 pub fn ended_early() -> bool {
     COUNT.load(Ordering::SeqCst) > 0
 }
 
-/// Where a film goes that is meant for this name: one that was ended early takes no whole one's place.
+/// Final name of an output: a film that was ended early does not replace a complete one.
 pub fn place(name: &Path) -> PathBuf {
     match ended_early() {
         true => safe::part_of(name),
@@ -51,7 +57,7 @@ pub fn place(name: &Path) -> PathBuf {
     }
 }
 
-/// Says how much of a film there is, if it was ended early.
+/// Prints the duration of a film that was ended early.
 pub fn tell(name: &Path) {
     if !ended_early() {
         return;
@@ -65,7 +71,7 @@ pub fn tell(name: &Path) {
     eprintln!("interrupted: {} has {time}the film", name.display());
 }
 
-/// From now on this plays.
+/// Registers the playing pipeline and its file.
 pub fn playing(pipeline: &gst::Pipeline, part: &Path) {
     let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
     *current = Some((pipeline.downgrade(), part.to_owned()));

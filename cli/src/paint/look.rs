@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What an input holds, found out before anything is written: the type of every stream, and how its first
-//! decoded frame looks.
+//! Examines an input before anything is written: type of every stream, format of the first decoded frame, tags and
+//! chapters.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,16 +11,16 @@ use super::source::{caps, drop_all, source, stream_id};
 use super::turn::{self, Turn};
 use super::watch::Watch;
 
-/// So much is read behind the first frame where a container does not say that all streams are known.
+/// Bytes that are read after the first frame if the demuxer does not report that all streams are known.
 const ENOUGH: usize = 64 << 20;
 
-/// Pictures whose files say how they stand.
+/// Picture files that may have an orientation in their EXIF data.
 const PICTURES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
 
 /// A stream of the input.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    /// The same for every reader of the input.
+    /// Stream id, equal in all pipelines that read the input.
     pub id: String,
     pub caps: gst::Caps,
 }
@@ -29,11 +29,11 @@ pub struct Stream {
 #[derive(Clone, Debug)]
 pub struct Video {
     pub stream: Stream,
-    /// The first frame's.
+    /// Format of the first frame.
     pub info: gst_video::VideoInfo,
-    /// What makes it upright, if it is not.
+    /// The rotation or flip that makes it upright, if it is not.
     pub turned: Option<Turn>,
-    /// The input ended with the first frame.
+    /// Whether it has one frame only.
     pub still: bool,
 }
 
@@ -42,13 +42,13 @@ pub struct Video {
 pub struct Film {
     pub uri: String,
     pub video: Video,
-    /// All streams but the video, in the input's order.
+    /// All streams except the video, in the input's order.
     pub others: Vec<Stream>,
     pub chapters: bool,
-    /// It has a cover picture, as a tag.
+    /// Whether it has a cover picture, as a tag.
     pub cover: bool,
-    /// Where its time begins, if the demuxer sees that late. Matroska's takes the first packet's time, until an
-    /// earlier one comes: the first frame would be that much too early against all others, and against the sound.
+    /// Timestamp of the film's beginning, if the demuxer corrects it. `matroskademux` takes the first packet's
+    /// timestamp until an earlier one arrives, so the first frame would be too early by the difference.
     pub origin: Option<gst::ClockTime>,
 }
 
@@ -61,12 +61,12 @@ struct State {
     turned: Option<Turn>,
     chapters: bool,
     cover: bool,
-    /// A container is being taken apart, and has said that there are no more streams.
+    /// Whether there is a demuxer, and whether it has reported that there are no more streams.
     container: bool,
     complete: bool,
-    /// Streams of sound that have not begun: they may change where the film's time begins.
+    /// Number of audio streams without data so far: they may still change the beginning of the film.
     awaited: usize,
-    /// Of each stream, where its time begins as its demuxer first saw it.
+    /// By stream: its first timestamp, as its demuxer first reported it.
     begins: Vec<Option<gst::ClockTime>>,
     origin: Option<gst::ClockTime>,
     ended: bool,
@@ -81,7 +81,7 @@ fn lock(state: &Shared) -> MutexGuard<'_, State> {
 }
 
 impl State {
-    /// Whether there is nothing more to find out.
+    /// Whether everything is known.
     fn done(&self) -> bool {
         let begun = self.complete && self.awaited == 0;
         let known = begun || !self.container || self.read > ENOUGH;
@@ -91,10 +91,9 @@ impl State {
     }
 }
 
-/// Reads until all is known.
+/// Reads the input until everything is known.
 ///
-/// # Errors
-/// If it cannot be read, has no video, or nothing here decodes it.
+/// If it cannot be read, is encrypted, has no video, or no decoder is installed for it.
 pub fn look(uri: &str) -> Result<Film> {
     let pipeline = gst::Pipeline::new();
     let state = Shared::default();
@@ -111,7 +110,7 @@ pub fn look(uri: &str) -> Result<Film> {
         }
     });
     let result = play(&pipeline, &state, &watch);
-    // What does not stop is no reason to wait.
+    // A failed stop does not matter: the pipeline is not used any more.
     let _ = pipeline.set_state(gst::State::Null);
     let state = std::mem::take(&mut *lock(&state));
     let (index, info) = match (state.video, state.info) {
@@ -142,7 +141,7 @@ pub fn look(uri: &str) -> Result<Film> {
     })
 }
 
-/// Learns from the demuxer when it has shown all of its streams.
+/// Notes whether there is a demuxer, and when it has added all pads.
 fn watch_container(parse: &gst::Element, state: &Shared) {
     let shared = state.clone();
     let Some(parse) = parse.downcast_ref::<gst::Bin>() else {
@@ -160,7 +159,7 @@ fn watch_container(parse: &gst::Element, state: &Shared) {
     });
 }
 
-/// A stream by its type, in words.
+/// Description of a stream for messages: kind and codec.
 pub fn name(caps: &gst::Caps) -> String {
     let description = gst_pbutils::pb_utils_get_codec_description(caps);
     let kind = caps.structure(0).map_or("", |s| s.name().as_str());
@@ -168,6 +167,7 @@ pub fn name(caps: &gst::Caps) -> String {
     format!("{kind} ({description})")
 }
 
+/// Notes a stream; video is decoded, the data of others are dropped.
 fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()> {
     let caps = caps(pad)?;
     let kind = caps
@@ -211,7 +211,7 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
         if let Some(event) = info.event() {
             state.event(event);
             state.segment(index, event);
-            // Where there is video, its frames say when it has ended.
+            // With video, the end of its frames is the end.
             state.ended |= state.video.is_none() && event.type_() == gst::EventType::Eos;
         }
         gst::PadProbeReturn::Ok
@@ -219,7 +219,7 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
     if let Some(segment) = pad.sticky_event::<gst::event::Segment>(0) {
         lock(state).segment(index, &segment);
     }
-    // One of the stream, one of the whole file.
+    // There is one tag event for the stream and one for the file.
     for tags in (0..).map_while(|index| pad.sticky_event::<gst::event::Tag>(index)) {
         lock(state).event(&tags);
     }
@@ -232,7 +232,7 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
     }
 }
 
-/// Decodes two frames, and drops what follows.
+/// Decodes two frames and drops the rest.
 fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()> {
     let line = "queue name=head ! decodebin name=decoder";
     let bin = gst::parse::bin_from_description(line, false)?;
@@ -260,13 +260,13 @@ fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()
         gst::PadProbeReturn::Ok
     });
     decoder.connect_pad_added(move |_, pad| {
-        // Decoders of other kinds of streams cannot be here.
+        // Only one pad can appear, because the input is one elementary stream.
         let _ = (!entry.is_linked()).then(|| pad.link(&entry));
     });
     let ghost = gst::GhostPad::with_target(&head.context("no pad")?)?;
     bin.add_pad(&ghost)?;
     pipeline.add(&bin)?;
-    // An element that does not start says on the bus why.
+    // If an element does not start, its error message is on the bus.
     let _ = bin.sync_state_with_parent();
     pad.link(&ghost)?;
     let shared = state.clone();
@@ -281,7 +281,8 @@ fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()
 }
 
 impl State {
-    /// A demuxer that finds an earlier beginning says so, where one that goes on to another part counts on.
+    /// Notes the beginning of a stream. A demuxer that corrects it sends another segment with base 0; one that
+    /// continues with the next part of a film sends one with a larger base.
     fn segment(&mut self, stream: usize, event: &gst::EventRef) {
         let gst::EventView::Segment(segment) = event.view() else {
             return;
@@ -302,6 +303,7 @@ impl State {
         }
     }
 
+    /// Notes chapters, orientation and cover.
     fn event(&mut self, event: &gst::EventRef) {
         match event.view() {
             gst::EventView::Toc(_) => self.chapters = true,
@@ -317,6 +319,7 @@ impl State {
     }
 }
 
+/// Plays until everything is known.
 fn play(pipeline: &gst::Pipeline, state: &Shared, watch: &Watch) -> Result<()> {
     use gst::MessageView;
     let bus = pipeline.bus().context("a pipeline without a bus")?;

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Stylizes a file: any container in, the container of the output's extension out, sound and
-//! subtitles kept.
+//! The command `paint`: stylizes a file of any container into a container by the output's extension, with sound and
+//! subtitles.
 //!
 //! ```sh
 //! stylize in.mp4 out.mp4 --strength 0.8
 //! ```
 //!
-//! `look` finds out what the input holds. Then every stream has a reader and a branch of its own
-//! (`source`, `streams`): the video is decoded, stylized and encoded; everything else is copied as it is where the
-//! container takes it, and encoded anew only where it does not. Branches are descriptions as `gst-launch-1.0`
-//! reads them. `watch` ends what stands still. Ctrl-C ends the file early, playable; an error leaves no output
-//! behind.
+//! `look` examines the input. Then every stream gets a reader and a branch of its own (`source`, `streams`): the video
+//! is decoded, stylized and encoded; other streams are copied if the container supports them, else transcoded. Branches
+//! are launch descriptions. `watch` ends runs that make no progress. Ctrl-C ends the file early but playable; after an
+//! error no output is left.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -91,7 +90,7 @@ pub struct Args {
     /// Threads of an encoder whose output depends on their number (0 = all)
     #[arg(long, hide = true)]
     encoder_threads: Option<u32>,
-    /// Only an encoder that makes the same on every machine, unless an element is named.
+    /// Only encoders with the same output on every machine, unless an element is named. Set by `--segments` and `plan`.
     #[arg(skip)]
     portable: bool,
     /// Paint the film in so many pieces, each kept until the film is whole: an interrupted run goes on
@@ -137,8 +136,7 @@ impl Args {
     }
 }
 
-/// What the program ends with when the command has been carried out: an interrupted film is there, but not
-/// whole.
+/// Exit code after the command has succeeded: 130 if the film was interrupted, and so is incomplete.
 pub fn code() -> ExitCode {
     match interrupt::ended_early() {
         true => ExitCode::from(130),
@@ -172,7 +170,10 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Makes one film; what there is to say of it, or nothing if another process makes it.
+/// Stylizes one film. Returns a summary for the user, or `None` if another process writes the same output.
+///
+/// # Errors
+/// If the output exists without `--force`, is the input, or anything on the way fails.
 fn film(args: &Args) -> Result<Option<String>> {
     let plan = Plan::new(args)?;
     let uri = uri(&args.input)?;
@@ -190,7 +191,7 @@ fn film(args: &Args) -> Result<Option<String>> {
         bail!("{} is not a folder", folder.display());
     }
     let film = look(&uri).with_context(|| args.input.clone())?;
-    // Written under another name beside it, so that what has the name is always whole.
+    // Written under another name beside the output, so that a file with the final name is always complete.
     let part = beside(&args.output, ".part");
     safe::spare_source(&args.input, [&args.output, &part])?;
     if args.segments > 1 {
@@ -205,14 +206,14 @@ fn film(args: &Args) -> Result<Option<String>> {
     Ok(Some(played.summary(args)?))
 }
 
-/// The name with something behind it.
+/// The path with a suffix.
 fn beside(file: &Path, more: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(more);
     name.into()
 }
 
-/// A file that no other process writes, for as long as what is returned lives; nothing if one does.
+/// Creates and locks a file until the returned handle is dropped. `None`: another process has the lock.
 fn claim(file: &Path) -> Result<Option<File>> {
     let cannot = || format!("{} cannot be written", file.display());
     let claimed = File::options().create(true).append(true).open(file);
@@ -224,7 +225,7 @@ fn claim(file: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Gives `part` its name when it is whole and on the disk; an error leaves nothing behind.
+/// Calls `write`, then syncs `part` and renames it to `name`. After an error, `part` is removed.
 fn whole<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
     let finish = |value| {
         File::open(part)?.sync_all()?;
@@ -236,7 +237,7 @@ fn whole<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Resu
     let result = write().and_then(|value| {
         finish(value).with_context(|| format!("{} cannot be written", name.display()))
     });
-    // Nothing was written if it is not there.
+    // The file may not exist.
     result.inspect_err(|_| drop(std::fs::remove_file(part)))
 }
 

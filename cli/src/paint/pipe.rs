@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Standard input and output. Both are kept in files meanwhile: a film is read once for each of its streams, and
-//! most containers are finished at their beginning.
+//! Standard input and output. Both go through temporary files: the input is read once for each stream, and most muxers
+//! write the header last.
 
 use std::fs::File;
 use std::io::{IsTerminal, stdin, stdout};
@@ -11,10 +11,9 @@ use anyhow::{Context, Result, bail};
 use super::{Args, film, interrupt};
 use crate::shared::failure::usage;
 
-/// Paints with `-` as input or output.
+/// Stylizes with `-` as input or output.
 ///
-/// # Errors
-/// As for files, or if a pipe breaks.
+/// As for files, or a usage error for a terminal or a missing `--format`.
 pub fn run(args: &Args) -> Result<()> {
     let mut inner = args.clone();
     let folder = tempfile::tempdir().context("no folder for what passes through")?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What is decided before anything plays: container, encoder, the element's properties, and the way of the video.
+//! Settings that are decided before a pipeline starts: container, encoder, properties of the element, and the video
+//! branch.
 
 use std::path::PathBuf;
 
@@ -13,23 +14,22 @@ use super::{Args, Hdr};
 use crate::shared::element;
 use crate::shared::text::quoted;
 
-/// What is decided before anything plays.
+/// The settings of a film.
 #[derive(Clone)]
 pub struct Plan {
     pub container: &'static Container,
     pub encoder: Encoder,
-    /// Files with the painted video, where it is not painted while the container is written.
+    /// Pattern of files with the encoded video, if it was stylized in pieces before.
     pub pieces: Option<PathBuf>,
-    /// Description of the element with its properties.
+    /// Launch description of the element with its properties.
     pub stylize: String,
     hdr: Hdr,
 }
 
 impl Plan {
-    /// The plan for these arguments.
+    /// The settings for these arguments.
     ///
-    /// # Errors
-    /// A usage error for what cannot be done, an error if something is not installed.
+    /// A usage error for wrong arguments; an error if an element is missing.
     pub fn new(args: &Args) -> Result<Self> {
         let container = container::of(args)?;
         Ok(Self {
@@ -41,10 +41,9 @@ impl Plan {
         })
     }
 
-    /// Description of the video's way from the container to the muxer, and what the user should know of it.
+    /// Launch description of the video branch from demuxer to muxer, and notes for the user.
     ///
-    /// # Errors
-    /// If it is HDR, and that is to be refused.
+    /// If it is HDR with `--hdr refuse`, or does not fit the container.
     pub fn video(&self, video: &Video) -> Result<(String, Vec<String>)> {
         let (info, encoder) = (&video.info, &self.encoder);
         let mut notes = Vec::new();
@@ -83,8 +82,8 @@ impl Plan {
             };
             notes.push(kept);
         }
-        // All lines, at the rate of frames. `deinterlace` lets formats through that it cannot work on, so they
-        // are made ones that it can.
+        // Frames of all lines at the frame rate. `deinterlace` passes formats through that it cannot process, so they
+        // are converted first.
         let fields = if interlaced {
             notes.push("interlaced video is deinterlaced".into());
             "videoconvert ! video/x-raw,format={I420,Y42B} ! deinterlace name=frames method=greedyh fields=top"
@@ -103,7 +102,7 @@ impl Plan {
         let turn = video.turned.map_or(String::new(), |turn| {
             format!(" ! videoconvert ! videoflip video-direction={turn}")
         });
-        // Short queues of frames, so that Ctrl-C need not wait for much.
+        // Short queues, so that Ctrl-C ends the film soon.
         let line = format!(
             "queue ! decodebin ! {fields}{tone} ! {} ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
              ! {stylize}{} ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0{turn} ! videoconvert ! {encode} ! queue",
@@ -114,17 +113,17 @@ impl Plan {
     }
 }
 
-/// All frames as the first is, whatever the stream does later: an encoder and a muxer take one size.
+/// Converts all frames to the size and format of the first one: encoders and muxers do not accept changes.
 fn one_size(info: &gst_video::VideoInfo, deep: bool, alpha: bool, hdr: bool) -> String {
-    // RGB, because left alone videoconvert takes a format with a fourth byte, which costs a tenth of the whole.
+    // RGB, because videoconvert by itself chooses a format with a fourth byte, which costs a tenth of the total time.
     let format = match (deep, alpha) {
         (true, _) => "{I420_10LE,P010_10LE,I422_10LE,Y444_10LE}",
         (_, true) => "RGBA",
         _ => "RGB",
     };
-    // Frames are shown when they say, but not every encoder starts without a rate.
+    // Timestamps determine when frames are shown, but some encoders need a frame rate.
     let (par, fps) = (info.par(), known_rate(info.fps()));
-    // What is left of HDR has another colorimetry already.
+    // Tone mapping has changed the colorimetry already.
     let colours = info.colorimetry();
     let known = deep && !hdr && colours.matrix() != gst_video::VideoColorMatrix::Unknown;
     let colours = if known {
@@ -144,7 +143,7 @@ fn one_size(info: &gst_video::VideoInfo, deep: bool, alpha: bool, hdr: bool) -> 
     )
 }
 
-/// The rate, or a usual one.
+/// The frame rate, or 25/1 if it is unknown.
 fn known_rate(fps: gst::Fraction) -> gst::Fraction {
     match fps.numer() {
         0 => gst::Fraction::new(25, 1),
@@ -152,7 +151,7 @@ fn known_rate(fps: gst::Fraction) -> gst::Fraction {
     }
 }
 
-/// What makes odd sides even.
+/// Crops odd sides by a pixel, because 4:2:0 needs even ones. `whole`: odd sides are allowed.
 fn crop(info: &gst_video::VideoInfo, whole: bool, notes: &mut Vec<String>) -> String {
     let (right, bottom) = (info.width() % 2, info.height() % 2);
     if right + bottom == 0 || whole {
@@ -162,10 +161,13 @@ fn crop(info: &gst_video::VideoInfo, whole: bool, notes: &mut Vec<String>) -> St
     format!(" ! videocrop right={right} bottom={bottom}")
 }
 
-/// The element with the properties that were asked for, each checked here.
+/// Launch description of the element with the user's properties.
+///
+/// # Errors
+/// A usage error for a wrong property.
 fn stylize(args: &Args) -> Result<String> {
-    // Nobody waits for a single frame of a file: more of them at once are done sooner. A few more than
-    // cores, so that none idles while an early frame waits to be handed on in its order.
+    // The latency of a frame does not matter for a file, so several are processed at a time. Slightly more than cores,
+    // so that none is idle while a finished frame waits for an earlier one.
     let frames = cores().min(4) + 3;
     let base = format!("stylize name=stylize qos=false frames-in-flight={frames}");
     let properties = properties(args)?;
@@ -177,10 +179,9 @@ fn stylize(args: &Args) -> Result<String> {
     )
 }
 
-/// The element's properties that were asked for, by options and behind `--`; the last of a name counts.
+/// Properties from options and after `--`. A name may occur twice; the last one counts.
 ///
-/// # Errors
-/// A usage error for what is no property with a value.
+/// A usage error for a property without a value.
 pub fn properties(args: &Args) -> Result<Vec<(&str, String)>> {
     let options = [
         ("model-file", args.model_file.clone()),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Plays a film, or what is needed of it, into a file.
+//! Builds and plays the pipelines that write files.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ use super::progress::{Progress, Show};
 use super::watch::Watch;
 use super::{interrupt, streams};
 
-/// A file that played to its end.
+/// Result of a pipeline that reached its end.
 pub struct Played {
-    /// What the user should know of it.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// Of `stylize`, if it was there.
+    /// `stats` of `stylize`, if the pipeline had it.
     pub stats: Option<gst::Structure>,
+    /// Time from start to EOS.
     pub time: Duration,
 }
 
-/// Every stream of the input on its way into the container.
+/// Writes all streams of the input to the container.
 ///
-/// # Errors
-/// If anything on the way fails, or nothing moves any more.
+/// If anything on the way fails, or there is no progress.
 pub fn mux(show: Show, plan: &Plan, film: &Film, part: &Path) -> Result<Played> {
     let pipeline = gst::Pipeline::new();
     let muxer = plan.container.muxer()?;
@@ -43,7 +43,7 @@ pub fn mux(show: Show, plan: &Plan, film: &Film, part: &Path) -> Result<Played> 
     Ok(Played { notes, stats, time })
 }
 
-/// Adds the file that is written, which an interruption removes.
+/// Adds a `filesink`; an interruption removes its file.
 pub fn sink(pipeline: &gst::Pipeline, last: &gst::Element, part: &Path) -> Result<()> {
     let sink = gst::ElementFactory::make("filesink")
         .property("location", part)
@@ -54,11 +54,10 @@ pub fn sink(pipeline: &gst::Pipeline, last: &gst::Element, part: &Path) -> Resul
     Ok(())
 }
 
-/// Plays to the end, showing how far it is; `known` is called with each message of the program's own. The first
-/// error wins: what follows is its echo.
+/// Plays to EOS and shows the progress. `known` is called at each application message. Later errors are consequences of
+/// the first one.
 ///
-/// # Errors
-/// That error, or that nothing moves any more.
+/// The first error, that of `known`, or no progress.
 pub fn wait(
     pipeline: &gst::Pipeline,
     watch: &Watch,
@@ -67,7 +66,7 @@ pub fn wait(
 ) -> Result<()> {
     use gst::MessageView;
     let bus = pipeline.bus().context("a pipeline without a bus")?;
-    // An error message says more than the failed state change.
+    // If this fails, an error message on the bus has the reason.
     let started = pipeline.set_state(gst::State::Playing);
     let progress = Progress::new(show)?;
     let mut missing = None;
@@ -103,7 +102,7 @@ pub fn wait(
     Ok(())
 }
 
-/// What the element counted, if it is there.
+/// `stats` of `stylize`, if the pipeline has it.
 pub fn stats(pipeline: &gst::Pipeline) -> Option<gst::Structure> {
     Some(pipeline.by_name("stylize")?.property("stats"))
 }

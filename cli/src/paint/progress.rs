@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How far it is: as a bar, as lines, or as JSON for programs.
+//! Progress display: a bar, lines, or JSON for programs.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 
 use super::play::stats;
 
-/// What is shown on the way.
+/// Kind of progress display.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Show {
     Nothing,
-    /// A bar in a terminal, lines elsewhere, on standard error.
+    /// On standard error: a bar in a terminal, lines elsewhere.
     Bar,
-    /// An object a line, on standard output.
+    /// On standard output: a JSON object in each line.
     Json,
 }
 
-/// Shows frames, rate and time left.
+/// Displays frames, rate and remaining time.
 pub struct Progress {
     show: Show,
     bar: ProgressBar,
@@ -30,13 +30,13 @@ pub struct Progress {
     last: Mutex<Instant>,
 }
 
-/// Between two lines where no bar can be drawn.
+/// Interval of lines without a terminal.
 const LINES: Duration = Duration::from_secs(2);
+/// Interval of JSON objects.
 const OBJECTS: Duration = Duration::from_millis(500);
 
 impl Progress {
-    /// # Errors
-    /// If the bar cannot be made.
+    /// If the bar's template is wrong.
     pub fn new(show: Show) -> Result<Self> {
         let bar = if show == Show::Bar {
             ProgressBar::new(0)
@@ -55,7 +55,7 @@ impl Progress {
         })
     }
 
-    /// Called now and then.
+    /// Updates the display; called about five times a second.
     pub fn show(&self, pipeline: &gst::Pipeline) {
         let Some(frames) = stats(pipeline).and_then(|s| s.get::<u64>("frames").ok()) else {
             return;
@@ -92,6 +92,7 @@ impl Progress {
         }
     }
 
+    /// Whether `pause` has passed since this last returned true.
     fn due(&self, pause: Duration) -> bool {
         let Ok(mut last) = self.last.lock() else {
             return false;
@@ -103,12 +104,13 @@ impl Progress {
         due
     }
 
+    /// Removes the bar.
     pub fn end(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// One line of JSON. Whoever reads may have gone; the film is finished all the same.
+/// Prints a line of JSON. Errors are ignored: the film is finished even if the reader has closed the pipe.
 pub fn tell(value: &Value) {
     let _ = writeln!(std::io::stdout(), "{value}");
 }

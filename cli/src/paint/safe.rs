@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What must not happen to files: a source that becomes an output, and a whole film that a part takes the place
-//! of.
+//! Protects files: the input must not be overwritten by the output, nor a complete film by an interrupted one.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use same_file::is_same_file;
 
-/// Refuses to write where the input is read from, under whatever name: also through links.
+/// Checks that no output is the input, also through links.
 ///
-/// # Errors
-/// Names the output that is the input.
+/// If an output is the input.
 pub fn spare_source(input: &str, outputs: [&Path; 2]) -> Result<()> {
     let Some(source) = local(input) else {
         return Ok(());
     };
     for output in outputs {
-        // An output that does not exist is no file yet, and so another one.
+        // An output that does not exist is another file.
         if is_same_file(&source, output).unwrap_or(false) {
             bail!(
                 "{} is the input itself ({input}); give another name for the painting",
@@ -27,7 +25,7 @@ pub fn spare_source(input: &str, outputs: [&Path; 2]) -> Result<()> {
     Ok(())
 }
 
-/// The file that an input is, if it is one.
+/// Path of an input that is a local file.
 fn local(input: &str) -> Option<PathBuf> {
     match input.starts_with("file:") {
         true => gst::glib::filename_from_uri(input)
@@ -38,7 +36,7 @@ fn local(input: &str) -> Option<PathBuf> {
     }
 }
 
-/// Where an interrupted film goes: to its name if nothing has it, else beside it.
+/// File name of an interrupted film: the output's if that does not exist, else one beside it.
 pub fn part_of(output: &Path) -> PathBuf {
     if !output.exists() {
         return output.into();

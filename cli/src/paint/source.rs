@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Reads an input and takes it apart, without parsers and decoders: each stream comes out as the container has it.
+//! Reads an input and demuxes it without parsers and decoders.
 //!
-//! Every stream that is wanted has a reader of its own. One reader for all would have to stop for each of them: a
-//! muxer that waits for sound which begins late does not take pictures, so the demuxer cannot go on to the sound, and
-//! all stand still for ever. Readers of their own wait for nobody, whatever the file looks like, and need no queue
-//! that grows. What they cost is that the file is read once for each stream, which is nothing beside painting it.
+//! Every stream has a pipeline branch with its own source and demuxer. A single demuxer would deadlock: a muxer that
+//! waits for sound that begins late does not accept video, which blocks the demuxer, so it never reaches the sound.
+//! Separate readers cannot block each other and need no unlimited queues. The cost is that the file is read once for
+//! each stream, which is small compared with stylizing.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use super::edits::read_to_the_end;
 use super::look::Film;
 use super::watch::Watch;
 
-/// Adds what reads and takes apart the input; its streams come out of the returned element.
+/// Adds source and demuxer; pads for the streams appear on the returned element.
 ///
 /// # Errors
 /// If GStreamer's base elements are missing.
@@ -24,8 +24,8 @@ pub fn source(pipeline: &gst::Pipeline, uri: &str) -> Result<gst::Element> {
         .property("uri", uri)
         .build()?;
     let parse = gst::ElementFactory::make("parsebin").build()?;
-    // Goes on through containers only. A parser's pad would not come before its first data, so a stream that begins
-    // late would be found late, or never.
+    // Continues after containers only. A parser would add its pad after its first data, so a stream that begins late
+    // would be found late or never.
     parse.connect("autoplug-continue", false, |values| {
         let caps = values
             .get(2)
@@ -39,7 +39,7 @@ pub fn source(pipeline: &gst::Pipeline, uri: &str) -> Result<gst::Element> {
     let entry = parse.clone();
     source.connect_pad_added(move |_, pad| {
         let sink = entry.static_pad("sink");
-        // A second stream of the same source has nowhere to go; parsebin reports what matters.
+        // A second pad of the source stays unlinked; parsebin reports errors.
         let _ = sink
             .filter(|sink| !sink.is_linked())
             .map(|sink| pad.link(&sink));
@@ -47,7 +47,7 @@ pub fn source(pipeline: &gst::Pipeline, uri: &str) -> Result<gst::Element> {
     Ok(parse)
 }
 
-/// Reads this one stream into a pad; all others are dropped.
+/// Reads one stream into a pad; the data of others are dropped.
 ///
 /// # Errors
 /// If GStreamer's base elements are missing.
@@ -71,7 +71,7 @@ pub fn reader(
                 *before = None;
             }
             if let Some(segment) = counted_from(origin, event) {
-                // The demuxer's second thought is the same then, and no reason to begin anew.
+                // The demuxer's corrected segment is the same after this, so downstream need not see it.
                 if before.as_ref() == Some(&segment) {
                     return gst::PadProbeReturn::Handled;
                 }
@@ -93,7 +93,7 @@ pub fn reader(
     Ok(())
 }
 
-/// A segment in which the film's time begins at `origin`, from the first packet on and behind a seek.
+/// The segment with the film's beginning at `origin`, at the start and after a seek. `None`: not a time segment.
 fn counted_from(
     origin: gst::ClockTime,
     event: &gst::Event,
@@ -111,20 +111,20 @@ fn counted_from(
     Some(segment)
 }
 
-/// What names a stream in every reader of the same input.
+/// The stream id, equal in all pipelines that read the same input.
 pub fn stream_id(pad: &gst::Pad) -> String {
     pad.stream_id()
         .map_or_else(|| pad.name().into(), |id| id.into())
 }
 
-/// Lets a stream run to nowhere.
+/// Drops all data of a pad.
 pub fn drop_all(pad: &gst::Pad) {
     pad.add_probe(gst::PadProbeType::DATA_DOWNSTREAM, |_, _| {
         gst::PadProbeReturn::Handled
     });
 }
 
-/// Whether there is a demuxer for it.
+/// Whether a demuxer is installed for these caps.
 fn is_container(caps: &gst::Caps) -> bool {
     let demuxers = gst::ElementFactory::factories_with_type(
         gst::ElementFactoryType::DEMUXER,
@@ -135,10 +135,9 @@ fn is_container(caps: &gst::Caps) -> bool {
         .any(|factory| factory.can_sink_any_caps(caps))
 }
 
-/// The type of a pad's stream.
+/// Caps of a pad, also before they are negotiated.
 ///
-/// # Errors
-/// If it has none.
+/// If the caps are empty.
 pub fn caps(pad: &gst::Pad) -> Result<gst::Caps> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     caps.structure(0).context("a stream without a type")?;

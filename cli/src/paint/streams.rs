@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Finds a place in the container for every stream of the input.
+//! Links every stream of the input to the muxer: stylized, copied or transcoded.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,13 +17,12 @@ use super::watch::Watch;
 use crate::shared::animation::is_animation;
 use crate::shared::text::quoted;
 
-/// Frames between decoder and muxer, encoder and queues included.
+/// Largest number of frames between decoder and muxer, encoder and queues included.
 const MOST_ON_THEIR_WAY: usize = 1000;
 
-/// Adds a branch to the muxer for every stream that has a place there; what the user should know of the others.
+/// Adds a branch for every stream that the container supports. Returns notes for the user on the others.
 ///
-/// # Errors
-/// If the video has no place, or an element is missing.
+/// If the container does not support the video, or an element is missing.
 pub fn add_all(
     pipeline: &gst::Pipeline,
     muxer: &gst::Element,
@@ -66,7 +65,7 @@ pub fn add_all(
             plan.container.extension
         ));
     }
-    // What a picture's file holds beside it is no sound.
+    // Other streams of a picture file, such as thumbnails, are not copied.
     let picture = plan.container.pictures.is_some() && video.still;
     let others = film.others.iter().filter(|_| !picture);
     for stream in others {
@@ -83,7 +82,7 @@ pub fn add_all(
     Ok(notes)
 }
 
-/// A stream's reader, its branch, and its place in the muxer.
+/// Adds a reader, a branch and a muxer pad for a stream.
 fn add(
     pipeline: &gst::Pipeline,
     muxer: &gst::Element,
@@ -104,6 +103,7 @@ fn add(
     Ok(bin)
 }
 
+/// The muxer's static sink pad, or a request pad for these caps.
 fn place(muxer: &gst::Element, wanted: &gst::Caps) -> Option<gst::Pad> {
     if let Some(pad) = muxer.static_pad("sink") {
         return Some(pad);
@@ -111,7 +111,8 @@ fn place(muxer: &gst::Element, wanted: &gst::Caps) -> Option<gst::Pad> {
     muxer.request_pad(&template(muxer, wanted)?, None, None)
 }
 
-/// Watches the frames of a branch that paints; the pad that they come from.
+/// Adds missing timestamps and durations to the frames of the video branch, and watches their progress. Returns the pad
+/// with raw frames.
 pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<gst::Pad> {
     let pad = |element: &str, pad: &str| {
         let element = bin.by_name(element);
@@ -123,18 +124,18 @@ pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<gst::Pad> {
     let before = Mutex::new((None::<gst::ClockTime>, gst::ClockTime::ZERO));
     let frames = pad("frames", "src")?;
     note_size(&frames, watch);
-    // Matroska says nothing of how long a frame is shown, and muxers show the last one for as long as it says. A
-    // GIF's first frame has no time, nor has the second field of a picture.
+    // Matroska often has no durations, and muxers take that of the last frame. The first frame of a GIF has no
+    // timestamp, nor has the second field of a frame.
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
     frames.add_probe(types, move |pad, info| {
         let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else {
-            // Behind a seek, time begins anew.
+            // After a flush, timestamps begin again.
             *before = (None, gst::ClockTime::ZERO);
             return gst::PadProbeReturn::Ok;
         };
         let (last, lasted) = *before;
-        // Nor does a decoder always know that time goes on.
+        // Some decoders repeat a timestamp.
         let later = |pts: &gst::ClockTime| last.is_none_or(|last| *pts > last);
         let pts = buffer.pts().filter(later).or_else(|| match last {
             Some(last) => Some(last + lasted),
@@ -199,13 +200,13 @@ fn running(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
     segment.to_running_time(buffer.pts())
 }
 
-/// Where a pad's stream begins.
+/// Start of a pad's segment.
 fn start(pad: &gst::Pad) -> Option<gst::ClockTime> {
     let event = pad.sticky_event::<gst::event::Segment>(0)?;
     event.segment().downcast_ref::<gst::ClockTime>()?.start()
 }
 
-/// Says so if frames become larger or smaller.
+/// Adds a note if the size of frames changes.
 fn note_size(frames: &gst::Pad, watch: &Watch) {
     let (watch, first) = (watch.clone(), Mutex::new(None));
     frames.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
@@ -230,7 +231,7 @@ fn note_size(frames: &gst::Pad, watch: &Watch) {
     });
 }
 
-/// From one frame to the next, where a rate is known.
+/// Duration of a frame by the frame rate, if it is known.
 fn period(pad: &gst::Pad) -> Option<gst::ClockTime> {
     let caps = pad.current_caps()?;
     let fps = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
@@ -241,7 +242,8 @@ fn period(pad: &gst::Pad) -> Option<gst::ClockTime> {
     (numer > 0).then(|| gst::ClockTime::SECOND.mul_div_round(denom, numer))?
 }
 
-/// What a stream that is not painted goes through, and what comes out of it; nothing if it has no place.
+/// Launch description of the branch for a stream other than the video, and the caps of its output. `None`: the
+/// container does not support it.
 fn branch(
     stream: &Stream,
     muxer: &gst::Element,
@@ -261,7 +263,7 @@ fn branch(
         .field("format", "utf8")
         .build();
     if kind == "text/x-raw" && template(muxer, &text).is_some() {
-        // Demuxers call it marked-up text, muxers want to hear it is plain; players know the marks.
+        // Demuxers output `pango-markup`, muxers accept `utf8` only; players interpret the tags.
         let line = "queue ! capssetter caps=text/x-raw,format=utf8 replace=true";
         return Some((line.into(), text));
     }
@@ -282,7 +284,7 @@ fn branch(
     None
 }
 
-/// Without what a parser may change.
+/// Caps without the fields that a parser may change.
 fn plain(caps: &gst::Caps) -> gst::Caps {
     let mut caps = caps.copy();
     for structure in caps.make_mut().iter_mut() {
@@ -297,7 +299,7 @@ fn plain(caps: &gst::Caps) -> gst::Caps {
     caps
 }
 
-/// The parser that demuxed data of this type goes through, if there is one.
+/// The parser for demuxed data of this type, if one is installed.
 fn parser(caps: &gst::Caps) -> Option<String> {
     let parsers = gst::ElementFactory::factories_with_type(
         gst::ElementFactoryType::PARSER,
@@ -311,6 +313,7 @@ fn parser(caps: &gst::Caps) -> Option<String> {
     best.map(|factory| factory.name().into())
 }
 
+/// Whether an audio decoder is installed for these caps.
 fn decodes(caps: &gst::Caps) -> bool {
     let raw = caps.structure(0).is_some_and(|s| s.name() == "audio/x-raw");
     let decoders = gst::ElementFactory::factories_with_type(
@@ -322,7 +325,7 @@ fn decodes(caps: &gst::Caps) -> bool {
         .any(|factory| factory.can_sink_any_caps(caps))
 }
 
-/// The video is painted already, and comes from these files, in the order of their names.
+/// Adds a branch that reads the encoded video from piece files, in the order of their names.
 fn add_pieces(
     pipeline: &gst::Pipeline,
     muxer: &gst::Element,
@@ -343,8 +346,8 @@ fn add_pieces(
     Ok(())
 }
 
-/// A branch with its input and output. Every branch begins with a queue; its end is the only pad
-/// that has nothing behind it.
+/// Builds a branch with ghost pads for input and output. The description must begin with a queue and have one unlinked
+/// source pad.
 pub fn build(branch: &str) -> Result<(gst::Bin, gst::Pad, gst::Pad)> {
     let named = branch.replacen("queue", "queue name=head", 1);
     let bin = gst::parse::bin_from_description(&named, false)?;
@@ -357,7 +360,7 @@ pub fn build(branch: &str) -> Result<(gst::Bin, gst::Pad, gst::Pad)> {
     Ok((bin, into.upcast(), out.upcast()))
 }
 
-/// Streams that a player can show or play; private data and the like are left out.
+/// Whether players support streams of this media type; private data, for instance, are left out.
 fn is_known(name: &str) -> bool {
     [
         "audio/",
@@ -371,7 +374,7 @@ fn is_known(name: &str) -> bool {
     .any(|prefix| name.starts_with(prefix))
 }
 
-/// What the container will want of the video.
+/// Caps that the muxer needs of the encoder.
 pub fn painted_caps(plan: &Plan) -> Result<gst::Caps> {
     let muxer = plan.container.muxer()?;
     let template = template(&muxer, &plan.encoder.caps).context("the container takes no video")?;

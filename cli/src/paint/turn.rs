@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How a picture stands that is a file by itself, as its EXIF data says. GStreamer 1.22 reads that of streams in
-//! containers only.
+//! Orientation of picture files from their EXIF data. GStreamer 1.22 reads orientation tags only from containers.
 
 use std::io::Cursor;
 use std::sync::{Mutex, PoisonError};
@@ -9,16 +8,16 @@ use gst::prelude::*;
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageReader};
 
-/// Pictures in larger files stay as they are.
+/// Largest file whose EXIF data is read, bytes.
 const LARGEST_FILE: usize = 64 << 20;
 
-/// What makes a picture upright, as `videoflip` calls it.
+/// Value of `videoflip`'s property `video-direction` that makes a picture upright.
 pub type Turn = &'static str;
 
-/// What tags of the stream say.
+/// By the stream's orientation tag.
 pub const BY_TAG: Turn = "auto";
 
-/// Calls `turned` when all of a picture has passed, if it does not stand upright.
+/// Calls `turned` at EOS if the picture that has passed this pad needs a transformation.
 pub fn note(pad: &gst::Pad, turned: impl Fn(Turn) + Send + Sync + 'static) {
     let file = Mutex::new(Some(Vec::new()));
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
@@ -39,7 +38,7 @@ pub fn note(pad: &gst::Pad, turned: impl Fn(Turn) + Send + Sync + 'static) {
     });
 }
 
-/// Nothing for what is upright or cannot be read; whoever decodes it says so.
+/// `None` for a picture that is upright, or cannot be parsed; the decoder reports that.
 fn turn(file: Vec<u8>) -> Option<Turn> {
     let reader = ImageReader::new(Cursor::new(file)).with_guessed_format();
     let mut decoder = reader.ok()?.into_decoder().ok()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Sees whether anything moves, so that no run stands still for ever, whatever the input is.
+//! Watchdog: ends a run in which no data has moved for some time.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,32 +8,34 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use gst::prelude::*;
 
-/// Nothing has moved for so long: that is the end.
+/// Time without progress after which a run fails.
 const LIMIT: Duration = Duration::from_secs(30);
-/// The same while the generator has something to do, or the muxer puts its file in order.
+/// The same while the generator is loading or has a frame, or the muxer finishes the file.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What moves, in all threads of a pipeline. Clones are the same watch.
+/// The watchdog of a pipeline. Clones share their state.
 #[derive(Clone)]
 pub struct Watch(Arc<Inner>);
 
 struct Inner {
     limit: Duration,
     patience: Duration,
+    /// Number of buffers and messages so far.
     moved: AtomicU64,
-    /// Frames that are in the generator.
+    /// Number of frames in the element.
     inside: AtomicI64,
-    /// The generator is being loaded or compiled.
+    /// Whether the generator is being loaded or compiled.
     loading: AtomicBool,
     streams: Mutex<Vec<Stream>>,
+    /// Value of `moved` at the last progress, and when that was.
     last: Mutex<Option<(u64, Instant)>>,
     notes: Mutex<Vec<String>>,
 }
 
-/// A stream on its way into the file.
+/// A stream that is being muxed.
 struct Stream {
     name: String,
-    /// How far it has come.
+    /// Timestamp of its last buffer.
     at: Option<gst::ClockTime>,
     ended: bool,
 }
@@ -58,7 +60,7 @@ impl Watch {
         }))
     }
 
-    /// Whatever passes this pad is a movement.
+    /// Counts buffers at this pad as progress.
     pub fn see(&self, pad: &gst::Pad) {
         let watch = self.clone();
         let types = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
@@ -68,7 +70,7 @@ impl Watch {
         });
     }
 
-    /// Frames between these two pads are being painted.
+    /// Counts the frames between these two pads, the element's, as being processed.
     pub fn painting(&self, into: &gst::Pad, out: &gst::Pad) {
         for (pad, step) in [(into, 1), (out, -1)] {
             let watch = self.clone();
@@ -77,7 +79,7 @@ impl Watch {
                 watch.0.moved.fetch_add(1, Ordering::Relaxed);
                 match info.buffer() {
                     Some(_) => drop(watch.0.inside.fetch_add(step, Ordering::Relaxed)),
-                    // A seek empties it.
+                    // A flush empties the element.
                     None => watch.0.inside.store(0, Ordering::Relaxed),
                 }
                 gst::PadProbeReturn::Ok
@@ -85,7 +87,7 @@ impl Watch {
         }
     }
 
-    /// This pad leads a stream into the file.
+    /// Watches a stream at its muxer pad, by a name for messages.
     pub fn stream(&self, pad: &gst::Pad, name: &str) {
         self.see(pad);
         let index = {
@@ -110,7 +112,7 @@ impl Watch {
         });
     }
 
-    /// Looks at what the element says of itself.
+    /// Handles element messages: notes, and the state of loading.
     pub fn message(&self, message: &gst::message::Element) {
         let Some(structure) = message.structure() else {
             return;
@@ -129,7 +131,7 @@ impl Watch {
         }
     }
 
-    /// Something that the user should know, once.
+    /// Adds a note for the user, unless it has been added before.
     pub fn note(&self, note: String) {
         let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if !notes.contains(&note) {
@@ -150,10 +152,9 @@ impl Watch {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it goes on. Called now and then.
+    /// Checks for progress. To be called several times a second.
     ///
-    /// # Errors
-    /// If nothing has moved for 30 s, with the name of the stream that all wait for.
+    /// If there was no progress for [`LIMIT`] or [`PATIENCE`]; names the stream that is furthest behind.
     pub fn check(&self) -> Result<()> {
         let moved = self.0.moved.load(Ordering::Relaxed);
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,7 +195,7 @@ impl Watch {
 mod tests {
     use super::*;
 
-    /// A pad through which anything may pass, as a stream's.
+    /// A sink pad that accepts everything.
     fn pad() -> gst::Pad {
         gst::init().expect("GStreamer");
         let pad = gst::Pad::builder(gst::PadDirection::Sink)

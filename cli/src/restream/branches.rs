@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What comes out of the source finds its way to the output.
+//! Connects the streams of the source with the output: builds the branches when the source has shown its pads, and
+//! keeps the time of the last frame.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,19 +14,19 @@ use super::output::Output;
 use super::pace;
 use crate::shared::{element, live};
 
-/// Compressed sound may wait for the painting; it is small.
+/// Queue for sound, which waits while frames are painted. 64 MiB, which is enough because it is usually compressed.
 const SOUND_QUEUE: &str =
     "queue name=sound max-size-buffers=0 max-size-time=0 max-size-bytes=67108864";
-/// One picture may wait; where nothing can hold the source back, a newer one takes its place.
+/// Queue for one frame. It leaks where nothing can slow the source down: a newer frame replaces the one that waits.
 const ONE: &str = "queue max-size-buffers=1 max-size-time=0 max-size-bytes=0";
 
-/// One life of the stream: what the source has shown so far.
+/// One connection to the source, from its start to its end or failure.
 pub struct Streams {
     pipeline: gst::glib::WeakRef<gst::Pipeline>,
     output: Arc<Output>,
     stylize: String,
     live: bool,
-    /// What comes is as new as it can be.
+    /// Whether the source delivers frames in real time.
     fresh: bool,
     height: Option<u32>,
     bitrate: u32,
@@ -35,10 +36,10 @@ pub struct Streams {
 
 #[derive(Default)]
 struct State {
-    /// Pads with the probes that hold their data back until the output is there.
+    /// Source pads with the probes that block them until the output is linked.
     video: Option<(gst::Pad, gst::PadProbeId)>,
     sound: Option<(gst::Pad, gst::PadProbeId)>,
-    /// When the last picture came.
+    /// When the last frame arrived.
     last: Option<Instant>,
     error: Option<anyhow::Error>,
 }
@@ -64,7 +65,7 @@ impl Streams {
         })
     }
 
-    /// Puts the source into the pipeline.
+    /// Adds the source to the pipeline. Encoded AAC is not decoded if the output takes it.
     pub fn connect(self: &Arc<Self>, uri: &str) -> Result<()> {
         let mut caps = vec!["video/x-raw", "audio/x-raw(ANY)"];
         if self.output.takes_aac() {
@@ -100,19 +101,19 @@ impl Streams {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the stream cannot go on, once.
+    /// The error that ends this connection. Taken: the next call returns `None`.
     pub fn error(&self) -> Option<anyhow::Error> {
         self.lock().error.take()
     }
 
-    /// For how long no picture has come; nothing before the first.
+    /// Time since the last frame; zero before the first.
     pub fn silent_for(&self) -> Duration {
         self.lock()
             .last
             .map_or(Duration::ZERO, |last| last.elapsed())
     }
 
-    /// Keeps the first stream of each kind, still without data; the others go nowhere.
+    /// Blocks the first video and audio pads until all pads are known; the data of other pads are dropped.
     fn found(&self, pad: &gst::Pad) {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let name = caps
@@ -135,13 +136,14 @@ impl Streams {
         *place = probe.map(|probe| (pad.clone(), probe));
     }
 
+    /// Drops all data of a pad.
     fn leave_out(&self, pad: &gst::Pad) {
         pad.add_probe(gst::PadProbeType::DATA_DOWNSTREAM, |_, _| {
             gst::PadProbeReturn::Handled
         });
     }
 
-    /// Builds what is behind the source, now that it is known what there is.
+    /// Builds and links everything after the source, when all of its pads are known.
     fn complete(self: &Arc<Self>) -> Result<()> {
         let (video, sound) = {
             let mut state = self.lock();
@@ -156,7 +158,7 @@ impl Streams {
         if self.fresh && self.output.keeps_time() {
             pace::keep(&pipeline, &bin, &video, frames_a_second(&video)?)?;
         }
-        // An element that does not start says on the bus why; that is the better error.
+        // If an element does not start, its error message on the bus says more.
         let _ = bin.sync_state_with_parent();
         let weak = Arc::downgrade(self);
         video.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
@@ -177,6 +179,7 @@ impl Streams {
         Ok(())
     }
 
+    /// Size, rate and whether there is sound, for the user.
     fn summary(&self, video: &gst::Pad, sound: bool) -> String {
         let info = video
             .current_caps()
@@ -193,7 +196,7 @@ impl Streams {
         format!("{size}, {sound}")
     }
 
-    /// Everything behind the source, as `gst-launch-1.0` writes it.
+    /// Launch description of everything after the source.
     fn line(&self, video: &gst::Pad, sound: Option<&gst::Pad>) -> Result<String> {
         let caps = video.current_caps().context("video without caps")?;
         let info = gst_video::VideoInfo::from_caps(&caps)?;
@@ -201,7 +204,8 @@ impl Streams {
         let interval = (frames_a_second(video)? * f64::from(self.key_interval))
             .round()
             .max(1.0) as u32;
-        // A file comes as fast as it can be read: the clock holds it back, or the sinks do.
+        // A file is read as fast as it can be decoded; `clocksync`, or sinks that synchronize, slow it down to its
+        // rate.
         let (paced, leaky) = match (self.live, self.output.keeps_time()) {
             (true, _) => ("", " leaky=downstream"),
             (false, false) => ("! clocksync ", " leaky=downstream"),
@@ -212,7 +216,7 @@ impl Streams {
             let aac = caps.structure(0).is_some_and(|s| s.name() == "audio/mpeg");
             format!("{SOUND_QUEUE} {paced}! {}", self.output.sound(aac))
         });
-        // Progressive frames pass `deinterlace` as they are.
+        // `deinterlace` passes progressive frames through.
         Ok(format!(
             "queue name=video max-size-buffers=4 {paced}! {ONE}{leaky} ! videoconvert ! deinterlace fields=top \
              ! videoscale ! video/x-raw,width={width},height={height} ! {} ! videoconvert ! {}  {}  {}",
@@ -223,7 +227,8 @@ impl Streams {
         ))
     }
 
-    /// Even, because 4:2:0 is; in the source's shape if another height is wanted.
+    /// Size of the output in pixels: that of the source, or the wanted height in the source's aspect ratio. Even,
+    /// because of 4:2:0, and at least 16.
     fn size(&self, info: &gst_video::VideoInfo) -> (u32, u32) {
         let height = self.height.unwrap_or(info.height());
         let width = u64::from(info.width()) * u64::from(height) / u64::from(info.height().max(1));
@@ -235,7 +240,7 @@ impl Streams {
     }
 }
 
-/// A stream that does not say is taken for one of 30.
+/// Frame rate in 1/s; 30 if the caps have none.
 fn frames_a_second(video: &gst::Pad) -> Result<f64> {
     let caps = video.current_caps().context("video without caps")?;
     let fps = gst_video::VideoInfo::from_caps(&caps)?.fps();
@@ -243,7 +248,7 @@ fn frames_a_second(video: &gst::Pad) -> Result<f64> {
     Ok(if fps > 0.0 { fps } else { 30.0 })
 }
 
-/// Links a source's pad to the queue of this name.
+/// Links a pad of the source to the queue of this name, through a ghost pad.
 fn link(pad: &gst::Pad, bin: &gst::Bin, name: &str) -> Result<()> {
     let queue = bin.by_name(name).and_then(|queue| queue.static_pad("sink"));
     let ghost = gst::GhostPad::builder_with_target(&queue.context("the branch has no input")?)?
@@ -255,7 +260,10 @@ fn link(pad: &gst::Pad, bin: &gst::Bin, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The element with the properties that were asked for, each checked here.
+/// Launch description of the element with the user's properties.
+///
+/// # Errors
+/// A usage error for a wrong property.
 pub fn stylize(properties: &[String]) -> Result<String> {
     let properties: Vec<_> = properties
         .iter()

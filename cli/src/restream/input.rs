@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where the stream comes from: everything is a URI in the end.
+//! The input of `restream`, always as a URI.
 
 use anyhow::Result;
 
 use crate::shared::address;
 
-/// A picture that moves, and a tick each second. Of the size it has: `testbin` 1.22 releases caps that it
-/// is given twice.
+/// A moving test picture with a tick each second. Without a size in the caps, because `testbin` 1.22 frees caps too
+/// early when it is given two.
 const TEST: &str = "testbin://video,pattern=ball,is-live=true+audio,wave=ticks,is-live=true";
 
 pub struct Input {
     pub uri: String,
-    /// It may come back when it is gone.
+    /// Whether it is reconnected after a failure: everything except a file.
     pub live: bool,
 }
 
 impl Input {
-    /// Refuses what cannot be played, before anything is loaded.
+    /// Parses the input before a model is loaded.
+    ///
+    /// # Errors
+    /// If it cannot be played.
     pub fn new(text: &str) -> Result<Self> {
         let input = address::Input::new(text)?;
         Ok(Self {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Takes a stream, paints it, and sends it on: RTMP, SRT, RTP (for Janus and its kin), HLS, or a
-//! virtual camera.
+//! The command `restream`: receives a stream, stylizes it, and sends it on by RTMP, SRT, RTP (for instance to Janus),
+//! HLS, or to a virtual camera.
 //!
 //! ```sh
 //! stylize restream rtmp://localhost/live/in rtmp://localhost/live/out style=scream
 //! ```
 //!
-//! The source sets the pace. In front of the generator waits one picture at most; what is too much
-//! for the machine is left out, so that the delay stays what it is and the sound never waits for long.
-//! What the source calls its time is kept, and so are picture and sound together. A stream that fails
-//! or falls silent is built anew, sooner at first and later more patiently. docs/live.md has the rest.
+//! The source determines the rate. At most one frame waits before the generator; further ones are dropped, so that the
+//! delay stays constant and sound never waits for long. Timestamps of the source are kept, and with them the
+//! synchronization of picture and sound. A stream that fails or delivers no frame is reconnected with exponential
+//! backoff. docs/live.md has the rest.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,7 @@ use output::Output;
 
 use crate::shared::restart::{self, Restarts, SILENCE};
 
-/// What does not come to its end in this time after an interruption is not waited for.
+/// Longest wait for EOS after an interruption.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Paint a stream and send it on.
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Result<()> {
     ctrlc::set_handler(move || {
         let pipeline = shared.lock().unwrap_or_else(PoisonError::into_inner);
         match (count.fetch_add(1, Ordering::SeqCst), pipeline.as_ref()) {
-            // Ended in order: a playlist gets its last line, a server a goodbye.
+            // Ends with EOS: the playlist gets its last line, and a server is told.
             (0, Some(pipeline)) => drop(pipeline.send_event(gst::event::Eos::new())),
             _ => std::process::exit(130),
         }
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Result<()> {
         *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(pipeline.clone());
         let streams = Streams::new(args, &input, &output, &stylize, &pipeline);
         let result = play(&input, &streams, &pipeline, &interrupts);
-        // An element that does not stop is no reason to keep its successor waiting.
+        // A failed stop must not delay the next connection.
         let _ = pipeline.set_state(gst::State::Null);
         let ends = args.once || !input.live;
         match result {
@@ -96,14 +96,14 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Says why, and waits for the next try.
+/// Prints the reason, and waits for the pause before the next try.
 fn again(restarts: &mut Restarts, why: &str, interrupts: &AtomicU32) {
     let pause = restarts.failed();
     eprintln!("{why}; trying again in {pause:?}");
     restart::wait(pause, || interrupts.load(Ordering::SeqCst) > 0);
 }
 
-/// Plays until the stream ends or something is wrong.
+/// Plays one connection until EOS, an error, or [`GOODBYE`] after an interruption.
 fn play(
     input: &Input,
     streams: &Arc<Streams>,
@@ -113,7 +113,7 @@ fn play(
     use gst::MessageView;
     streams.connect(&input.uri)?;
     let bus = pipeline.bus().context("a pipeline without a bus")?;
-    // If this fails, the message on the bus says more.
+    // If this fails, an error message on the bus has the reason.
     let started = pipeline.set_state(gst::State::Playing);
     let mut interrupted = None;
     loop {
@@ -133,7 +133,7 @@ fn play(
                 let element = error.src().map_or("".into(), |element| element.name());
                 return Err(anyhow!("{element}: {}", error.error().message()));
             }
-            // Not fatal: the stream's own delay is what it was.
+            // A failure is not fatal: the latency stays as it was.
             Some(MessageView::Latency(_)) => drop(pipeline.recalculate_latency()),
             Some(_) => (),
             None if started.is_err() => bail!("the pipeline does not start"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where the painting goes, as `gst-launch-1.0` writes it.
+//! The outputs of `restream`: parses their URIs, and has the launch descriptions for encoding and muxing.
 
 use std::path::Path;
 
@@ -7,27 +7,32 @@ use anyhow::{Context, Result, bail};
 
 use crate::shared::text::quoted;
 
-/// How long a muxer waits for a picture, ns, before sound goes on alone. Costs nothing while both come.
+/// Latency of the muxers, ns: how long they wait for a frame before they write sound alone. Adds no delay while both
+/// arrive.
 const PATIENCE: u64 = 2_000_000_000;
-/// Segments that a playlist names, and how many files stay for those who are late.
+/// Segments in the playlist, and files that are kept for players with an older one.
 const PLAYLIST: (u32, u32) = (6, 12);
-/// The sound's port is this much higher than the picture's: the ones between are for RTCP.
+/// Port of the sound minus that of the picture; the port after each is for RTCP.
 const SOUND_PORT: u16 = 2;
-/// What is early waits here for its time.
+/// Queue before a synchronizing sink, which holds frames until their running time.
 const EARLY: &str = "queue max-size-buffers=0 max-size-bytes=0 max-size-time=5000000000";
 
 pub enum Output {
     Rtmp(String),
     Srt(String),
-    /// Plain RTP: H.264 and Opus, each at its port.
+    /// Plain RTP to a host and port: H.264 to this port, Opus to port + [`SOUND_PORT`].
     Rtp(String, u16),
-    /// A playlist, and its segments beside it.
+    /// File name of the playlist; its segments are in the same folder.
     Hls(String),
+    /// A V4L2 output device such as `/dev/video9`.
     Camera(String),
 }
 
 impl Output {
-    /// Refuses what cannot be written, before anything is loaded.
+    /// Parses the output before a model is loaded.
+    ///
+    /// # Errors
+    /// If nothing can be sent there: an unknown scheme, a missing port, folder or device.
     pub fn new(text: &str) -> Result<Self> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         let output = match scheme {
@@ -72,24 +77,27 @@ impl Output {
         Ok(output)
     }
 
-    /// Whether AAC can go through as it is.
+    /// Whether encoded AAC can be muxed without decoding.
     pub fn takes_aac(&self) -> bool {
         matches!(self, Self::Rtmp(_) | Self::Srt(_) | Self::Hls(_))
     }
 
+    /// Whether the output has sound.
     pub fn takes_sound(&self) -> bool {
         !matches!(self, Self::Camera(_))
     }
 
-    /// Whether the sinks hold back what is early. RTP tells its receiver when something was sent, so
-    /// picture and sound of one moment are sent together; a container says which belong together.
+    /// Whether the sinks synchronize with the clock. RTCP sender reports relate timestamps to the time of sending, so
+    /// picture and sound of the same running time must be sent at the same time. Containers have timestamps, so they
+    /// need not.
     pub fn keeps_time(&self) -> bool {
         matches!(self, Self::Rtp(..))
     }
 
-    /// From the painted picture to the end. A key frame at least every `interval` frames.
+    /// Launch description from stylized frames to the muxer or sink. `bitrate` in kbit/s; a key frame at least every
+    /// `interval` frames.
     pub fn video(&self, bitrate: u32, interval: u32) -> String {
-        // 4:2:0 is what every player can show; browsers want the baseline.
+        // Every player decodes 4:2:0; browsers need the constrained baseline profile for RTP.
         let profile = match self {
             Self::Rtp(..) => "constrained-baseline",
             _ => "high",
@@ -114,7 +122,8 @@ impl Output {
         }
     }
 
-    /// From the sound, AAC if `aac` and raw if not, to the end.
+    /// Launch description from the sound, AAC if `aac` and raw if not, to the muxer or sink; empty if the output has no
+    /// sound.
     pub fn sound(&self, aac: bool) -> String {
         let encode = if aac {
             "aacparse"
@@ -133,7 +142,7 @@ impl Output {
         }
     }
 
-    /// What both end in, if there is such a thing.
+    /// Launch description from the muxer on; empty if the output has none. `segment`: seconds of an HLS segment.
     pub fn mux(&self, segment: u32) -> String {
         match self {
             Self::Rtmp(uri) => format!(

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: MPL-2.0
-//! When to send what has come: picture and sound of one moment together, and no later than painting needs.
+//! Synchronization of RTP output with a live source: picture and sound of the same running time are sent at the same
+//! time, with the least delay that painting allows.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Result;
 use gst::prelude::*;
 
-/// So many frames' time there is for waiting, painting and encoding. A picture that takes longer is sent at
-/// once, behind its sound.
+/// Latency in frame durations for waiting, painting and encoding. A frame that takes longer is sent at once, after its
+/// sound.
 const FRAMES: f64 = 3.0;
 
-/// Makes the sinks of this bin, which must not have started, wait by the source's own pace. By default all
-/// is as late as the first picture was, which had to wait for the generator.
+/// Synchronizes the sinks of this bin, which must not have started, with the arrival times of the source. By default
+/// the base time would be that of the first frame, which waited for the generator to load, and everything would be
+/// delayed by that.
+///
+/// # Errors
+/// If the bin's sinks cannot be listed.
 pub fn keep(pipeline: &gst::Pipeline, bin: &gst::Bin, video: &gst::Pad, fps: f64) -> Result<()> {
     let sinks: Vec<_> = bin.iterate_sinks().into_iter().collect::<Result<_, _>>()?;
     for sink in &sinks {
@@ -20,7 +25,7 @@ pub fn keep(pipeline: &gst::Pipeline, bin: &gst::Bin, video: &gst::Pad, fps: f64
     pipeline.set_latency(gst::ClockTime::from_nseconds((FRAMES / fps * 1e9) as u64));
     let least = AtomicI64::new(i64::MAX);
     video.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        // The picture that was the least late says how late they have to be.
+        // The smallest lateness so far is the offset between the source's timestamps and the clock.
         if let Some(late) = late(pad, info)
             && late < least.fetch_min(late, Ordering::Relaxed)
         {
@@ -33,7 +38,7 @@ pub fn keep(pipeline: &gst::Pipeline, bin: &gst::Bin, video: &gst::Pad, fps: f64
     Ok(())
 }
 
-/// By how much a buffer comes later than its time, ns; `None` before the clock runs.
+/// Running time of the pipeline minus that of a buffer, ns; `None` before the clock runs.
 fn late(pad: &gst::Pad, info: &gst::PadProbeInfo) -> Option<i64> {
     let now = pad.parent_element()?.current_running_time()?;
     let segment = pad.sticky_event::<gst::event::Segment>(0)?;

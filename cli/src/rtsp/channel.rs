@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What the pipelines are made of. The style comes from a client's address, so elements are built and their
-//! properties set: no text from outside becomes part of a launch description.
+//! Builds the elements of a media: source, generator, encoder, payloaders. The style comes from a client's URL, so
+//! elements are created and their properties set: no text from a client becomes part of a launch description.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use super::Args;
 use crate::shared::address::Input;
 use crate::shared::live;
 
-/// Parts of a weight that two mixes may differ in; what is closer is the same mix.
+/// Weights of a mix are rounded to 1/100; mixes that are equal then share a pipeline.
 const WEIGHT_STEPS: f32 = 100.0;
-/// A longer request is no style.
+/// Longest URL of a request, bytes.
 const LONGEST_REQUEST: usize = 1024;
 
 /// Source, generator and encoder of every pipeline.
@@ -24,7 +24,7 @@ pub struct Channel {
     source: Source,
     height: u32,
     quality: String,
-    /// kbit/s
+    /// Bitrate in kbit/s.
     bitrate: u32,
     styles: Vec<String>,
 }
@@ -35,13 +35,16 @@ enum Source {
     Uri {
         uri: String,
         sound: bool,
-        /// Its pictures are as new as they can be when they come.
+        /// Whether it delivers frames in real time.
         live: bool,
     },
 }
 
 impl Channel {
-    /// Asks the source what streams it has.
+    /// Reads which streams the source has.
+    ///
+    /// # Errors
+    /// If it cannot be played or has no video.
     pub fn new(args: &Args, styles: Vec<String>) -> Result<Self> {
         let source = &args.source;
         let input = Input::new(source).context("--source")?;
@@ -71,13 +74,13 @@ impl Channel {
         })
     }
 
-    /// Whether frames come at the source's own pace and are to be sent on at once.
+    /// Whether the source is live, so that frames are sent without waiting for the clock.
     pub fn is_live(&self) -> bool {
         matches!(self.source, Source::Uri { live: true, .. })
     }
 
-    /// The style that an address asks for, in the one way in which it is written: two addresses of the
-    /// same mix share a pipeline. `None` if there is no such style.
+    /// The style in a client's URL in canonical form, so that URLs of the same mix share a pipeline. `None` if there is
+    /// no such style.
     pub fn style(&self, address: &str) -> Option<String> {
         if address.len() > LONGEST_REQUEST {
             return None;
@@ -99,11 +102,14 @@ impl Channel {
             (steps > 0.0).then(|| format!("{name}:{steps}"))
         });
         let parts = parts.collect::<Vec<_>>();
-        // So many styles that none has a hundredth.
+        // All weights are rounded to 0 if there are very many styles.
         (!parts.is_empty()).then(|| parts.join(","))
     }
 
-    /// What a media is made of, for a style from [`Self::style`]: payloaders `pay0` and, with sound, `pay1`.
+    /// The elements of a media for a style from [`Self::style`]: payloaders `pay0` and, with sound, `pay1`.
+    ///
+    /// # Errors
+    /// If an element is missing.
     pub fn bin(&self, style: &str) -> Result<gst::Bin> {
         let bin = gst::Bin::new();
         let (video, sound) = self.source(&bin)?;
@@ -111,7 +117,7 @@ impl Channel {
             .property_from_str("adapt", "resolution")
             .property("style", style)
             .build()?;
-        // From the command line, where it was checked.
+        // The value was checked by clap.
         stylize.set_property_from_str("quality", &self.quality);
         let painted = [
             make("videoconvert")?,
@@ -151,7 +157,7 @@ impl Channel {
         Ok(bin)
     }
 
-    /// Puts the source into the bin; the elements out of which raw video and sound come.
+    /// Adds the source to the bin; returns the elements whose source pads have raw video and sound.
     fn source(&self, bin: &gst::Bin) -> Result<(gst::Element, Option<gst::Element>)> {
         match &self.source {
             Source::Test => {
@@ -180,7 +186,7 @@ impl Channel {
                     .build()?;
                 let queue = make("queue")?;
                 if *live {
-                    // A newer picture takes the place of one that waits, as nothing can hold the source back.
+                    // A newer frame replaces the one that waits, because a live source cannot be slowed down.
                     queue.set_property("max-size-buffers", 1_u32);
                     queue.set_property_from_str("leaky", "downstream");
                 }
@@ -193,7 +199,7 @@ impl Channel {
                 ];
                 let shown = [
                     make("videoconvert")?,
-                    // Progressive frames pass it as they are.
+                    // Passes progressive frames through.
                     gst::ElementFactory::make("deinterlace")
                         .property_from_str("fields", "top")
                         .build()?,
@@ -226,11 +232,12 @@ fn make(factory: &str) -> Result<gst::Element> {
     Ok(gst::ElementFactory::make(factory).build()?)
 }
 
-/// Caps count in `gint`; sides are checked to be 4320 at most.
+/// Caps have `gint` fields; clap limits sides to 4320.
 fn side(pixels: u32) -> i32 {
     i32::try_from(pixels).unwrap_or(i32::MAX)
 }
 
+/// A `capsfilter` with one structure.
 fn caps_filter(name: &str, fields: &[(&str, glib::SendValue)]) -> Result<gst::Element> {
     let mut structure = gst::Structure::new_empty(name);
     for (field, value) in fields {
@@ -242,7 +249,7 @@ fn caps_filter(name: &str, fields: &[(&str, glib::SendValue)]) -> Result<gst::El
         .build()?)
 }
 
-/// Adds elements to the bin and links them behind one that is in it.
+/// Adds elements to the bin and links them after `head`, which is in it.
 fn chain(bin: &gst::Bin, head: &gst::Element, elements: &[gst::Element]) -> Result<()> {
     bin.add_many(elements)?;
     let heads = std::iter::once(head).chain(elements);
@@ -252,7 +259,7 @@ fn chain(bin: &gst::Bin, head: &gst::Element, elements: &[gst::Element]) -> Resu
     Ok(())
 }
 
-/// Links the first pad of each kind to the element that is meant for it, when it appears.
+/// When the source adds pads, links the first one of each media type to the element for this prefix.
 fn link_by_kind(source: &gst::Element, heads: BTreeMap<&'static str, gst::Element>) {
     source.connect_pad_added(move |_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
@@ -260,7 +267,7 @@ fn link_by_kind(source: &gst::Element, heads: BTreeMap<&'static str, gst::Elemen
         let head = heads.iter().find(|(prefix, _)| kind.starts_with(**prefix));
         let entry = head.and_then(|(_, head)| head.static_pad("sink"));
         if let Some(entry) = entry.filter(|entry| !entry.is_linked()) {
-            // If the format does not fit, the source says on the bus that nothing takes it.
+            // If the caps do not fit, the source posts an error.
             let _ = pad.link(&entry);
         }
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! One media factory for all styles: clients of the same style share a pipeline, and there are only so many
-//! pipelines at once.
+//! The media factory for all styles: clients of the same style share a pipeline, and the number of pipelines is
+//! limited.
 
 use gst::glib;
 use gst::prelude::*;
@@ -20,14 +20,14 @@ mod imp {
 
     use super::{Channel, at_once};
 
-    /// What a factory makes, and how often.
+    /// Settings of a factory.
     pub struct Setup {
         pub channel: Channel,
-        /// Most pipelines at once.
+        /// Largest number of pipelines at a time.
         pub max_streams: usize,
     }
 
-    /// Makes a pipeline for the style in a client's address.
+    /// Creates a pipeline for the style in a client's URL.
     #[derive(Default)]
     pub struct Factory {
         pub(super) setup: OnceLock<Setup>,
@@ -44,7 +44,7 @@ mod imp {
     impl ObjectImpl for Factory {}
 
     impl Factory {
-        /// Those that are there.
+        /// The media that exist.
         pub fn medias(&self) -> Vec<gst_rtsp_server::RTSPMedia> {
             let medias = self.medias.lock();
             let medias = medias.unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +52,8 @@ mod imp {
         }
     }
 
-    /// The client is refused; who runs the server sees why. What clients send is shown escaped.
+    /// Prints why a client is refused; the client gets a status code only. Its URL is escaped and cut to 200
+    /// characters.
     fn refuse(uri: &str, why: &str) {
         let shown: String = uri.chars().take(200).collect();
         let _ = writeln!(std::io::stderr(), "{shown:?}: {why}");
@@ -71,7 +72,7 @@ mod imp {
                 refuse(&uri, "there is no such style");
                 return None;
             }
-            // One at a time: the factory holds its lock around this.
+            // Not called concurrently: the factory holds its lock around this.
             let there = self.medias().len();
             if there >= setup.max_streams {
                 let why = format!(
@@ -108,7 +109,7 @@ mod imp {
                 pipeline.connect_deep_element_added(|_, _, element| {
                     if element.is::<gst_base::BaseSink>() {
                         at_once(element);
-                        // The server sets it with each PLAY.
+                        // The server sets the property at each PLAY.
                         element.connect_notify(Some("sync"), |element, _| at_once(element));
                     }
                 });
@@ -117,8 +118,8 @@ mod imp {
     }
 }
 
-/// Makes a sink send what it has. Else all would be as late as the first picture was, which had to wait for
-/// its client.
+/// Makes a sink send without waiting for the clock. Otherwise everything would be as late as the first frame, which
+/// waited for the client.
 fn at_once(sink: &gst::Element) {
     if sink.property("sync") {
         sink.set_property("sync", false);
@@ -126,31 +127,31 @@ fn at_once(sink: &gst::Element) {
 }
 
 glib::wrapper! {
-    /// A media factory for all styles.
+    /// The media factory for all styles.
     pub struct Factory(ObjectSubclass<imp::Factory>)
         @extends gst_rtsp_server::RTSPMediaFactory;
 }
 
 impl Factory {
-    /// Makes pipelines of this channel, `max_streams` at once.
+    /// Creates pipelines of this channel, at most `max_streams` at a time.
     pub fn new(channel: Channel, max_streams: usize) -> Self {
         let factory: Self = glib::Object::new();
         let setup = imp::Setup {
             channel,
             max_streams,
         };
-        // Fails only if it was set before.
+        // Fails only if it was set before, and the object is new.
         let _ = imp::Factory::from_obj(&factory).setup.set(setup);
         factory.set_shared(true);
         factory
     }
 
-    /// Asks for one now: who comes to a pipeline that plays already has seen nothing of it.
+    /// Requests a key frame from all pipelines: a client that joins a playing one cannot decode anything before it.
     pub fn key_frame(&self) {
         for media in imp::Factory::from_obj(self).medias() {
             if let Some(pad) = media.stream(0).and_then(|stream| stream.srcpad()) {
                 let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
-                // False where nothing is encoded yet.
+                // Not handled, which is no error, where nothing is encoded yet.
                 pad.send_event(event.build());
             }
         }

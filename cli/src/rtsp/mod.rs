@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Paintings over RTSP: one mount for each style, and one that takes the style as a query.
+//! The command `rtsp`: an RTSP server with a mount point for each style, and one that takes the style from the query.
 //!
 //! ```sh
 //! stylize rtsp --source film.mp4
@@ -7,8 +7,8 @@
 //! ffplay 'rtsp://127.0.0.1:8554/live?style=great-wave:0.6,scream:0.4'
 //! ```
 //!
-//! Clients of one address share one pipeline, so the generator runs once for all of them, and all
-//! pipelines share one session of the generator.
+//! Clients of the same URL share a pipeline, so the generator runs once for all of them, and all pipelines share one
+//! session of the generator.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ mod factory;
 use channel::Channel;
 use factory::Factory;
 
-/// Bytes behind a request's header: what clients send there is some lines.
+/// Largest body of a request, bytes; clients send a few lines.
 const LARGEST_BODY: u32 = 16 * 1024;
-/// A connection without a session has so many seconds to get one.
+/// Seconds after which a connection without a session is closed.
 const IDLE: u32 = 15;
 
 /// Serve stylized video over RTSP.
@@ -62,8 +62,8 @@ pub struct Args {
     open: bool,
 }
 
-/// Ends the connection if it comes to nothing: a client that plays has a session, which the server ends by
-/// itself when nothing is heard of it.
+/// Closes the connection if it has no session after [`IDLE`] seconds. A playing client has one, and the server ends
+/// sessions that time out.
 fn close_idle(client: &gst_rtsp_server::RTSPClient) {
     let weak = client.downgrade();
     glib::timeout_add_seconds(IDLE, move || {
@@ -80,8 +80,7 @@ fn close_idle(client: &gst_rtsp_server::RTSPClient) {
 
 /// Runs the command; see the module.
 ///
-/// # Errors
-/// In words for the user.
+/// If the address is public without `--open`, the source cannot be played, or the port is taken.
 pub fn run(args: &Args) -> Result<()> {
     if !args.address.is_loopback() && !args.open {
         bail!(
@@ -116,7 +115,7 @@ pub fn run(args: &Args) -> Result<()> {
             gone.fetch_sub(1, Ordering::SeqCst);
         });
         if there >= most {
-            // It is watched only after this.
+            // Later, because the server begins to manage the client only after this signal.
             let client = client.clone();
             glib::idle_add_once(move || client.close());
             return;
@@ -127,7 +126,7 @@ pub fn run(args: &Args) -> Result<()> {
     });
     let id = server.attach(None);
     let id = id.map_err(|_| anyhow!("port {} cannot be listened at; is it taken?", args.port))?;
-    // Sessions of clients that vanished are not kept for ever.
+    // Removes sessions that have timed out.
     let sweeper = server.clone();
     glib::timeout_add_seconds(10, move || {
         if let Some(pool) = sweeper.session_pool() {
@@ -139,7 +138,7 @@ pub fn run(args: &Args) -> Result<()> {
     let first = styles.first().map_or("", String::as_str);
     let mut addresses = format!("{base}/live?style={first}\n");
     addresses.extend(styles.iter().map(|style| format!("{base}/{style}\n")));
-    // Whoever started it may have closed the output; the server goes on.
+    // Fails if standard output is closed, which must not end the server.
     let _ = std::io::stdout().write_all(addresses.as_bytes());
     let main_loop = glib::MainLoop::new(None, false);
     let ended = main_loop.clone();

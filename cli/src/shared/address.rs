@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a user names as an input, as a URI: the same words for all commands.
+//! Parses the inputs that users name on the command line into URIs, in the same way for all commands.
 
 use std::path::Path;
 
@@ -7,24 +7,23 @@ use anyhow::{Context, Result, bail};
 
 use super::live;
 
-/// What live pictures can come from.
+/// An input of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// A picture that the command itself makes.
+    /// A generated test picture.
     Test,
-    /// A device such as `/dev/video0`.
+    /// A V4L2 device such as `/dev/video0`.
     Camera(String),
-    /// The URI of a file, which ends.
+    /// URI of a file.
     File(String),
-    /// Any other URI.
+    /// Any other URI that GStreamer has a source for.
     Stream(String),
 }
 
 impl Input {
-    /// `test`, `v4l2`, `v4l2:/dev/video1`, `/dev/video1`, a file or a URI.
+    /// Parses `test`, `v4l2`, `v4l2:/dev/video1`, `/dev/video1`, a file or a URI.
     ///
-    /// # Errors
-    /// If it is none of them, or if nothing here plays such URIs.
+    /// If it is none of them, the device does not exist, or no element reads such URIs.
     pub fn new(text: &str) -> Result<Self> {
         let device = match text.strip_prefix("v4l2") {
             Some("") => Some("/dev/video0"),
@@ -55,7 +54,7 @@ impl Input {
         })
     }
 
-    /// Its URI; a test picture has none.
+    /// Its URI; `None` for a test picture.
     pub fn uri(&self) -> Option<String> {
         match self {
             Self::Test => None,
@@ -64,13 +63,13 @@ impl Input {
         }
     }
 
-    /// Whether its pictures are as new as they can be when they come.
+    /// Whether it delivers frames in real time, so that each can be used when it arrives.
     pub fn is_live(&self) -> bool {
         self.uri().is_none_or(|uri| live::is_live(&uri))
     }
 }
 
-/// A file's or a URI's URI.
+/// The input as a URI, whether it is a file or a URI already.
 ///
 /// # Errors
 /// If it is neither a URI nor an existing file.
@@ -86,8 +85,7 @@ pub fn uri(input: &str) -> Result<String> {
 
 /// The URI of a file.
 ///
-/// # Errors
-/// If the current folder is not known or the path cannot be a URI.
+/// If the current directory is unknown or the path cannot be encoded as a URI.
 pub fn file(path: &Path) -> Result<String> {
     let path = std::path::absolute(path)?;
     let uri = gst::glib::filename_to_uri(&path, None);
@@ -110,7 +108,7 @@ mod tests {
         let input = |text: &str| Input::new(text).map_err(|err| err.to_string());
         let uri = format!("file://{}", path.replace(' ', "%20"));
         assert_eq!(input("test"), Ok(Input::Test));
-        // Not a camera because of its folder.
+        // A file below `/dev` is no camera.
         assert_eq!(input(path), Ok(Input::File(uri.clone())));
         assert_eq!(input(&uri), Ok(Input::File(uri)));
         for device in ["/dev/null", "v4l2:/dev/null"] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The element `stylize` with properties from a command line, checked before anything starts.
+//! Describes the element `stylize` with properties from a command line, and checks them before a pipeline starts.
 
 use anyhow::Result;
 use gst::glib;
@@ -8,13 +8,12 @@ use gst::prelude::*;
 use super::failure::usage;
 use super::text::quoted;
 
-/// Properties that are the program's own to set.
+/// Properties that only the program may set.
 const OURS: [&str; 2] = ["name", "parent"];
 
-/// A description of the element: `base`, then the properties.
+/// A launch description of the element: `base`, then the properties, quoted.
 ///
-/// # Errors
-/// A usage error for the first property that does not exist or does not take its value.
+/// A usage error for the first property that does not exist, is not writable, or does not accept its value.
 pub fn describe<'a>(
     base: &str,
     properties: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -28,7 +27,7 @@ pub fn describe<'a>(
     Ok(text)
 }
 
-/// `name=value` in two.
+/// Splits `name=value`.
 ///
 /// # Errors
 /// A usage error if there is no `=`.
@@ -40,6 +39,7 @@ pub fn split(property: &str) -> Result<(&str, &str)> {
     })
 }
 
+/// Checks that the element has a writable property of this name that accepts the value.
 fn check(element: &gst::Element, name: &str, value: &str) -> Result<()> {
     let writable = |spec: &glib::ParamSpec| spec.flags().contains(glib::ParamFlags::WRITABLE);
     let spec = element
@@ -74,7 +74,7 @@ fn check(element: &gst::Element, name: &str, value: &str) -> Result<()> {
     )))
 }
 
-/// Whether a number is within the limits of its property. GObject would clamp it without a word.
+/// Whether a number is within the range of its property. GObject would clamp it silently.
 fn in_range(spec: &glib::ParamSpec, value: &glib::Value) -> bool {
     macro_rules! within {
         ($($kind:ty => $number:ty),*) => {
@@ -92,7 +92,7 @@ fn in_range(spec: &glib::ParamSpec, value: &glib::Value) -> bool {
     true
 }
 
-/// How alike two words are, from 0 to 1: by the letters in a row that they share.
+/// Similarity of two names from 0 to 1: the Dice coefficient of their character bigrams.
 fn likeness(one: &str, other: &str) -> f64 {
     let pairs =
         |word: &str| -> Vec<(char, char)> { word.chars().zip(word.chars().skip(1)).collect() };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Errors that are the caller's: wrong arguments. The program ends with 2 for them, as for an option that
-//! does not exist, and with 1 for everything that fails later.
+//! Usage errors and exit codes. The program ends with code 2 for wrong arguments, as clap does for an unknown option,
+//! and with 1 for any error after that.
 
-/// An argument that cannot be used, found before anything starts.
+/// A wrong argument, detected before processing starts.
 #[derive(Debug)]
 pub struct Usage(String);
 
@@ -19,7 +19,7 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(text.into()))
 }
 
-/// The exit code that belongs to an error.
+/// Exit code for an error: 2 for a usage error, else 1.
 pub fn code(err: &anyhow::Error) -> u8 {
     if err.is::<Usage>() { 2 } else { 1 }
 }

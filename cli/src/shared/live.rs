@@ -1,37 +1,39 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a live source need not wait for.
+//! Reduces the latency of live sources: which URIs are live, and the settings of elements that `uridecodebin` adds for
+//! them.
 
 use gst::prelude::*;
 
-/// Schemes of what plays by its own clock. What comes by HTTP may be a film as well.
+/// URI schemes of live sources. Not HTTP, which also serves files.
 const SCHEMES: [&str; 9] = [
     "rtmp", "rtmps", "srt", "rtsp", "rtspt", "rtsps", "rtp", "udp", "v4l2",
 ];
-/// Of packets that come by RTSP, ms: GStreamer's two seconds are for the worst of networks.
+/// Jitter buffer for RTSP, ms. The default of `rtspsrc`, 2000 ms, allows for the worst networks.
 const JITTER: u32 = 200;
 
-/// Whether its pictures are as new as they can be when they come.
+/// Whether a URI names a live source by its scheme.
 pub fn is_live(uri: &str) -> bool {
     let scheme = uri.split_once("://").map_or("", |(scheme, _)| scheme);
     SCHEMES.contains(&scheme)
 }
 
-/// Makes what plugs itself into this bin wait no longer than it has to.
+/// Sets the elements that are added to this bin to low latency.
 pub fn hasten(bin: &gst::Bin) {
     bin.connect_deep_element_added(|_, _, element| {
         let name = element.factory().map(|factory| factory.name());
         match name.as_deref() {
             Some("rtspsrc") => element.set_property("latency", JITTER),
             Some("rtmp2src" | "rtmpsrc") => call_live(element),
-            // It asks for a pause while its store is not full.
+            // `uridecodebin`'s buffering would post messages that ask the application to pause.
             Some("queue2") => element.set_property("use-buffering", false),
             _ => (),
         }
     });
 }
 
-/// GStreamer takes RTMP for a download. Then decoders work at several frames at once, each as many frames late
-/// as there are threads, and `stylize` takes its time.
+/// Answers latency queries of an RTMP source as a live one; GStreamer's elements say that they are not live. In a
+/// pipeline that is not live, `avdec_h264` uses frame threads, which delay each frame by their number, and the property
+/// `adapt` of `stylize` has no effect.
 fn call_live(source: &gst::Element) {
     let Some(pad) = source.static_pad("src") else {
         return;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Made-up inputs for tests: some that are right, changed at random, many times over. How many is in the
-//! environment variable `STYLIZE_INPUTS`; the same ones come every time.
+//! Fuzzing for unit tests: valid inputs are mutated at random, [`COUNT`] times or as often as the environment variable
+//! `STYLIZE_INPUTS` says. The seed is fixed, so a failure can be reproduced.
 
 use std::time::{Duration, Instant};
 
 const COUNT: usize = 20_000;
 
-/// No input may take longer; of a busy machine.
+/// Time limit for one input; generous, because the machine may be busy.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// What parsers stumble over.
+/// Fragments that parsers often handle wrongly.
 const PIECES: [&str; 16] = [
     "%00",
     "%",
@@ -29,7 +29,7 @@ const PIECES: [&str; 16] = [
     "1e999",
 ];
 
-/// Numbers (xorshift).
+/// Pseudorandom numbers (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -41,7 +41,7 @@ impl Random {
     }
 }
 
-/// Shows the input at which a test ended.
+/// Prints the input if the test panics.
 struct Shown(Vec<u8>);
 
 impl Drop for Shown {
@@ -52,7 +52,7 @@ impl Drop for Shown {
     }
 }
 
-/// Gives `seeds`, and inputs made of them, to `read`.
+/// Calls `read` with all `seeds`, then with mutations of them.
 pub fn each(seeds: &[&str], mut read: impl FnMut(&[u8])) {
     let count = std::env::var("STYLIZE_INPUTS").ok();
     let count = count.and_then(|count| count.parse().ok()).unwrap_or(COUNT);
@@ -74,6 +74,7 @@ pub fn each(seeds: &[&str], mut read: impl FnMut(&[u8])) {
     }
 }
 
+/// Applies one random mutation: deletes, repeats, inserts, splices or overwrites bytes.
 fn change(input: &mut Vec<u8>, seeds: &[&str], random: &mut Random) {
     let at = random.below(input.len() + 1);
     let end = (at + random.below(12)).min(input.len());

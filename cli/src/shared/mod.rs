@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What several commands use: nothing here belongs to one command, and nothing here reads arguments.
+//! Code for more than one command. Modules here must not depend on a command, parse arguments or print.
 
 pub mod address;
 pub mod animation;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Pads of the elements that this program brings along.
+//! Pad templates for the elements of this program.
 
-/// Templates of the two pads that a filter always has.
+/// Always templates of a filter's sink and source pads.
 pub fn always(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTemplate> {
     let templates = [
         ("sink", gst::PadDirection::Sink, sink),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where the plugin lies that was installed together with the program. ONNX Runtime and the models are
-//! beside it, so the program finds them where the plugin does.
+//! Finds the plugin that was installed together with the program. ONNX Runtime and the models are beside it, and the
+//! program uses the same ones.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,11 @@ pub fn plugins() -> Option<PathBuf> {
     find(program.parent()?.parent()?, data.or_else(home).as_deref())
 }
 
-/// Below the folder that `bin/stylize` is in, as packages have it, then in the user's own, which `make install` fills.
+/// Searches the prefix above `bin/stylize`, where packages install the plugin, then the user's data directory, where
+/// `make install` does.
 fn find(prefix: &Path, data: Option<&Path>) -> Option<PathBuf> {
     let multiarch = format!("lib/{}-linux-gnu/gstreamer-1.0", std::env::consts::ARCH);
-    // The last is a Python package's.
+    // The last one is that of the Python package.
     let ours = [
         multiarch.as_str(),
         "lib/gstreamer-1.0",

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
-//! When to try again what comes live and has failed: soon at first, and later more patiently.
+//! Retries of live streams with exponential backoff.
 
 use std::time::{Duration, Instant};
 
-/// Pauses before the next try: the first, and the longest.
+/// Pauses before a retry: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
-/// What has played so long is healthy: its next failure counts as the first.
+/// After playing for longer than this, the next failure counts as the first.
 const HEALTHY: Duration = Duration::from_secs(10);
-/// Without a picture for so long, a stream is taken for dead.
+/// A stream without a frame for this time counts as failed.
 pub const SILENCE: Duration = Duration::from_secs(5);
 
-/// The tries so far.
+/// State of the backoff.
 pub struct Restarts {
     pause: Duration,
     begun: Instant,
@@ -27,12 +27,12 @@ impl Default for Restarts {
 }
 
 impl Restarts {
-    /// A try begins.
+    /// Notes that a try begins.
     pub fn begin(&mut self) {
         self.begun = Instant::now();
     }
 
-    /// The try has failed: how long to wait before the next.
+    /// Notes that the try has failed; returns the pause before the next one.
     pub fn failed(&mut self) -> Duration {
         self.failed_after(self.begun.elapsed())
     }
@@ -47,7 +47,7 @@ impl Restarts {
     }
 }
 
-/// Waits, but no longer than until `ended` says so.
+/// Sleeps for `pause`, or until `ended` returns true; it is called every 50 ms.
 pub fn wait(pause: Duration, ended: impl Fn() -> bool) {
     let until = Instant::now() + pause;
     while Instant::now() < until && !ended() {

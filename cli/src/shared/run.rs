@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Plays a description to its end.
+//! Parses launch descriptions and plays them to their end.
 
 use anyhow::{Result, anyhow, bail};
 use gst::prelude::*;
 
-/// The pipeline of a description, stopped.
+/// Parses a launch description into a pipeline in the state NULL.
 ///
-/// # Errors
-/// If it is no pipeline.
+/// If it cannot be parsed, or describes a single element.
 pub fn pipeline(line: &str) -> Result<gst::Pipeline> {
     gst::parse::launch(line)?
         .downcast()
         .map_err(|_| anyhow!("not a pipeline: {line}"))
 }
 
-/// Plays until its end; it stays as it is then.
+/// Plays until EOS. The pipeline stays in the state PLAYING, so that properties can be read.
 ///
-/// # Errors
-/// The first error on its bus.
+/// The first error message on its bus.
 pub fn to_end(pipeline: &gst::Pipeline) -> Result<()> {
     let Some(bus) = pipeline.bus() else {
         bail!("a pipeline without a bus");

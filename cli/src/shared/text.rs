@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Quoting for pipeline descriptions.
 
-/// A value as one word for GStreamer's parser.
+/// Quotes a value for a launch description, if it needs quotes.
 pub fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-:=%".contains(c);
     if !value.is_empty() && value.chars().all(plain) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The built-in gallery to look at: a sheet of all styles on a picture, and a clip that glides
-//! through them.
+//! The command `styles`: lists the built-in styles, writes a sheet with all of them on a picture, and a clip with
+//! transitions through all of them.
 //!
 //! ```sh
 //! stylize styles
 //! stylize styles photo.jpg --sheet sheet.png --film film.mp4 --clip clip.mp4
 //! ```
 //!
-//! Two descriptions as `gst-launch-1.0` reads them do the work; the program adds what they cannot
-//! say: where the tiles lie, and when the style changes.
+//! Both are launch descriptions as for `gst-launch-1.0`; the program adds the positions of the tiles and the times at
+//! which the style changes.
 
 use std::path::{Path, PathBuf};
 
@@ -18,10 +18,10 @@ use gst::prelude::*;
 use crate::shared::failure::usage;
 use crate::shared::text;
 
-/// Tiles of the sheet, shown smaller than they are painted.
+/// Size of a tile on the sheet, pixels: smaller than [`FRAME`], in which it is painted.
 const TILE: (usize, usize) = (384, 216);
 const COLUMNS: usize = 5;
-/// Size of what is painted.
+/// Size of the frames that are painted.
 const FRAME: &str = "width=640,height=360,pixel-aspect-ratio=1/1";
 /// Frames a second of the clip.
 const RATE: u64 = 25;
@@ -78,12 +78,12 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A path as a launch description writes it.
+/// A path, quoted for a launch description.
 fn quoted(path: &Path) -> Result<String> {
     Ok(text::quoted(path.to_str().context("a path is not UTF-8")?))
 }
 
-/// The picture and all paintings of it in one grid.
+/// Launch description of the sheet: the picture and all paintings of it in a grid.
 fn sheet_line(args: &Args, styles: &[String], picture: &Path, out: &Path) -> Result<String> {
     let (width, height) = TILE;
     let mut places = String::new();
@@ -112,7 +112,7 @@ fn sheet_line(args: &Args, styles: &[String], picture: &Path, out: &Path) -> Res
     ))
 }
 
-/// The film, `repeats` times one after the other.
+/// Launch description of the clip: the film is played `repeats` times in a row.
 fn clip_line(args: &Args, film: &Path, repeats: u64, out: &Path) -> Result<String> {
     let film = quoted(film)?;
     let source = format!(" filesrc location={film} ! decodebin ! videoconvert ! queue ! c.");
@@ -138,7 +138,7 @@ fn label(font: &str) -> String {
     )
 }
 
-/// How often the film must be played to be so long.
+/// How often the film must be played to fill `seconds`.
 fn repeats(film: &Path, seconds: u64) -> Result<u64> {
     let film = film.canonicalize();
     let uri = film.map(|path| gst::glib::filename_to_uri(path, None))??;
@@ -149,7 +149,7 @@ fn repeats(film: &Path, seconds: u64) -> Result<u64> {
     Ok((seconds * 1000).div_ceil(duration.mseconds().max(1)))
 }
 
-/// Lets the styles take turns in the stream's own time.
+/// Changes the style at equal intervals of running time over `seconds`, and the label with it.
 fn glide(pipeline: &gst::Pipeline, styles: &[String], seconds: u64) -> Result<()> {
     let stylize = pipeline.by_name("s").context("stylize")?;
     let label = pipeline.by_name("label").context("the label")?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The commands `plan`, `piece` and `join`: what a scheduler runs on many machines. Each can be run again at any
-//! time, and does what is left to do.
+//! The commands `plan`, `piece` and `join`, which a scheduler runs on many machines. Each is idempotent: run again, it
+//! does what is left to do.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ use crate::shared::failure::usage;
 #[derive(clap::Args)]
 #[command(mut_arg("output", |arg| arg.required(false).default_value("film.mp4")
     .help("Name of the output; only its extension counts, which says the container")))]
-// Changed last, so that it stays behind the output.
+// `mut_arg` moves an argument to the end, so this one is moved after the output.
 #[command(mut_arg("properties", |arg| arg))]
 #[command(mut_arg("segments", |arg| arg.help("So many pieces").conflicts_with("seconds")))]
 #[command(mut_arg("force", |arg| arg.hide(true)))]
@@ -79,16 +79,16 @@ pub struct JoinArgs {
     quiet: bool,
 }
 
+/// Parses seconds from 0.5 to 86400.
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok();
     let seconds = seconds.filter(|seconds| (0.5..=86_400.0).contains(seconds));
     seconds.ok_or_else(|| "use seconds from 0.5 to 86400".into())
 }
 
-/// Prints the plan.
+/// Runs `plan`: prints the plan.
 ///
-/// # Errors
-/// If the input cannot be painted here, or not in pieces.
+/// If the input cannot be stylized here, or not in pieces.
 pub fn plan(args: &PlanArgs) -> Result<()> {
     crate::init()?;
     let (paint, plan) = fixed(&args.paint)?;
@@ -105,10 +105,9 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
     Ok(())
 }
 
-/// Paints the piece, if it is not there.
+/// Runs `piece`: stylizes the piece, unless it exists.
 ///
-/// # Errors
-/// If this machine cannot keep to the plan.
+/// If this machine cannot follow the plan.
 pub fn piece(args: &PieceArgs) -> Result<()> {
     crate::init()?;
     let film_plan = FilmPlan::read(&args.plan)?;
@@ -144,17 +143,16 @@ impl PieceArgs {
     }
 }
 
-/// What was joined from a folder of pieces.
+/// Record of the last join in a folder of pieces.
 #[derive(Serialize, Deserialize)]
 struct Joined {
     plan: String,
     output: FileRef,
 }
 
-/// Makes the film, if it is not there.
+/// Runs `join`: joins the pieces, unless the output exists and is theirs.
 ///
-/// # Errors
-/// If pieces are missing, or there is another file of this name.
+/// If pieces are missing, or the output exists and is another film.
 pub fn join(args: &JoinArgs) -> Result<()> {
     crate::init()?;
     let film_plan = FilmPlan::read(&args.plan)?;
@@ -217,7 +215,7 @@ impl JoinArgs {
     }
 }
 
-/// Whether this file came of these pieces.
+/// Whether the output was joined from these pieces.
 fn is_joined(record: &Path, plan: &str, output: &Path) -> bool {
     let text = std::fs::read_to_string(record).unwrap_or_default();
     let record: Option<Joined> = serde_json::from_str(&text).ok();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Files by their content, wherever they are.
+//! Files identified by their content (SHA-256), so that they are found under another path on another machine.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A file, and where it was.
+/// A file's content, and its path when the plan was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileRef {
@@ -20,8 +20,7 @@ pub struct FileRef {
 }
 
 impl FileRef {
-    /// # Errors
-    /// If it is no regular file or cannot be read.
+    /// If it is not a regular file or cannot be read.
     pub fn new(path: &Path) -> Result<Self> {
         let path = std::path::absolute(path)?;
         let data = path
@@ -37,10 +36,9 @@ impl FileRef {
         })
     }
 
-    /// Where it is on this machine: where it was, or among these files and in these folders.
+    /// Its path on this machine: the original one, or one of these files or in one of these folders.
     ///
-    /// # Errors
-    /// If none of them has the content.
+    /// If none of them has this content.
     pub fn find(&self, places: &[PathBuf]) -> Result<PathBuf> {
         let mut looked = vec![self.path.clone()];
         for place in places {
@@ -70,7 +68,7 @@ impl FileRef {
     }
 }
 
-/// In hexadecimal digits.
+/// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
@@ -79,8 +77,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The SHA-256 of a file, which is remembered for as long as its size and time of change stay the same: a film
-/// of many gigabytes is not read once more for each of its pieces.
+/// SHA-256 of a file in hexadecimal. Cached by path, inode, size and modification time, because a film of many
+/// gigabytes would otherwise be read again for each piece.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -113,7 +111,7 @@ pub fn of_file(path: &Path) -> Result<String> {
         }
     }
     let sum = hex(&digest.finalize());
-    // Small files are as quickly read as looked up, and a cache that cannot be written is none.
+    // Small files are read as fast as the cache. Without a cache, the file is read each time.
     if data.len() > 8 << 20
         && let Some(name) = cached
     {
@@ -122,6 +120,7 @@ pub fn of_file(path: &Path) -> Result<String> {
     Ok(sum)
 }
 
+/// The cache folder by the XDG base directory specification.
 fn cache() -> Option<PathBuf> {
     let folder = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
     let folder = folder.map(PathBuf::from).or_else(|| {
@@ -131,7 +130,7 @@ fn cache() -> Option<PathBuf> {
     Some(folder.join("stylize").join("sha256"))
 }
 
-/// A file that has this name is whole.
+/// Writes a file atomically: under a temporary name, synced, then renamed.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -148,7 +147,7 @@ pub fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
         .with_context(cannot)
 }
 
-/// A name beside it that no other process has, on this machine or another.
+/// A temporary name beside a file that no other process uses, on this machine or another one.
 pub fn own_name(file: &Path) -> PathBuf {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     super::super::beside(

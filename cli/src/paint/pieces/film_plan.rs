@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The plan of a film in pieces, as a JSON document: all that decides what comes out, so that every machine
-//! that keeps to it paints the same.
+//! The plan of a film in pieces, a JSON document with everything that determines the output, so that every machine that
+//! follows it produces the same.
 //!
-//! It names files by their content (SHA-256) and says where they were when it was made. It says which generator
-//! paints, at which provider and in which precision; nothing in it is "automatic". What belongs to one machine
-//! only (device, threads, ONNX Runtime's library) is not in it. Times are nanoseconds of the film.
+//! Files are identified by their content (SHA-256); their paths are hints. The generator, its provider and its
+//! precision are given; no value is `auto`. Settings of a single machine (device, threads, ONNX Runtime's library) are
+//! not in it. Times are nanoseconds of the film.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::files::{FileRef, sha256};
 use crate::shared::failure::usage;
 
-/// What the document says it is.
+/// Value of the field `format`.
 pub const FORMAT: &str = "stylize-plan-1";
-/// A plan is read into memory.
+/// Largest document, bytes, because it is read into memory.
 const LARGEST: u64 = 64 << 20;
-/// Properties that are set by each machine for itself. Some name files that are loaded or written, so they are
-/// never taken from a document.
+/// Properties that each machine sets for itself. Some name files that are loaded or written, so they are never taken
+/// from a document.
 pub const LOCAL: [&str; 9] = [
     "device",
     "threads",
@@ -39,70 +39,69 @@ pub const LOCAL: [&str; 9] = [
 pub struct FilmPlan {
     /// [`FORMAT`].
     pub format: String,
-    /// Version of the program that made it: settings of encoders are the program's.
+    /// Version of the program that wrote it, because the encoders' settings depend on it.
     pub program: String,
     pub input: FileRef,
     /// Extension of the output.
     pub container: String,
     pub generator: Generator,
-    /// Execution provider, as the property has it; never `auto`.
+    /// Value of `execution-provider`; never `auto`.
     pub provider: String,
-    /// As the property has it; never `auto`.
+    /// Value of `precision`; never `auto`.
     pub precision: String,
     pub encoder: Encoding,
-    /// What becomes of HDR video: `tone-map` or `refuse`.
+    /// Treatment of HDR video: `tone-map` or `refuse`.
     pub hdr: String,
-    /// All other properties of the element that are not at their defaults.
+    /// Other properties of the element that have been set.
     pub properties: BTreeMap<String, String>,
-    /// Files that properties name.
+    /// Files by the property that names them.
     pub files: BTreeMap<String, FileRef>,
     pub pieces: Vec<Piece>,
 }
 
-/// What paints.
+/// The generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Generator {
-    /// That of a built-in one, or a file's name.
+    /// Name of a built-in generator, or of the file.
     pub name: String,
-    /// Of the model with its weights and its sidecar.
+    /// SHA-256 of the model with its weights and its sidecar.
     pub sha256: String,
-    /// `None`: it is built in.
+    /// Path when the plan was made; `None`: a built-in generator.
     pub file: Option<PathBuf>,
 }
 
-/// How frames are encoded.
+/// Settings of the encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Encoding {
-    /// The encoder's element.
+    /// Name of the element.
     pub element: String,
     pub crf: Option<u32>,
-    /// Kilobits a second.
+    /// kbit/s.
     pub bitrate: Option<u32>,
-    /// Of an encoder whose output depends on it.
+    /// Number of threads, for encoders whose output depends on it.
     pub threads: u32,
 }
 
-/// Frames from one time to the next.
+/// A piece: the frames from `start` to `stop`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Piece {
-    /// From here on frames are painted, so that those which are kept have the past they need.
+    /// Time from which frames are stylized, before `start` if the frames of the piece depend on earlier ones.
     pub begin: u64,
-    /// From here on they are kept.
+    /// Time of the first frame in the piece.
     pub start: u64,
-    /// Before this; `None`: to the end.
+    /// End, exclusive; `None`: the end of the film.
     pub stop: Option<u64>,
-    /// About how many are kept, where the film has a rate.
+    /// Expected number of frames, if the film has a constant rate.
     pub frames: Option<u64>,
 }
 
 impl FilmPlan {
     /// Reads a document.
     ///
-    /// # Errors
-    /// If it is no plan, or one of another version of the program.
+    /// If it is not a valid plan, or was written by another version of the program.
     pub fn read(file: &Path) -> Result<Self> {
         let name = || file.display().to_string();
         let size = file.metadata().with_context(name)?.len();
@@ -116,6 +115,7 @@ impl FilmPlan {
         Ok(plan)
     }
 
+    /// Checks format, version, properties and the order of pieces.
     fn check(&self) -> Result<()> {
         if self.format != FORMAT {
             bail!("its format is {}, not {FORMAT}", self.format);
@@ -152,7 +152,8 @@ impl FilmPlan {
         Ok(())
     }
 
-    /// What two plans have in common that lead to the same film, wherever their files are: a SHA-256.
+    /// SHA-256 of everything that determines the film, without the paths of files: equal for plans with the same
+    /// output.
     ///
     /// # Errors
     /// If it cannot be written as JSON.
@@ -169,7 +170,7 @@ impl FilmPlan {
         Ok(sha256(serde_json::to_string(&plan)?.as_bytes()))
     }
 
-    /// As it is written.
+    /// The document's text.
     ///
     /// # Errors
     /// If it cannot be written as JSON.
@@ -192,7 +193,7 @@ impl FilmPlan {
 }
 
 impl Piece {
-    /// The three times.
+    /// `begin`, `start` and `stop`.
     pub fn times(&self) -> (gst::ClockTime, gst::ClockTime, Option<gst::ClockTime>) {
         let time = gst::ClockTime::from_nseconds;
         (time(self.begin), time(self.start), self.stop.map(time))

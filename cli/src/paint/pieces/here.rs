@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A plan on this machine: where its files are, and whether what it asks for is here.
+//! Applies a plan on this machine: finds its files and checks that generator and encoder are available.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::paint::look::{Film, look};
 use crate::paint::plan::Plan;
 use crate::shared::address;
 
-/// What each machine sets for itself.
+/// Options of a machine, which are not part of the plan.
 #[derive(clap::Args, Clone, Default)]
 pub struct Machine {
     /// Where the plan's files are on this machine: a file or a folder, any number of times. They are known by
@@ -39,7 +39,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// What arguments of the plain command say of it.
+    /// The machine's options among the arguments of `paint`.
     pub fn of(args: &Args) -> Self {
         Self {
             places: Vec::new(),
@@ -51,13 +51,14 @@ impl Machine {
     }
 }
 
-/// A plan with all that is needed to keep to it.
+/// A plan with everything that is needed to follow it.
 pub struct Here {
     pub plan: Plan,
     pub film: Film,
     provider: Option<String>,
 }
 
+/// Parser for the arguments of `paint`.
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
@@ -65,16 +66,14 @@ struct Line {
 }
 
 impl Here {
-    /// # Errors
-    /// If a file is missing, or this machine cannot do what the plan asks for.
+    /// If a file is missing, or an element or generator is not available.
     pub fn new(film_plan: &FilmPlan, machine: &Machine) -> Result<Self> {
         let input = film_plan.input.find(&machine.places)?;
         let args = arguments(film_plan, machine, &input)?;
         Self::with(&args, &input, machine.execution_provider.clone())
     }
 
-    /// What is needed to join pieces: the input and the container. Nothing is painted, so no generator is
-    /// looked for.
+    /// Only the parts that joining needs: input and container. No generator is looked for.
     ///
     /// # Errors
     /// If the input is missing.
@@ -99,13 +98,12 @@ impl Here {
         })
     }
 
-    /// Whether that was painted which the plan says.
+    /// Checks that provider and precision were those of the plan.
     ///
-    /// # Errors
-    /// If not.
+    /// If they were not.
     pub fn check(&self, film_plan: &FilmPlan, painted: &Painted) -> Result<()> {
         let provider = match &self.provider {
-            // The machine's own choice.
+            // The user has chosen another provider for this machine.
             Some(_) => &painted.provider,
             None => &film_plan.provider,
         };
@@ -121,7 +119,7 @@ impl Here {
     }
 }
 
-/// The plan as arguments of the plain command, with the files as they are here.
+/// Arguments of `paint` for the plan, with the paths of files on this machine.
 fn arguments(film_plan: &FilmPlan, machine: &Machine, input: &Path) -> Result<Args> {
     let mut properties = film_plan.properties.clone();
     for (name, file) in &film_plan.files {
@@ -151,7 +149,8 @@ fn arguments(film_plan: &FilmPlan, machine: &Machine, input: &Path) -> Result<Ar
     line(film_plan, machine, input, &properties)
 }
 
-/// Arguments, read as the plain command's are, so nothing in a plan is more than a value.
+/// Builds and parses a command line, so that values of a plan are validated like those of a user and cannot become
+/// options.
 fn line(
     film_plan: &FilmPlan,
     machine: &Machine,
@@ -179,7 +178,7 @@ fn line(
     for (name, text) in texts {
         words.extend(text.as_ref().map(|text| format!("--{name}={text}")));
     }
-    // Absolute, so that neither looks like an option.
+    // Absolute paths, which cannot be taken for options.
     words.push(text(&std::path::absolute(input)?)?);
     words.push(format!("/film.{}", film_plan.container));
     words.push("--".into());
@@ -197,7 +196,7 @@ fn text(path: &Path) -> Result<String> {
     text.with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
-/// The generator's file, found by its content.
+/// Finds the generator's file by its content.
 fn generator(film_plan: &FilmPlan, file: &Path, places: &[PathBuf]) -> Result<PathBuf> {
     let name = file.file_name();
     let in_places = places.iter().flat_map(|place| {
@@ -217,10 +216,9 @@ fn generator(film_plan: &FilmPlan, file: &Path, places: &[PathBuf]) -> Result<Pa
     )
 }
 
-/// The SHA-256 of a generator's file with its weights, wherever they are, and its sidecar.
+/// SHA-256 of a model with its external weights, its sidecar and its style predictor.
 ///
-/// # Errors
-/// If it is no model.
+/// If it is not a model.
 pub fn of_generator(file: &Path) -> Result<String> {
     let mut bytes = gststylize::model::file::whole(file)
         .map_err(|err| anyhow::anyhow!("{}: {err}", file.display()))?;
@@ -234,10 +232,9 @@ pub fn of_generator(file: &Path) -> Result<String> {
     Ok(sha256(&bytes))
 }
 
-/// A built-in generator's quality, and the SHA-256 of its file.
+/// Value of `quality` for a built-in generator, and the SHA-256 of its model.
 ///
-/// # Errors
-/// If there is none of this name.
+/// If there is no such generator.
 pub fn built_in(name: &str) -> Result<(&'static str, String)> {
     use gststylize::gallery::{FULL, LITE, LITE_INT8, QUICK};
     let all = [

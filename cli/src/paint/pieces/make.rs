@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Makes the plan of a film: finds out what would paint it here, and where it is cut.
+//! Makes the plan of a film: resolves automatic settings on this machine, and computes where the film is cut.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ use crate::paint::source::reader;
 use crate::paint::watch::Watch;
 use crate::shared::failure::usage;
 
-/// Properties that name files, beside the generator.
+/// Properties that name files, besides `model-file`.
 const FILES: [&str; 4] = ["playlist", "style-image", "style-predictor", "mask-file"];
-/// Properties that pieces cannot keep, the values that they can, and why.
+/// Properties that depend on the state of a whole run: name, values that are allowed in pieces, and the reason.
 const REFUSED: [(&str, &[&str], &str); 4] = [
     ("adapt", &["off", "0"], "it follows a machine's speed"),
     (
@@ -41,22 +41,22 @@ const REFUSED: [(&str, &[&str], &str); 4] = [
         "a machine that cannot paint has to say so",
     ),
 ];
-/// Where nothing is known of the rate of frames, per second: seldom fewer.
+/// Assumed frame rate in 1/s if it is unknown: low, so that warm-up is long enough.
 const SLOWEST: f64 = 12.0;
 const SECOND: f64 = 1e9;
 
-/// How long pieces are.
+/// Length of pieces.
 #[derive(Clone, Copy, Debug)]
 pub enum Length {
-    /// As long as they are when there are so many.
+    /// This many pieces of equal length.
     Count(u32),
+    /// Seconds of each piece.
     Seconds(f64),
 }
 
-/// The plan for these arguments, of which `plan` is made, and this film.
+/// Makes the plan of a film from arguments and their settings `plan`.
 ///
-/// # Errors
-/// If the input is no file of a known length, or a property does not go with pieces.
+/// If the input is not a local file of known duration, or a property cannot be used in pieces.
 pub fn make(
     args: &Args,
     plan: &Plan,
@@ -96,7 +96,7 @@ pub fn make(
         }
     }
     let generator = match file {
-        // The element knows where a bare name leads.
+        // The element resolves names without a path.
         Some(_) => Generator {
             sha256: of_generator(Path::new(&here.model))?,
             file: Some(std::path::absolute(&here.model)?),
@@ -142,7 +142,7 @@ pub fn make(
     })
 }
 
-/// The file of a URI.
+/// Path of a URI of a local file.
 fn local(uri: &str) -> Result<PathBuf> {
     let path = gst::glib::filename_from_uri(uri).ok();
     let path = path.filter(|(_, host)| host.is_none());
@@ -153,20 +153,20 @@ fn local(uri: &str) -> Result<PathBuf> {
         .0)
 }
 
-/// Frames per second, where the film has a rate.
+/// Frame rate in 1/s, if it is constant.
 fn rate(film: &Film) -> Option<f64> {
     let fps = film.video.info.fps();
     (fps.numer() > 0 && fps.denom() > 0).then(|| f64::from(fps.numer()) / f64::from(fps.denom()))
 }
 
-/// What "automatic" is on this machine.
+/// Values that `auto` has on this machine.
 struct Resolved {
     provider: String,
     precision: String,
     model: String,
 }
 
-/// Paints one frame of the film's size.
+/// Stylizes one frame of the film's size, and reads the resolved values from `stats`.
 fn resolve(plan: &Plan, film: &Film) -> Result<Resolved> {
     let info = &film.video.info;
     let line = format!(
@@ -207,15 +207,16 @@ fn resolve(plan: &Plan, film: &Film) -> Result<Resolved> {
     })
 }
 
-/// Where a film is cut; times in nanoseconds.
+/// Computes the cuts of a film. Times are in nanoseconds.
 struct Cutter {
     duration: u64,
     rate: Option<f64>,
-    /// To cut at these only.
+    /// Allowed cuts, if they are limited to key frames.
     key_frames: Option<Vec<u64>>,
 }
 
 impl Cutter {
+    /// The pieces with their warm-up.
     fn pieces(
         &self,
         length: Length,
@@ -232,7 +233,7 @@ impl Cutter {
         let changes = match files.get("playlist") {
             Some(file) => {
                 let text = std::fs::read_to_string(&file.path)?;
-                // Half a second is the property's default.
+                // The default of the property is 0.5 s.
                 let transition = number("transition").unwrap_or(0.5 * SECOND);
                 Changes::new(&text, transition as u64, self.duration)
                     .with_context(|| file.path.display().to_string())?
@@ -253,7 +254,7 @@ impl Cutter {
         Ok(pieces.collect())
     }
 
-    /// Beginnings of the pieces, the first at 0, in order.
+    /// Starts of the pieces, ascending from 0.
     fn cuts(&self, length: Length) -> Vec<u64> {
         let count = match length {
             Length::Count(count) => f64::from(count),
@@ -269,13 +270,14 @@ impl Cutter {
         cuts.push(0);
         cuts.sort_unstable();
         cuts.dedup();
-        // None behind the last frame.
+        // None after the last frame.
         let half = (SECOND / self.rate.unwrap_or(1e6) / 2.0) as u64;
         cuts.retain(|at| *at == 0 || *at + half < self.duration);
         cuts
     }
 
-    /// A cut near this time. Half way between two frames, so that it does not matter how a machine rounds.
+    /// A cut near this time. Half a frame before the first frame of the piece, so that rounding of timestamps does not
+    /// matter.
     fn nearby(&self, at: u64) -> Option<u64> {
         let frame = SECOND / self.rate.unwrap_or(1e6);
         let Some(key_frames) = &self.key_frames else {
@@ -288,7 +290,7 @@ impl Cutter {
     }
 }
 
-/// When the film has key frames, in order.
+/// Times of the film's key frames, ascending.
 fn find_key_frames(film: &Film) -> Result<Vec<u64>> {
     let pipeline = gst::Pipeline::new();
     let sink = gst::ElementFactory::make("fakesink")
@@ -342,7 +344,7 @@ mod tests {
         let cuts = cutter(Some(25.0), None).cuts(Length::Seconds(4.0));
         assert_eq!(cuts, [0, 3_980_000_000, 7_980_000_000]);
         assert_eq!(cutter(None, None).cuts(Length::Count(2)).len(), 2);
-        // Not more pieces than frames.
+        // At most as many pieces as frames.
         assert_eq!(cutter(Some(1.0), None).cuts(Length::Count(999)).len(), 10);
     }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A film in pieces: a plan says what paints and where the film is cut, each piece is painted by itself, anywhere
-//! and in any order, and kept until all are there, then they are joined.
+//! A film in pieces: a plan has the settings and cuts, each piece is stylized by itself, on any machine and in any
+//! order, and kept until all exist; then they are joined.
 //!
-//! `film_plan` is the document, `make` writes it, `here` finds what it asks for on a machine, `one` paints a piece,
-//! `store` keeps pieces, `seam` puts one behind the other, `commands` are the command line's `plan`, `piece` and
-//! `join`. Here is `--segments`, which does all three in one process, or in several that share the work.
+//! `film_plan` is the document, `make` writes it, `here` applies it to a machine, `one` stylizes a piece, `store` keeps
+//! pieces, `seam` concatenates their streams, `warm_up` computes how early a piece begins, and `commands` has `plan`,
+//! `piece` and `join`. This module has `--segments`, which does all three in one process, or in several that share the
+//! work.
 //!
-//! Sound and subtitles are copied from the input when the pieces are joined, so they know of no seams.
+//! Sound and subtitles are copied from the input when the pieces are joined, so they have no seams.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -38,14 +39,17 @@ use here::{Here, Machine};
 use make::{Length, make};
 use store::Store;
 
-/// The folder of `--segments`, and what belongs there.
+/// The folder of `--segments`, its plan and its pieces.
 struct Pieces {
     folder: PathBuf,
     plan: FilmPlan,
     store: Store,
 }
 
-/// Paints what is missing and joins all; nothing if another process has joined them.
+/// Stylizes the missing pieces and joins all. Returns a summary, or `None` if another process has joined them.
+///
+/// # Errors
+/// If the film cannot be stylized in pieces, or the folder has pieces of another film.
 pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
     let (args, plan) = fixed(args)?;
     let film_plan = make(&args, &plan, film, Length::Count(args.segments), false)?;
@@ -55,7 +59,7 @@ pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
     let begin = Instant::now();
     let count = pieces.plan.pieces.len();
     let (mut frames, mut there, mut elsewhere) = (0, 0, 0);
-    // First those that nobody has; then those that others have, in case they do not finish.
+    // First the pieces that no process has locked; then those of other processes, in case they fail.
     for patient in [false, true] {
         for i in 0..count {
             if pieces.store.whole(i)?.is_some() {
@@ -64,7 +68,7 @@ pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
             }
             let lock = File::create(pieces.store.name(i, "lock"));
             let lock = match lock {
-                // Another process was faster with all of it.
+                // Another process has joined the pieces and removed the folder.
                 Err(_) if !pieces.plan_file().exists() => return Ok(None),
                 lock => {
                     lock.with_context(|| format!("{} cannot be written", pieces.folder.display()))?
@@ -113,10 +117,10 @@ pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
     )))
 }
 
-/// These arguments and their plan, with nothing left to what a machine has.
+/// Arguments and settings without defaults that depend on the machine.
 fn fixed(args: &Args) -> Result<(Args, Plan)> {
     let threads = match encode::threads() {
-        // More than these gain little.
+        // More threads gain little.
         0 => encode::cores().min(16) as u32,
         threads => threads,
     };
@@ -129,7 +133,7 @@ fn fixed(args: &Args) -> Result<(Args, Plan)> {
     Ok((args, plan))
 }
 
-/// What the user should know of an encoder that was asked for by name.
+/// A note for the user if the encoder is hardware.
 fn of_device(plan: &Plan) -> Option<String> {
     let element = plan.encoder.element();
     (!plan.encoder.is_reproducible()).then(|| {
@@ -137,8 +141,7 @@ fn of_device(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Puts the pieces one behind the other, beside the input's other streams; what the user should know of these,
-/// and how many frames there are.
+/// Joins the pieces with the other streams of the input. Returns notes for the user and the number of frames.
 fn assemble(
     store: &Store,
     film_plan: &FilmPlan,
@@ -156,10 +159,9 @@ fn assemble(
     Ok((played.notes, frames))
 }
 
-/// How long a film is.
+/// Duration of a film.
 ///
-/// # Errors
-/// If that cannot be told.
+/// If it is unknown.
 pub fn duration(uri: &str) -> Result<gst::ClockTime> {
     let discoverer = gst_pbutils::Discoverer::new(gst::ClockTime::from_seconds(60))?;
     let info = discoverer.discover_uri(uri)?;
@@ -172,7 +174,10 @@ impl Pieces {
         self.folder.join("plan.json")
     }
 
-    /// Makes the folder, or sees that what is in it belongs to the same film.
+    /// Creates the folder, or checks that its plan has the same identity.
+    ///
+    /// # Errors
+    /// If it belongs to another film and `force` is not set.
     fn prepare(folder: PathBuf, plan: FilmPlan, force: bool) -> Result<Self> {
         let file = folder.join("plan.json");
         let found = file.exists().then(|| FilmPlan::read(&file)?.identity());
@@ -191,7 +196,7 @@ impl Pieces {
         }
         let store = Store::new(&folder, &plan)?;
         if !same {
-            // Whole or not there, for processes that start at the same time.
+            // Written atomically, because several processes may start at the same time.
             files::write_whole(&file, plan.text()?.as_bytes())?;
         }
         Ok(Self {

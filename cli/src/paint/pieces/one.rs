@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Paints one piece: what is between two times goes through generator and encoder into a file.
+//! Stylizes one piece: seeks, and passes the frames between two times through generator and encoder to a file.
 //!
-//! The file holds the encoder's buffers with their caps and timestamps as they were (GStreamer's data protocol).
+//! The file has the encoder's buffers with caps and timestamps in GStreamer Data Protocol (`gdppay`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,22 +18,21 @@ use crate::paint::source::reader;
 use crate::paint::streams;
 use crate::paint::watch::Watch;
 
-/// Decoded at both ends of a piece, and left out: what a seek clips must not be what is kept.
+/// Decoded and dropped at both ends of a piece, so that the seek's clipping does not touch frames of the piece.
 const MARGIN: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
-/// What was painted, and where.
+/// Result of a piece.
 pub struct Painted {
-    /// Frames that were kept.
+    /// Number of frames in the file.
     pub frames: u64,
     pub provider: String,
     pub precision: String,
     pub model: String,
 }
 
-/// Paints a piece into a file.
+/// Stylizes a piece into a file.
 ///
-/// # Errors
-/// If anything on the way fails, or the input cannot be played from its middle.
+/// If anything on the way fails, or the input is not seekable.
 pub fn paint(here: &Here, piece: &Piece, file: &Path, show: Show) -> Result<Painted> {
     let (begin, start, stop) = piece.times();
     let pipeline = gst::Pipeline::new();
@@ -72,7 +71,7 @@ pub fn paint(here: &Here, piece: &Piece, file: &Path, show: Show) -> Result<Pain
     })
 }
 
-/// Adds the way through generator and encoder, which lets only this piece's frames pass; its beginning.
+/// Adds the video branch, which passes only the frames of this piece. Returns its sink pad.
 fn add_video(
     pipeline: &gst::Pipeline,
     here: &Here,
@@ -95,9 +94,9 @@ fn add_video(
             .context("no frames")
     };
     let (decoded, painted) = (pad("frames")?, pad("stylize")?);
-    // Not earlier: `decodebin` must have found its decoder before the seek flushes it.
+    // The seek is sent after the first frame: `decodebin` must have chosen its decoder before the flush.
     tell_when_known(pipeline, &decoded);
-    // What came before the seek is no part of the piece, whatever its time.
+    // Frames before the seek are dropped, whatever their timestamp.
     let sought = AtomicBool::new(false);
     let types = gst::PadProbeType::BUFFER
         | gst::PadProbeType::EVENT_FLUSH
@@ -118,7 +117,7 @@ fn add_video(
             gst::PadProbeReturn::Handled
         }
     });
-    // Frames before the start were painted for those that come after them.
+    // Frames before `start` are warm-up.
     let counter = kept.clone();
     painted.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let at = stream_time(pad, info.buffer().and_then(|buffer| buffer.pts()));
@@ -129,13 +128,13 @@ fn add_video(
             gst::PadProbeReturn::Handled
         }
     });
-    // Nothing has been written yet, and `gdppay` 1.22 does not write a segment again after a flush.
+    // `gdppay` 1.22 does not write the segment again after a flush. Nothing has been written before it.
     let encoded = filter.static_pad("src").context("no pad")?;
     encoded.add_probe(gst::PadProbeType::EVENT_FLUSH, |_, _| {
         gst::PadProbeReturn::Handled
     });
     let entry = pay.static_pad("sink").context("no pad")?;
-    // Some events hold objects, which cannot be written.
+    // Some events have objects, which cannot be serialized.
     entry.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
         use gst::EventType as T;
         let Some(gst::PadProbeData::Event(event)) = &mut info.data else {
@@ -149,12 +148,12 @@ fn add_video(
         gst::PadProbeReturn::Ok
     });
     out.link(&entry)?;
-    // An element that does not start says on the bus why; that is the better error.
+    // If an element does not start, its error message on the bus says more.
     let _ = bin.sync_state_with_parent();
     Ok(into)
 }
 
-/// Sends a message when the first frame comes.
+/// Posts an application message at the first frame.
 fn tell_when_known(pipeline: &gst::Pipeline, pad: &gst::Pad) {
     let weak = pipeline.downgrade();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
@@ -166,7 +165,8 @@ fn tell_when_known(pipeline: &gst::Pipeline, pad: &gst::Pad) {
     });
 }
 
-/// A segment in which frames have the running time that they have without a seek: playlists go by it.
+/// The segment with the running time that frames would have without the seek, because playlists use running time.
+/// `None`: not a time segment.
 fn as_in_one_run(event: &gst::Event) -> Option<gst::Event> {
     let gst::EventView::Segment(segment) = event.view() else {
         return None;
@@ -180,11 +180,11 @@ fn as_in_one_run(event: &gst::Event) -> Option<gst::Event> {
     )
 }
 
-/// Where in the film a buffer is.
+/// Stream time of a timestamp.
 pub fn stream_time(pad: &gst::Pad, at: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
     let event = pad.sticky_event::<gst::event::Segment>(0)?;
     let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
-    // Not `to_stream_time`, which knows nothing of what is outside.
+    // Not `to_stream_time`, which returns `None` outside the segment.
     let time = at? + segment.time()?;
     time.checked_sub(segment.start()?)
 }

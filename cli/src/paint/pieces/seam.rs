@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Makes one stream of the pieces' streams.
+//! Concatenates the streams of the pieces.
 
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use gst::prelude::*;
 
-/// Makes one stream of what `gdpdepay` finds in the pieces: one segment, one time, one end.
+/// Makes the output of `gdpdepay`, which reads all pieces, one stream with one segment and one EOS.
+///
+/// # Errors
+/// If the element lacks pads.
 pub fn seamless(depay: &gst::Element) -> Result<()> {
     let into = depay.static_pad("sink").context("no pad")?;
     let out = depay.static_pad("src").context("no pad")?;
@@ -34,12 +37,12 @@ pub fn seamless(depay: &gst::Element) -> Result<()> {
 
 #[derive(Default)]
 struct Seam {
-    /// Segment time and start, of the first piece and of this one.
+    /// Segment time and segment start: of the first piece, and of the current one.
     first: Option<(gst::ClockTime, gst::ClockTime)>,
     this: Option<(gst::ClockTime, gst::ClockTime)>,
-    /// What was said of the frames.
+    /// Caps that were sent downstream.
     caps: Option<gst::Caps>,
-    /// No piece follows.
+    /// Whether the current piece is the last one.
     last: bool,
 }
 
@@ -54,14 +57,14 @@ impl Seam {
                 }
                 self.first = self.this;
                 if let Some(mut segment) = segment {
-                    // It does not end where the first piece does.
+                    // The segment must not end with the first piece.
                     segment.set_stop(gst::ClockTime::NONE);
                     *event = gst::event::Segment::new(&segment);
                 }
                 gst::PadProbeReturn::Ok
             }
-            // A parser says less at the beginning of each piece than what is known of the first, and muxers
-            // allow no change.
+            // At the start of each piece the parser's caps have fewer fields than those of the first, and muxers accept
+            // no change of caps.
             gst::EventView::Caps(caps) => {
                 let caps = caps.caps_owned();
                 let known = self
@@ -80,6 +83,7 @@ impl Seam {
         }
     }
 
+    /// Moves timestamps to the segment of the first piece.
     fn buffer(&self, buffer: &mut gst::BufferRef) -> gst::PadProbeReturn {
         let (Some(first), Some(this)) = (self.first, self.this) else {
             return gst::PadProbeReturn::Handled;

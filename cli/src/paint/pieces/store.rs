@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A folder of painted pieces.
+//! The folder with stylized pieces.
 //!
-//! A piece is two files: `00012-<start of its SHA-256>.gdp`, and `00012.json`, which says what is in it and is
-//! written last. Both get their names when they are whole, so whoever paints a piece for a second time, at the
-//! same time or later, does no harm.
+//! A piece is two files: `00012-<start of its SHA-256>.gdp`, and the record `00012.json`, which is written last. Both
+//! are renamed to these names when they are complete, so processes that stylize the same piece do not disturb each
+//! other.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,23 +17,23 @@ use super::here::Here;
 use super::one;
 use crate::paint::progress::Show;
 
-/// What a piece is.
+/// Record of a piece.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Record {
-    /// Identity of the plan that it belongs to.
+    /// Identity of its plan, see [`FilmPlan::identity`].
     pub plan: String,
     pub piece: usize,
-    /// Name of the file in the same folder.
+    /// Name of its data file in the same folder.
     pub file: PathBuf,
     pub bytes: u64,
     pub sha256: String,
-    /// Frames that are in it.
+    /// Number of frames.
     pub frames: u64,
     pub provider: String,
     pub precision: String,
     pub model: String,
-    /// How long it took, from the start of the generator on.
+    /// Time for stylizing it, with loading of the generator, s.
     pub seconds: f64,
 }
 
@@ -44,8 +44,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// # Errors
-    /// If the folder cannot be made.
+    /// If the folder cannot be created.
     pub fn new(folder: &Path, plan: &FilmPlan) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -55,12 +54,12 @@ impl Store {
         })
     }
 
-    /// A file of this piece.
+    /// Path of a file of this piece.
     pub fn name(&self, piece: usize, extension: &str) -> PathBuf {
         self.folder.join(format!("{piece:05}.{extension}"))
     }
 
-    /// The piece, if it is there, whole, and has the content that its record says.
+    /// The record of a piece, if its data file exists with the recorded SHA-256.
     ///
     /// # Errors
     /// If it belongs to another plan.
@@ -73,7 +72,7 @@ impl Store {
         Ok(Some(record).filter(|_| same))
     }
 
-    /// What its record says, if there is one.
+    /// The record of a piece, if it is valid.
     fn record(&self, piece: usize) -> Result<Option<Record>> {
         let name = self.name(piece, "json");
         let Ok(text) = std::fs::read_to_string(&name) else {
@@ -87,15 +86,14 @@ impl Store {
                 self.folder.display()
             );
         }
-        // A record names a file beside it, and none elsewhere.
+        // A record may only name a file in the same folder.
         let plain = record.file.components().count() == 1 && record.file.file_name().is_some();
         Ok(Some(record).filter(|record| plain && record.piece == piece))
     }
 
-    /// Paints a piece and keeps it.
+    /// Stylizes a piece and stores it.
     ///
-    /// # Errors
-    /// If it cannot be painted here as the plan says; nothing is left behind then.
+    /// If it cannot be stylized as planned; then no file is left.
     pub fn paint(&self, plan: &FilmPlan, here: &Here, piece: usize, show: Show) -> Result<Record> {
         let begin = std::time::Instant::now();
         let part = own_name(&self.name(piece, "gdp"));
@@ -132,7 +130,8 @@ impl Store {
             })
     }
 
-    /// A folder in which the pieces have names in their order, and the frames that they have.
+    /// Creates a folder with links to the pieces, whose names are in their order. Also returns the total number of
+    /// frames.
     ///
     /// # Errors
     /// If pieces are missing or damaged.
@@ -148,7 +147,7 @@ impl Store {
                 Some(record) => {
                     frames += record.frames;
                     let link = ordered.0.join(format!("{piece:05}.gdp"));
-                    // A piece without frames has nothing that could be put behind another.
+                    // A file without frames has no segment and cannot be concatenated.
                     if record.frames > 0 {
                         std::os::unix::fs::symlink(self.folder.join(&record.file), link)
                             .with_context(cannot)?;
@@ -176,11 +175,11 @@ impl Store {
     }
 }
 
-/// Links to the pieces, by their order. Removed when it is dropped.
+/// A temporary folder with links to the pieces. Removed on drop.
 pub struct Ordered(PathBuf);
 
 impl Ordered {
-    /// As a pattern.
+    /// Pattern of its files for `splitfilesrc`.
     pub fn pattern(&self) -> PathBuf {
         self.0.join("*.gdp")
     }

@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How early a piece begins, so that its first frame has the past that it has in one piece.
+//! Warm-up: how early stylizing begins before a piece, so that its frames are the same as in one run.
 
 use anyhow::{Context, Result, bail};
 
-/// What is left of the past by the first frame that is kept: 0.2 %, which moves no 8-bit value by more than
+/// Remaining weight of earlier frames at the first frame of a piece: 0.2 %, which changes an 8-bit value by at most
 /// half a step.
 const LEFT: f64 = 0.002;
-/// The longest past that is painted anew for each piece, frames.
+/// Longest warm-up in frames.
 const MOST: f64 = 2000.0;
-/// A change of style begins with the frame before its time: nanoseconds that hold several frames.
+/// Margin around a change of style, ns: it takes effect with the frame before its time. Several frames long.
 const AROUND: u64 = 250_000_000;
 const SECOND: f64 = 1e9;
 
-/// Frames after which nothing of what was before is seen, with this value of the property `stability`.
+/// Number of warm-up frames for a value of the property `stability`, 0 to 1.
 ///
-/// # Errors
-/// If that takes too long.
+/// If it exceeds [`MOST`].
 pub fn frames(stability: f64) -> Result<u64> {
     let weight = gststylize::stylize::weight_of_past(stability);
     if weight <= 0.0 {
         return Ok(0);
     }
     let frames = LEFT.ln() / weight.ln();
-    // Also when the weight is 1.
+    // Infinite for weight 1.
     if !(0.0..=MOST).contains(&frames) {
         bail!(
             "stability={stability} keeps what was painted for too long to begin anew in the middle of a film; \
@@ -32,16 +31,15 @@ pub fn frames(stability: f64) -> Result<u64> {
     Ok(frames.ceil() as u64 + 1)
 }
 
-/// When styles change, from a playlist.
+/// Start and end of the transitions of a playlist, ns.
 #[derive(Default)]
 pub struct Changes(Vec<(u64, u64)>);
 
 impl Changes {
-    /// Of a playlist's text, for a film of this length. `transition` is that of the property. Times are
-    /// nanoseconds. Names are not looked at.
+    /// Parses a playlist for a film of this duration. `transition` is the property's value. Times are nanoseconds.
+    /// Names of styles are not checked.
     ///
-    /// # Errors
-    /// If a time cannot be read, or there are too many changes.
+    /// If a time is wrong, or there are more than a million changes.
     pub fn new(playlist: &str, transition: u64, duration: u64) -> Result<Self> {
         let mut changes = Vec::new();
         let mut repeat = None;
@@ -81,9 +79,9 @@ impl Changes {
         Ok(Self(spans))
     }
 
-    /// The last time up to this one at which no style is on its way to the next.
+    /// The latest time up to this one outside all transitions.
     pub fn settled(&self, mut time: u64) -> u64 {
-        // Those that began later cannot hold it; one that is left moves it to where earlier ones may.
+        // Repeated, because the start of one transition may be inside an earlier one.
         loop {
             let around = self
                 .0
@@ -129,7 +127,7 @@ mod tests {
         let changes = Changes::new(text, 500 * MS, 60_000 * MS).expect("a playlist");
         assert_eq!(changes.settled(9_000 * MS), 9_000 * MS);
         assert_eq!(changes.settled(12_000 * MS), 9_750 * MS);
-        // c begins while b is on its way.
+        // The transition to c begins during that to b.
         assert_eq!(changes.settled(13_500 * MS), 9_750 * MS);
         assert_eq!(changes.settled(15_000 * MS), 15_000 * MS);
         assert_eq!(changes.settled(100 * MS), 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! APNG (Portable Network Graphics, third edition): the data of the first PNG stay as they are, those of the others
-//! get a number; a control chunk goes before each picture.
+//! Writes APNG (Portable Network Graphics, third edition) from PNG files: a control chunk (`fcTL`) goes before each
+//! frame; the data of the first one stay `IDAT`, those of the others become numbered `fdAT` chunks.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use anyhow::{Context, Result, bail};
 use super::{Span, Writer, bytes};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// So many chunks are looked at to see whether a file is animated.
+/// Most chunks that are examined to detect an animation.
 const MOST_CHUNKS: usize = 100;
-/// Where the chunk is that counts the frames: behind the signature and the header's 25 bytes.
+/// Offset of the `acTL` chunk: after the signature and the 25 bytes of `IHDR`.
 const COUNT_AT: u64 = 8 + 25;
 
-/// State of the file.
+/// State of the file that is being written.
 #[derive(Default)]
 pub struct Apng {
     frames: u32,
-    /// Of the next chunk that is numbered.
+    /// Sequence number of the next `fcTL` or `fdAT` chunk.
     number: u32,
 }
 
 impl Writer for Apng {
-    /// Browsers show what is said to be shorter for 100 ms.
+    /// Browsers show frames with shorter delays for 100 ms.
     fn shortest(&self) -> Duration {
         Duration::from_millis(11)
     }
@@ -69,13 +69,14 @@ impl Writer for Apng {
 }
 
 impl Apng {
-    /// How many frames there are, and that they are repeated for ever.
+    /// Content of `acTL`: number of frames, and 0 plays, which means without end.
     fn count(&self) -> [u8; 8] {
         let mut count = [0; 8];
         count[..4].copy_from_slice(&self.frames.to_be_bytes());
         count
     }
 
+    /// The next sequence number.
     fn next(&mut self) -> [u8; 4] {
         let number = self.number;
         self.number += 1;
@@ -83,7 +84,7 @@ impl Apng {
     }
 }
 
-/// Whether the chunk that counts frames comes before the picture, as far as can be seen.
+/// Whether there is an `acTL` chunk before the first `IDAT`. `peek` returns eight bytes at an offset.
 pub fn is_animated(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> bool {
     if peek(0).is_none_or(|begin| begin != SIGNATURE) {
         return false;
@@ -93,14 +94,15 @@ pub fn is_animated(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> bool {
         match peek(at) {
             Some([.., b'a', b'c', b'T', b'L']) => return true,
             Some([.., b'I', b'D', b'A', b'T']) | None => return false,
-            // Length, name and sum go with the data.
+            // 12 bytes for length, type and CRC.
             Some([a, b, c, d, ..]) => at += 12 + u64::from(u32::from_be_bytes([a, b, c, d])),
         }
     }
     false
 }
 
-/// A fraction of two numbers of 16 bits: in milliseconds, or coarser if that is too long.
+/// A frame's delay as numerator and denominator of 16 bits each: in milliseconds, or in coarser units if it does not
+/// fit.
 fn delay(shown: Span) -> [u8; 4] {
     let fits = |per_second: &u16| shown.units(u32::from(*per_second)) <= u32::from(u16::MAX);
     let per_second = [1000, 100, 10, 1].into_iter().find(fits).unwrap_or(1);
@@ -111,7 +113,7 @@ fn delay(shown: Span) -> [u8; 4] {
     delay
 }
 
-/// All chunks of a file, up to its end.
+/// All chunks before `IEND`, with their types.
 fn chunks(file: &[u8]) -> Result<Vec<(&[u8; 4], &[u8])>> {
     let mut rest = file
         .strip_prefix(SIGNATURE)
@@ -127,16 +129,17 @@ fn chunks(file: &[u8]) -> Result<Vec<(&[u8; 4], &[u8])>> {
             return Ok(chunks);
         }
         chunks.push((name, data));
-        // Behind the sum.
+        // After the CRC.
         rest = &more[length + 4..];
     }
 }
 
+/// Appends a chunk with length and CRC.
 fn write(out: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
     let mut sum = crc32fast::Hasher::new();
     sum.update(name);
     sum.update(data);
-    // No picture has more than 2³¹ bytes in a chunk: its encoder could not write it.
+    // The cast cannot truncate: PNG limits chunks to 2³¹ − 1 bytes, and these come from an encoder.
     out.extend((data.len() as u32).to_be_bytes());
     out.extend(name);
     out.extend(data);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The element `stylizegifenc`: each frame becomes a GIF with the 256 colours that suit it best.
+//! The element `stylizegifenc`: encodes each frame as a GIF with its own palette of 256 colours.
 
 use anyhow::Result;
 use gif::{DisposalMethod, Frame};
@@ -11,19 +11,19 @@ glib::wrapper! {
         @extends gst_video::VideoEncoder, gst::Element, gst::Object;
 }
 
-/// How many pixels are left out where colours are looked for: from 1, the slowest, to 30.
+/// Speed of the palette's quantization (NeuQuant): one in this many pixels is sampled, from 1, the slowest, to 30.
 const SPEED: i32 = 10;
 
-/// A GIF of pixels of four bytes. What is transparent hides what was before in an animation.
+/// Encodes RGBA pixels as a GIF. In an animation the frame is disposed to the background, so transparent pixels do not
+/// show the frame before.
 ///
-/// # Errors
-/// If the size is not the number of pixels, or 0.
+/// If the number of bytes does not match the size, or is 0.
 pub fn encode(width: u16, height: u16, mut pixels: Vec<u8>) -> Result<Vec<u8>> {
     anyhow::ensure!(
         !pixels.is_empty() && pixels.len() == usize::from(width) * usize::from(height) * 4,
         "pixels do not fill the frame"
     );
-    // There is no half-transparent colour; the library takes any alpha but 0 for opaque.
+    // GIF has no partial transparency, and the library takes any alpha except 0 for opaque.
     for pixel in pixels.as_chunks_mut::<4>().0 {
         pixel[3] = if pixel[3] < 128 { 0 } else { 255 };
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Animated GIF, from such GIFs as this program's encoder makes: a header, a control block, and the
-//! picture with a palette of its own. The header's palette is empty, and left out. Both follow each other in the animation.
+//! Writes animated GIF from the files of this program's encoder: a header with an empty global palette, a graphic
+//! control extension, and a picture with a local palette. The last two are copied to the animation; the delay is set in
+//! the first of them.
 
 use std::time::Duration;
 
@@ -10,26 +11,26 @@ use super::{Span, Writer, bytes};
 
 /// Signature, size and flags.
 const HEADER: usize = 13;
-/// A flag: a palette follows.
+/// Flag: a palette follows.
 const PALETTE: u8 = 0x80;
-/// An application's block: the animation begins anew for ever.
+/// Application extension: the animation repeats without end.
 const REPEAT: &[u8] = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0";
-/// The last byte.
+/// The trailer, which is the last byte.
 pub const TRAILER: u8 = 0x3b;
 
-/// Whether a file begins as one.
+/// Whether the file has a GIF signature. `peek` returns eight bytes at an offset.
 pub fn is_gif(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> bool {
     peek(0).is_some_and(|begin| begin.starts_with(b"GIF87a") || begin.starts_with(b"GIF89a"))
 }
 
-/// State of the file.
+/// State of the file that is being written.
 #[derive(Default)]
 pub struct Gif {
     begun: bool,
 }
 
 impl Writer for Gif {
-    /// Browsers show what is said to be shorter for 100 ms.
+    /// Browsers show frames with shorter delays for 100 ms.
     fn shortest(&self) -> Duration {
         Duration::from_millis(20)
     }
@@ -42,7 +43,7 @@ impl Writer for Gif {
             3 << ((header[10] & 7) + 1)
         };
         let control = bytes(file, HEADER + palette, 18)?;
-        // Behind the control block comes the picture's description.
+        // The image descriptor follows the control extension.
         let own = control[8] == 0x2c && control[17] & PALETTE != 0;
         let Some((&TRAILER, file)) = file.split_last() else {
             bail!("a GIF without an end");

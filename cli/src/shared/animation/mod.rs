@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Animated pictures: GIF, APNG and WebP. GStreamer 1.22 writes none, and does not read them well.
+//! Reads and writes animated GIF, APNG and WebP. GStreamer 1.22 has no elements that write them, and its readers are
+//! incomplete.
 //!
-//! An encoder makes every frame a picture that is a whole file; for GIF that is `encoder`, for the others it is
-//! GStreamer's. The element `stylizeanimation` (`muxer`) joins them: each format has a [`Writer`] that moves the
-//! data of such files into one file, and says for how long each picture is shown. Writers know nothing of GStreamer.
-//! A single picture stays the file that it is.
+//! Writing: an encoder encodes every frame as a whole file (`encoder` for GIF, GStreamer's elements for the others).
+//! The element `stylizeanimation` (`muxer`) joins these files through the [`Writer`] of the format, which copies the
+//! data to one file and adds the times. Writers do not depend on GStreamer. A single picture is passed on unchanged.
 //!
-//! The element `stylizeanimationdec` (`decoder`) reads all three, with the decoders of the crate `image` (`reader`).
+//! Reading: the element `stylizeanimationdec` (`decoder`) uses the decoders of the crate `image` (`reader`).
 
 mod apng;
 mod decoder;
@@ -31,22 +31,24 @@ pub fn register() -> Result<(), gst::glib::BoolError> {
 
 pub use decoder::{end_early, is_animation};
 
-/// Joins pictures to an animation that is repeated for ever, as such pictures usually are.
+/// Writes pictures into an animation that repeats without end, which is the usual setting.
 pub trait Writer: Send {
-    /// The shortest time for which players show a frame as it is said.
+    /// The shortest duration that players honour.
     fn shortest(&self) -> Duration;
 
-    /// What is written for a picture that is shown in this span of the animation.
+    /// Bytes to append for a picture that is shown in this span of the animation. `file` is the picture as a whole
+    /// file.
     ///
     /// # Errors
     /// If the picture is not of the format.
     fn picture(&mut self, file: &[u8], shown: Span) -> Result<Vec<u8>>;
 
-    /// What is written last, and what is written over, by its place in the file, now that all is known.
+    /// Bytes to append at the end, and bytes to overwrite with their offset: counts and lengths that are known only
+    /// now.
     fn end(&mut self) -> (Vec<u8>, Option<(u64, Vec<u8>)>);
 }
 
-/// From when to when a frame is shown.
+/// The time in which a frame is shown, from the beginning of the animation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
     pub from: Duration,
@@ -54,15 +56,15 @@ pub struct Span {
 }
 
 impl Span {
-    /// Its length in units of which there are so many in a second. Both ends are rounded, not the length: errors do
-    /// not add up.
+    /// Its length in units of 1/`per_second` s. Both ends are rounded instead of the length, so that rounding errors do
+    /// not accumulate.
     fn units(self, per_second: u32) -> u32 {
         let at = |time: Duration| (time.as_secs_f64() * f64::from(per_second)).round() as u64;
         u32::try_from(at(self.to).saturating_sub(at(self.from))).unwrap_or(u32::MAX)
     }
 }
 
-/// The writer for files of this type.
+/// The writer for pictures of this media type.
 fn writer(kind: &str) -> Option<Box<dyn Writer>> {
     match kind {
         "image/gif" => Some(Box::<gif::Gif>::default()),
@@ -72,7 +74,10 @@ fn writer(kind: &str) -> Option<Box<dyn Writer>> {
     }
 }
 
-/// Bytes of a file that may be shorter.
+/// A range of a file.
+///
+/// # Errors
+/// If the file is too short.
 fn bytes(file: &[u8], from: usize, length: usize) -> Result<&[u8]> {
     from.checked_add(length)
         .and_then(|to| file.get(from..to))
@@ -89,7 +94,7 @@ mod tests {
     use super::reader::{Kind, Reader};
     use super::*;
 
-    /// Frames at 30 a second, each of a colour of its own, half of them transparent.
+    /// Seven frames at 30 per second, each of another colour, half of their pixels transparent.
     fn animation(kind: &str, file: impl Fn(&RgbaImage) -> Vec<u8>) -> Vec<u8> {
         let mut writer = writer(kind).expect("a writer");
         let mut all = Vec::new();
@@ -127,7 +132,7 @@ mod tests {
         file.into_inner()
     }
 
-    /// Frames, their colours, and when they end to half of `step` milliseconds.
+    /// Checks the number of frames, their colours, and their ends to half of `step` milliseconds.
     fn check(frames: &[Frame], step: f64) {
         assert_eq!(frames.len(), 7);
         let mut at = 0.0;
@@ -220,7 +225,7 @@ mod tests {
             ),
         ] {
             assert_eq!(kind(&file[..64]), Some(wanted));
-            // A GIF with a picture is read as one with many.
+            // A GIF with one frame is read as an animation, too.
             let is_gif = (wanted == Kind::Gif).then_some(wanted);
             assert_eq!(kind(&still), is_gif);
             let reader = Reader::new(file).expect("an animation");

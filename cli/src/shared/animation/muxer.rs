@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The element `stylizeanimation`: pictures that are files by themselves come in, a file with all of them goes out.
+//! The element `stylizeanimation`: joins pictures, each a whole file, to one animation file.
 //!
-//! How long a frame is shown is known when the next one comes, so one waits here. What a format counts at its beginning
-//! is written when the end is known: the file has to be one that can be written over.
+//! A frame's duration is known when the next one arrives, so one frame is always held back. Counts and lengths in the
+//! file's header are written at EOS, so downstream must be seekable.
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,15 +35,15 @@ pub fn register() -> Result<(), glib::BoolError> {
 struct State {
     writer: Option<Box<dyn Writer>>,
     segment: gst::FormattedSegment<gst::ClockTime>,
-    /// The frame that waits for the next one, and since when it is shown.
+    /// The frame that is held back, and the running time from which it is shown.
     waiting: Option<(gst::Buffer, gst::ClockTime)>,
-    /// How long the frame before it was shown.
+    /// Duration of the frame before it.
     lasted: gst::ClockTime,
-    /// When the first frame was shown.
+    /// Running time of the first frame.
     begin: gst::ClockTime,
-    /// More than one frame has come: something has been written.
+    /// Whether a second frame has arrived, and something has been written.
     animated: bool,
-    /// Frames that came too soon after another.
+    /// Number of frames left out because they were shorter than [`Writer::shortest`].
     left_out: u64,
 }
 
@@ -92,7 +92,7 @@ impl ObjectImpl for Imp {
     fn constructed(&self) {
         self.parent_constructed();
         for pad in [&self.sink, &self.src] {
-            // It can only have one of this name already, which cannot be.
+            // Fails only if the element has a pad of this name, and it has none yet.
             let _ = self.obj().add_pad(pad);
         }
     }
@@ -168,7 +168,7 @@ impl Imp {
                 if let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() {
                     self.lock().segment = segment.clone();
                 }
-                // What comes out is counted in bytes.
+                // The output is a byte stream with one segment.
                 if self.src.sticky_event::<gst::event::Segment>(0).is_some() {
                     return true;
                 }
@@ -184,7 +184,7 @@ impl Imp {
             }
             gst::EventView::Eos(_) => {
                 match self.end() {
-                    // Whoever refuses data has said why.
+                    // An element downstream that refused data has posted its error.
                     Ok(()) | Err(None) => (),
                     Err(Some(err)) => drop(self.failed(&err)),
                 }
@@ -194,7 +194,8 @@ impl Imp {
         }
     }
 
-    /// Writes the last frame and what is known only now.
+    /// Writes the last frame, the end of the file and the changed bytes of its header. `Err(None)`: downstream refused
+    /// data.
     fn end(&self) -> Result<(), Option<anyhow::Error>> {
         let (last, over, left_out) = {
             let mut state = self.lock();
@@ -205,7 +206,7 @@ impl Imp {
             let said = gst::Structure::builder("stylize-note")
                 .field("text", format!("{left_out} frames are left out: players of this format slow down frames that follow so soon"))
                 .build();
-            // Without a bus nobody wants to know.
+            // Fails without a bus, where nothing could read the message.
             let _ = self.obj().post_message(gst::message::Element::new(said));
         }
         if let Some(last) = last {
@@ -220,10 +221,11 @@ impl Imp {
     }
 }
 
+/// See [`State::end`].
 type Ended = (Option<gst::Buffer>, Option<(u64, Vec<u8>)>);
 
 impl State {
-    /// Takes a frame; what is to be written of the one before.
+    /// Takes a frame; returns the bytes of the one before, whose duration is known now.
     fn add(&mut self, buffer: gst::Buffer) -> Result<Option<Vec<u8>>> {
         let pts = buffer.pts().context("a frame without a time")?;
         let now = self.segment.to_running_time(pts).unwrap_or(pts);
@@ -233,7 +235,7 @@ impl State {
             return Ok(None);
         };
         let (span, writer) = (self.span(since, now), self.writer()?);
-        // Not quite so long, because times are rounded.
+        // Less by half a millisecond, because timestamps are rounded.
         if span.to - span.from + Duration::from_micros(500) < writer.shortest() {
             self.left_out += 1;
             self.waiting = Some((before, since));
@@ -246,7 +248,8 @@ impl State {
         Ok(Some(bytes))
     }
 
-    /// The last frame, and what is written over. A single picture is a file already.
+    /// The bytes of the last frame and of the end, and the bytes to overwrite with their offset. A single picture is a
+    /// whole file already.
     fn end(&mut self) -> Result<Ended> {
         let Some((last, since)) = self.waiting.take() else {
             return Ok((None, None));
@@ -276,11 +279,12 @@ impl State {
     }
 }
 
-/// The writer for what these caps describe.
+/// The writer for these caps.
 fn writer_of(caps: &gst::CapsRef) -> Option<Box<dyn Writer>> {
     writer(caps.structure(0)?.name())
 }
 
+/// A byte segment that starts at this offset: `filesink` seeks there.
 fn bytes_from(place: u64) -> gst::Event {
     let mut segment = gst::FormattedSegment::<gst::format::Bytes>::new();
     segment.set_start(gst::format::Bytes::from_u64(place));

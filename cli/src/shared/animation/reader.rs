@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames of an animated GIF, PNG or WebP, one at a time, as a browser shows them.
+//! Decodes animated GIF, PNG and WebP frame by frame, with the delays that browsers use. No GStreamer.
 
 use std::io::Cursor;
 use std::time::Duration;
@@ -10,29 +10,29 @@ use image::{AnimationDecoder, ImageDecoder, Limits, RgbaImage};
 
 use super::{apng, gif, webp};
 
-/// Pixels of a side and of all, those of 8K video, and bytes that decoding a frame may take: a small file can hold the
-/// promise of a picture that fits into no memory.
+/// Limits for frames: pixels of a side, pixels in all (8K video), and bytes of the decoder's memory. A small file can
+/// declare a size that does not fit in memory.
 const LARGEST_SIDE: u32 = 16_384;
 const MOST_PIXELS: u64 = 7680 * 4320;
 const LARGEST_FRAME: u64 = 1 << 30;
 
-/// Delays up to the first are shown for the second, as browsers do. FFmpeg does the same with GIF.
+/// Delays up to the first are replaced by the second, as in browsers and in FFmpeg's GIF demuxer.
 const TOO_SHORT: Duration = Duration::from_millis(10);
 const INSTEAD: Duration = Duration::from_millis(100);
 
-/// What can be read here.
+/// An animation format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// With one frame, too.
+    /// Also with one frame.
     Gif,
-    /// Animated.
+    /// Only if it is animated.
     Png,
-    /// Animated.
+    /// Only if it is animated.
     WebP,
 }
 
 impl Kind {
-    /// The kind of a file of which `peek` shows eight bytes from a place on; nothing if it is no animation.
+    /// Detects the format. `peek` returns eight bytes at an offset. `None`: not an animation.
     pub fn of(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> Option<Self> {
         if gif::is_gif(&mut peek) {
             Some(Self::Gif)
@@ -46,7 +46,7 @@ impl Kind {
     }
 }
 
-/// An animation that is being read.
+/// Iterator over the frames of an animation.
 pub struct Reader {
     /// Width and height of all frames.
     pub size: (u32, u32),
@@ -55,10 +55,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The frames of a file.
+    /// Parses the header of a file.
     ///
-    /// # Errors
-    /// If it is no animation, or a frame would be too large.
+    /// If it is not an animation, or its frames are larger than the limits.
     pub fn new(mut file: Vec<u8>) -> Result<Self> {
         let peek = |at: u64| {
             file.get(usize::try_from(at).ok()?..)?
@@ -72,7 +71,7 @@ impl Reader {
         limits.max_alloc = Some(LARGEST_FRAME);
         let (size, frames) = match kind {
             Kind::Gif => {
-                // Some end without the sign for the end, which changes nothing in others.
+                // Some files lack the trailer; data after it is ignored.
                 file.push(gif::TRAILER);
                 let mut decoder = GifDecoder::new(Cursor::new(file))?;
                 let size = small(decoder.dimensions())?;
@@ -97,7 +96,7 @@ impl Reader {
 }
 
 impl Iterator for Reader {
-    /// A frame, and for how long it is shown.
+    /// A frame and its duration.
     type Item = Result<(RgbaImage, Duration)>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -116,7 +115,7 @@ impl Iterator for Reader {
     }
 }
 
-/// The size, if frames of it can be held.
+/// The size, if it is within the limits.
 fn small((width, height): (u32, u32)) -> Result<(u32, u32)> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
@@ -132,7 +131,7 @@ fn small((width, height): (u32, u32)) -> Result<(u32, u32)> {
 mod tests {
     use super::*;
 
-    /// A GIF of one row, with a frame of each delay, hundredths of a second.
+    /// A GIF of 4x1 pixels, with a frame for each delay in hundredths of a second.
     fn gif(delays: &[u16]) -> Vec<u8> {
         let mut file = Vec::new();
         let mut encoder =

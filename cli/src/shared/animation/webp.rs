@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Animated WebP (RFC 9649): the chunks of each file's picture, and of its alpha, in a chunk with the time.
+//! Writes animated WebP (RFC 9649) from WebP files: their image and alpha chunks go into an `ANMF` chunk with size and
+//! duration.
 
 use std::time::Duration;
 
@@ -7,23 +8,23 @@ use anyhow::{Context, Result, bail};
 
 use super::{Span, Writer, bytes};
 
-/// Flags of the whole file: it is animated; something is transparent.
+/// Flags in `VP8X`: the file is animated; it has alpha.
 const ANIMATED: u8 = 0x02;
 const ALPHA: u8 = 0x10;
-/// A frame's flag: it takes the place of what was before, transparent or not.
+/// Flag in `ANMF`: do not blend with the frame before.
 const REPLACE: u8 = 0x02;
 
-/// State of the file.
+/// State of the file that is being written.
 #[derive(Default)]
 pub struct WebP {
-    /// Its length so far, without the first eight bytes.
+    /// Length so far without the first eight bytes, as in the RIFF header.
     length: u32,
     size: (u32, u32),
     alpha: bool,
 }
 
 impl Writer for WebP {
-    /// Browsers show what is said to be shorter for 100 ms.
+    /// Browsers show frames with shorter delays for 100 ms.
     fn shortest(&self) -> Duration {
         Duration::from_millis(11)
     }
@@ -35,7 +36,7 @@ impl Writer for WebP {
             self.size = parts.size;
             out = self.head();
             let mut repeat = Vec::new();
-            // No background, for ever.
+            // Transparent background, repeated without end.
             write(&mut repeat, b"ANIM", &[0; 6])?;
             out.extend(repeat);
         }
@@ -57,7 +58,7 @@ impl Writer for WebP {
         let before = if self.length == 0 { 8 } else { 0 };
         let more = u32::try_from(out.len() - before).ok();
         let length = more.and_then(|more| self.length.checked_add(more));
-        // Bytes 4 to 7 say the length, which has to be even and below 2³².
+        // The RIFF header has 32 bits for the length.
         self.length = length.context("a WebP holds 4 GiB")?;
         Ok(out)
     }
@@ -68,7 +69,7 @@ impl Writer for WebP {
 }
 
 impl WebP {
-    /// The file's length, and what is in it.
+    /// The RIFF header and `VP8X`, which are overwritten at the end.
     fn head(&self) -> Vec<u8> {
         let flags = ANIMATED | if self.alpha { ALPHA } else { 0 };
         let (width, height) = self.size;
@@ -81,14 +82,14 @@ impl WebP {
     }
 }
 
-/// Whether the flags of the file say so.
+/// Whether `VP8X` has the animation flag. `peek` returns eight bytes at an offset.
 pub fn is_animated(mut peek: impl FnMut(u64) -> Option<[u8; 8]>) -> bool {
     peek(0).is_some_and(|begin| begin.starts_with(b"RIFF"))
         && peek(8).is_some_and(|name| name == *b"WEBPVP8X")
         && peek(16).is_some_and(|begin| begin[4] & ANIMATED != 0)
 }
 
-/// What an animation takes of a file.
+/// The parts of a WebP file that an animation needs.
 struct Parts<'a> {
     size: (u32, u32),
     alpha: bool,
@@ -109,13 +110,13 @@ fn parts(file: &[u8]) -> Result<Parts<'_>> {
         let data = bytes(more, 0, length)?;
         match name {
             b"VP8 " => {
-                // Sides of 14 bits, behind the frame's tag and start code.
+                // Width and height of 14 bits, after frame tag and start code.
                 let sides = bytes(data, 6, 4)?;
                 let side = |at| u32::from(u16::from_le_bytes([sides[at], sides[at + 1]]) & 0x3fff);
                 size = Some((side(0), side(2)));
             }
             b"VP8L" => {
-                // Two sides of 14 bits, less one, and whether there is alpha.
+                // Width − 1 and height − 1 of 14 bits each, then the alpha flag.
                 let bits = bytes(data, 1, 4)?;
                 let bits = u32::from_le_bytes([bits[0], bits[1], bits[2], bits[3]]);
                 size = Some(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1));
@@ -127,7 +128,7 @@ fn parts(file: &[u8]) -> Result<Parts<'_>> {
         if [b"VP8 ", b"VP8L", b"ALPH"].contains(&name) {
             chunks.push((name, data));
         }
-        // Chunks begin at even places.
+        // Chunks are padded to an even length.
         rest = more.get(length + length % 2..).unwrap_or_default();
     }
     let size = size.filter(|(width, height)| *width > 0 && *height > 0);
@@ -138,11 +139,13 @@ fn parts(file: &[u8]) -> Result<Parts<'_>> {
     })
 }
 
+/// The lower 24 bits, little endian.
 fn three(number: u32) -> [u8; 3] {
     let [a, b, c, _] = number.to_le_bytes();
     [a, b, c]
 }
 
+/// Appends a chunk with its length, padded to an even length.
 fn write(out: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) -> Result<()> {
     out.extend(name);
     out.extend(u32::try_from(data.len())?.to_le_bytes());
