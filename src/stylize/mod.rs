@@ -44,7 +44,7 @@ mod style;
 use gst::glib;
 use gst::prelude::*;
 
-pub use generator::active::GRAPH_NAMES;
+pub use generator::compiler::GRAPH_NAMES;
 pub use settings::{Adapt, MaskKind, OnError, Order, Quality, WhileLoading, weight_of_past};
 
 glib::wrapper! {

@@ -3,6 +3,7 @@
 //! frame's format and size, at once or in the background.
 
 pub(super) mod active;
+pub(super) mod compiler;
 pub(super) mod dump;
 pub(super) mod loading;
 mod lowering;
