@@ -12,8 +12,8 @@ from pathlib import Path
 
 from stylize_train.errors import UserError
 from stylize_train.export import About, export
+from stylize_train.frozen import freeze_statistics
 from stylize_train.generators import Generator
-from stylize_train.norms import freeze_statistics
 
 from .common import NORMS, Study, Trained, Variant, arguments, contrast_change, main
 from .results import Cell

@@ -9,8 +9,9 @@ import torch
 
 from stylize_train.errors import UserError
 from stylize_train.export import About, greatest_difference, to_onnx
+from stylize_train.frozen import freeze_statistics
 from stylize_train.generators import create
-from stylize_train.norms import BatchNorm, InstanceNorm, freeze_statistics
+from stylize_train.norms import BatchNorm, InstanceNorm
 
 
 def test_batch_norm_uses_the_batch_in_training_and_averages_in_use() -> None:
