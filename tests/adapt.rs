@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `adapt`: the picture shown to the generator gets smaller when frames are not painted in time, and
-//! larger again when there is room. Frames stay as they are.
+//! `adapt`: the generator's input is reduced when frames are late, and enlarged again when there is time. The size of
+//! frames does not change.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::styled;
 use gst::prelude::*;
 use gst_check::Harness;
 
-/// No frame is painted in 1 µs, every one in 10 s.
+/// Time budgets: no frame is finished in 1 µs, every one in 10 s.
 const HURRY: &str = "1000000/1";
 const LEISURE: &str = "1/10";
 
@@ -19,7 +19,7 @@ const WIDTH: usize = 32;
 const SOURCE: [u8; 3] = [10, 20, 40];
 const NEGATIVE: [u8; 3] = [245, 235, 215];
 
-/// Frames of 32 pixels across, one every millisecond, and what they looked like.
+/// Frames 32 pixels wide, one every millisecond, and their colours.
 struct Stream {
     _dir: tempfile::TempDir,
     element: gst::Element,
@@ -49,8 +49,7 @@ impl Stream {
         self.harness.set_src_caps_str(&caps(self.height, rate));
     }
 
-    /// Pushes a frame of one colour; those that leave must be whole, in order, and begin and end with
-    /// one of these colours.
+    /// Pushes a uniform frame; output frames must be complete, in order, and begin and end with one of these colours.
     #[track_caller]
     fn frame(&mut self, colours: &[[u8; 3]]) {
         let mut buffer = gst::Buffer::from_mut_slice(SOURCE.repeat(WIDTH * self.height));
@@ -76,7 +75,7 @@ impl Stream {
         }
     }
 
-    /// Frames until this many lines are shown to the generator.
+    /// Pushes frames until the generator's input has this height.
     #[track_caller]
     fn until(&mut self, lines: u32, colours: &[[u8; 3]]) {
         let begin = Instant::now();
@@ -95,7 +94,7 @@ impl Stream {
         stats.get(name).expect("a field of the type")
     }
 
-    /// Steps since this was asked last: heights before and after, and why.
+    /// Steps since the last call: heights before and after, and the reason.
     fn steps(&self) -> Vec<(u32, u32, String)> {
         steps(&self.bus)
     }
@@ -147,7 +146,7 @@ fn the_size_goes_down_at_once_and_up_step_by_step_and_frames_stay_as_they_are() 
         ("upscale", "guided", painted),
         ("stability", "0.8", painted),
         ("split", "0.5", mixed),
-        // No frame has a region.
+        // No frame has a region of interest.
         ("mask", "roi", source),
         ("frames-in-flight", "3", painted),
     ] {
@@ -157,7 +156,7 @@ fn the_size_goes_down_at_once_and_up_step_by_step_and_frames_stay_as_they_are() 
         stream.until(64, colours);
         assert_eq!(stream.steps(), [step(256, 64, "slow")], "{name}");
         assert_eq!(stream.stat::<u32>("adapt-rung"), 4);
-        // There is no lower one.
+        // There is no lower step.
         for _ in 0..30 {
             stream.frame(colours);
         }
@@ -195,7 +194,7 @@ fn it_begins_at_the_height_asked_for_and_what_changes_goes_on_from_there() {
     stream.set_rate(HURRY);
     stream.until(75, &colours);
     assert_eq!(stream.steps(), [step(200, 75, "slow")]);
-    // Loaded anew in the background, and as small as before from its first frame on.
+    // Loaded again in the background, and as small as before from its first frame on.
     stream.element.set_property_from_str("color", "source");
     let begin = Instant::now();
     while stream.stat::<String>("color") != "source" {
@@ -203,7 +202,7 @@ fn it_begins_at_the_height_asked_for_and_what_changes_goes_on_from_there() {
         stream.frame(&colours);
     }
     assert_eq!(stream.stat::<u32>("inference-height"), 75);
-    // Another height: the first rung of it that is no higher.
+    // Another height: its first step that is no higher.
     stream.element.set_property("inference-height", 180_u32);
     stream.until(68, &colours);
     assert_eq!(stream.steps(), []);
@@ -235,7 +234,7 @@ fn switched_off_while_playing_it_goes_back_to_the_height_asked_for() {
 }
 
 #[test]
-fn what_a_size_painted_before_is_not_shown_when_it_comes_back() {
+fn paintings_of_an_earlier_size_are_not_reused() {
     let properties = [
         ("adapt", "resolution"),
         ("stability", "1"),
@@ -348,7 +347,7 @@ fn the_latency_is_the_target_at_every_size() {
         assert_eq!(stream.latency(), automatic);
         let news = || stream.bus.pop_filtered(&[gst::MessageType::Latency]);
         assert!(news().is_some() && news().is_none(), "told once");
-        // A microsecond is not to be had: the least that there is with so many frames in flight.
+        // A latency of 1 µs is impossible: the minimum with this number of frames in flight.
         stream.element.set_property("target-latency", 1000_u64);
         stream.until(64, &[NEGATIVE]);
         let least = 40 * MS * (count - 1);
@@ -358,7 +357,7 @@ fn the_latency_is_the_target_at_every_size() {
             .set_property("target-latency", 500_000_000_u64);
         stream.frame(&[NEGATIVE]);
         assert_eq!(stream.latency(), 500 * MS);
-        // More patience at the sink is no more time for each frame.
+        // A larger latency of the sink does not change the budget of a frame.
         stream.until(128, &[NEGATIVE]);
         stream.set_rate(HURRY);
         stream.until(64, &[NEGATIVE]);

@@ -28,7 +28,7 @@ fn steps_for(time: Duration) -> usize {
         harness.push_and_pull(buffer).expect("a frame");
         begin.elapsed()
     };
-    // The least is what it takes when nothing else runs.
+    // The minimum is the time on an idle machine.
     let took = (0..20).map(once).min().expect("some");
     (STEPS as f64 * time.as_secs_f64() / took.as_secs_f64()).ceil() as usize
 }
@@ -93,7 +93,7 @@ impl Play {
         self.arrived.lock().expect("times").clone()
     }
 
-    /// What the pipeline has set its sink to wait for.
+    /// Latency of the pipeline, which its sink waits for.
     fn latency(&self) -> Duration {
         let mut query = gst::query::Latency::new();
         assert!(self.pipeline.query(&mut query));
@@ -129,7 +129,7 @@ fn a_live_stream_that_needs_twice_the_time_keeps_its_frames_or_loses_half_of_the
             let arrived = play.arrived();
             break (play, arrived);
         }
-        // It was measured while something else ran.
+        // The measurement was disturbed by other processes.
         steps = steps * 2 * FRAME.as_micros() as usize / took.as_micros() as usize;
         play.end();
     };
@@ -139,14 +139,13 @@ fn a_live_stream_that_needs_twice_the_time_keeps_its_frames_or_loses_half_of_the
         "{} of {last} frames",
         arrived.len()
     );
-    // Before inference, and nowhere else.
+    // Frames are dropped before inference only.
     assert!(arrived.len() as u64 <= play.stat("frames"));
     assert!(dropped as usize * 5 > last, "{dropped} of {last} dropped");
     assert_eq!(play.stat("inference-height"), HEIGHT as u64);
     play.end();
 
-    // Two seconds of at least 29 frames each, none later than the latency says, as soon as the rest of
-    // this machine allows.
+    // Two seconds of at least 29 frames each, none later than the latency, as soon as the load of this machine allows.
     let play = Play::new(live, steps, "adapt=resolution", "sync=true qos=true");
     let begin = Instant::now();
     loop {

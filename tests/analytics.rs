@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `mask=analytics`: the painting in what analysis found in a frame.
+//! `mask=analytics`: the painting within objects and segmentations of `GstAnalyticsRelationMeta`.
 
 mod common;
 
@@ -86,7 +86,7 @@ mod with {
             }
         }
 
-        /// A frame of one value with findings; what comes out.
+        /// Pushes a uniform frame with analytics metadata; returns the output.
         fn play(&mut self, find: impl FnOnce(&mut Meta)) -> Vec<u8> {
             let out = self.harness.push_and_pull(frame(find)).expect("a frame");
             out.map_readable().expect("bytes").to_vec()
@@ -108,7 +108,7 @@ mod with {
         object.expect("an object").id()
     }
 
-    /// A mask of 8 or 16 bits whose rows are three bytes longer than they must be.
+    /// A mask of 8 or 16 bits with three bytes of padding in each row.
     fn picture(format: VideoFormat, rows: &[&[u16]]) -> gst::Buffer {
         let wide = rows[0].len();
         let bytes = if format == VideoFormat::Gray8 { 1 } else { 2 };
@@ -206,7 +206,7 @@ mod with {
             object(meta, [10, 8, 16, 6], quarter);
         });
         assert_painted(&frame, inside([15, 3, 6, 16]));
-        // Clockwise, by the sixth of a turn: what was right goes down.
+        // Clockwise by 60°: the right side is turned down.
         let frame = stream.play(|meta| {
             object(meta, [10, 10, 20, 4], quarter / 3.0 * 2.0);
         });
@@ -233,14 +233,14 @@ mod with {
                 _ => None,
             };
             assert_painted(&frame, |x, y| at(x, y).unwrap_or(0) != 0);
-            // Eight times as large, and beyond the frame: each middle as the mask says.
+            // Enlarged eight times, beyond the frame: the middle of each mask pixel has its value.
             let frame = stream.play(|meta| {
                 segments(meta, mask, [-8, 0, 32, 24]);
             });
             for (row, values) in rows.iter().enumerate() {
                 for (column, value) in values.iter().enumerate().skip(1) {
                     let value = if *value > 0 { PAINTED } else { SOURCE };
-                    // Between the four pixels in the middle.
+                    // The point between four mask pixels.
                     let middle = frame[(row * 8 + 4) * WIDTH + column * 8 - 4];
                     assert!(middle.abs_diff(value) < 24, "{column},{row}: {middle}");
                 }
@@ -274,7 +274,7 @@ mod with {
             let outline = |x, y| inside(outlined)(x, y) && (5..7).contains(&x);
             assert_painted(&frame, |x, y| outline(x, y) || inside(other)(x, y));
         }
-        // Without a relation they add up.
+        // Without a relation both apply.
         let mut stream = Stream::new("cpu", &[]);
         let frame = stream.play(|meta| {
             segments(meta, mask(), [30, 20, 4, 1]);

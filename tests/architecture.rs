@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The module map holds: imports run one way, no files import each other in a circle, a `mod.rs` and its
-//! children included, only `engine` names ONNX Runtime, files stay short.
+//! Checks the architecture: direction of imports, no circular imports (also between a `mod.rs` and its children), ONNX
+//! Runtime used by `engine` only, length of files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Which rooms of `src/` may name which others.
+/// Folders of `src/`, and the folders that each may import.
 const MAY_IMPORT: [(&str, &[&str]); 8] = [
     (
         "stylize",
@@ -20,8 +20,8 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("numbers", &[]),
 ];
 
-/// The rooms inside a room, from the top floor to the ground: each may name those below it, and all
-/// of them the files that lie beside them.
+/// Folders within a folder, from the top layer down: each may import those below it, and all may import the files
+/// beside them.
 const FLOORS: [(&str, &[&str]); 3] = [
     (
         "stylize",
@@ -68,12 +68,12 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 /// The code of a file up to its unit tests, without comments.
 fn code(file: &Path) -> String {
-    // The schema is made by a program, and has modules inside.
+    // The schema is generated, with modules inside.
     if file.ends_with("tests.rs") || file.ends_with("onnx/schema.rs") {
         return String::new();
     }
     let text = std::fs::read_to_string(file).expect("a source file");
-    // A file's own tests are its end; `mod tests;` is a line.
+    // Unit tests are the end of a file; `mod tests;` is one line.
     let tests = ["", "pub(super) "].map(|shown| format!("#[cfg(test)]\n{shown}mod tests {{"));
     let end = tests.iter().filter_map(|tests| text.find(tests)).min();
     let text = &text[..end.unwrap_or(text.len())];
@@ -94,7 +94,7 @@ fn named_after(code: &str, prefix: &str) -> Vec<String> {
         .collect()
 }
 
-/// The place of a file in the crate: `[graph, ends, emit]`; of `mod.rs`, that of its folder.
+/// Module path of a file: `[graph, ends, emit]`; for `mod.rs`, that of its folder.
 fn module(file: &Path) -> Vec<String> {
     let relative = file.strip_prefix(src()).expect("in src").with_extension("");
     let mut names: Vec<String> = relative
@@ -107,9 +107,8 @@ fn module(file: &Path) -> Vec<String> {
     names
 }
 
-/// The paths that a file names with `crate::` or `super::`, from the crate's root on; of a group in
-/// braces all of its paths. Also those that a `mod.rs` names by its children, such as `child::item`, unless it
-/// only passes them on.
+/// Paths that a file imports with `crate::` or `super::`, absolute; groups in braces are expanded. Also paths of a
+/// `mod.rs` to its children, such as `child::item`, except re-exports.
 fn paths(file: &Path) -> Vec<Vec<String>> {
     let code = code(file);
     let own = module(file);
@@ -140,7 +139,7 @@ fn paths(file: &Path) -> Vec<Vec<String>> {
     found
 }
 
-/// What the code of a `mod.rs` names in the files that it declares.
+/// Paths of a `mod.rs` to the files that it declares.
 fn children(code: &str, own: &[String]) -> Vec<Vec<String>> {
     let statements = code.split_inclusive(';');
     let own_code: String = statements
@@ -159,7 +158,7 @@ fn children(code: &str, own: &[String]) -> Vec<Vec<String>> {
     found
 }
 
-/// Adds the paths that `text` begins with: `a::b`, or `a::{b, c::d}`.
+/// Parses the paths at the beginning of `text`: `a::b`, or `a::{b, c::d}`.
 fn collect(mut base: Vec<String>, mut text: &str, found: &mut Vec<Vec<String>>) {
     loop {
         if let Some(group) = text.strip_prefix('{') {
@@ -199,7 +198,7 @@ fn collect(mut base: Vec<String>, mut text: &str, found: &mut Vec<Vec<String>>) 
     }
 }
 
-/// What each `mod.rs` passes on from its own rooms: where an item of it really lives.
+/// Re-exports of each `mod.rs`: the module that defines an item.
 fn passed_on(file: &Path) -> BTreeMap<String, Vec<String>> {
     let own = module(file);
     let code = code(file);
@@ -220,7 +219,7 @@ fn passed_on(file: &Path) -> BTreeMap<String, Vec<String>> {
     items
 }
 
-/// The module that a path leads to.
+/// The module that a path refers to.
 fn target(path: &[String], modules: &BTreeMap<Vec<String>, PathBuf>) -> Option<Vec<String>> {
     let known = (1..=path.len())
         .rev()
@@ -231,7 +230,7 @@ fn target(path: &[String], modules: &BTreeMap<Vec<String>, PathBuf>) -> Option<V
         && let Some(item) = path.get(known.len())
     {
         let items = passed_on(door);
-        // `pub use inner::*` has what nothing else has.
+        // A glob re-export is the fallback for other names.
         let glob = items.get("*").map(|inner| {
             let inner = inner.iter().filter(|name| *name != "*");
             inner.chain([item]).cloned().collect()
@@ -245,7 +244,7 @@ fn target(path: &[String], modules: &BTreeMap<Vec<String>, PathBuf>) -> Option<V
     Some(known.to_vec())
 }
 
-/// All arrows between files: who names whom.
+/// All imports between files.
 fn arrows() -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
     let files = sources(&src());
     let modules: BTreeMap<_, _> = files
@@ -322,12 +321,12 @@ fn rooms_name_only_those_below_them() {
 #[test]
 fn no_files_name_each_other_in_a_circle() {
     let mut arrows = arrows();
-    // GObject's wrapper and its implementation name each other in every element.
+    // Every element's GObject wrapper and implementation refer to each other.
     let wrapper = vec!["stylize".to_string()];
     for to in arrows.values_mut() {
         to.remove(&wrapper);
     }
-    // A file that names nobody who is left, or whom nobody names, is in no circle.
+    // A file without remaining imports, or without remaining importers, is in no circle.
     loop {
         let named: BTreeSet<_> = arrows.values().flatten().cloned().collect();
         let free: Vec<_> = arrows
@@ -364,7 +363,7 @@ fn every_room_is_on_the_map() {
 }
 
 #[test]
-fn rooms_are_small_and_say_what_may_live_there() {
+fn folders_are_small_and_documented() {
     let mut folders = vec![src()];
     while let Some(folder) = folders.pop() {
         let mut files = 0;
@@ -407,7 +406,7 @@ fn only_the_engine_names_onnx_runtime() {
     let src = src();
     for file in sources(&src) {
         let in_engine = file.starts_with(src.join("engine"));
-        // As a word of its own, unlike the end of `report::`.
+        // As a whole word, unlike the end of `report::`.
         let names = format!(" {}", code(&file))
             .split("ort::")
             .collect::<Vec<_>>()
@@ -430,7 +429,7 @@ fn files_are_short_and_do_not_unwrap() {
                 .expect("text")
                 .lines()
                 .count();
-            // One schema, made by a program.
+            // One generated schema.
             let made = file.ends_with("src/onnx/schema.rs");
             assert!(made || lines <= MAX_LINES, "{file:?} has {lines} lines");
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators that end by putting blocks of 2x2 pixels in their places: the frame is made of the blocks,
-//! and is the same as if it were not.
+//! Generators that end with a shuffle of channels to 2x2 pixels: the frame is converted from the channels, and is the
+//! same as with the shuffle.
 
 mod common;
 
@@ -10,8 +10,8 @@ use gst::prelude::*;
 use gst_video::{VideoChromaSite as Site, VideoFormat as Format, VideoInfo};
 use gststylize::onnx::{Message, ModelProto};
 
-/// Another gain for each colour, on blocks, in the order of `mode`: by a convolution, as generators end.
-/// A last `Identity` keeps the shuffle in the graph.
+/// A gain for each colour, on blocks, in the order of `mode`: a convolution, as in real generators. A last `Identity`
+/// keeps the shuffle in the graph.
 fn net(mode: &str, last: bool) -> Net {
     let (mut weights, mut bias) = (vec![0.0; 12 * 12], Vec::new());
     for channel in 0..12 {
@@ -42,7 +42,7 @@ fn net(mode: &str, last: bool) -> Net {
     }
 }
 
-/// The bytes that come out for varied ones, and whether the shuffle was left in the graph.
+/// The output for varied bytes, and whether the shuffle was removed from the graph.
 fn play(
     provider: &str,
     net: &Net,
@@ -69,7 +69,7 @@ fn play(
     (bytes, shuffles)
 }
 
-/// Compares; `taken` says whether the shuffle must be left out.
+/// Compares both; `taken`: whether the shuffle must be removed.
 #[track_caller]
 fn same(provider: &str, info: &VideoInfo, properties: &[(&str, &str)], taken: bool) {
     for mode in ["DCR", "CRD"] {
@@ -159,7 +159,7 @@ fn every_effect_works_on_blocks() {
 }
 
 #[test]
-fn what_cannot_be_made_of_blocks_is_shuffled() {
+fn other_graphs_keep_the_shuffle() {
     let cases = [
         (Format::I420, (35, 18), None),
         (Format::I42010le, (34, 18), None),

@@ -36,7 +36,7 @@ fn play(line: &str) -> gst::Pipeline {
     pipeline
 }
 
-/// What a player finds in a file.
+/// The content of a file.
 #[derive(Debug, PartialEq)]
 struct Content {
     frames: u64,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A frame is read and written in place: the element allocates nothing of a frame's size.
+//! Frames are read and written in place: the element makes no allocation of a frame's size.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::generators;
 use common::picture::Picture;
 use gst_check::Harness;
 
-/// The system's allocator, which notes the largest request.
+/// The system's allocator, recording the largest request.
 struct Watched;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
@@ -42,7 +42,7 @@ static ALLOCATOR: Watched = Watched;
 const WIDTH: usize = 320;
 const HEIGHT: usize = 180;
 
-/// The largest allocation while frames flow, after the first few; `stride` in bytes.
+/// The largest allocation while frames flow, without the first few frames; `stride` in bytes.
 fn largest(provider: &str, stride: usize) -> usize {
     let (_dir, element) = common::element_on(provider, &generators::negative(17).bytes());
     let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The documentation: docs/properties.md says what the element itself says, and links lead somewhere.
+//! The documentation: docs/properties.md matches the element's properties, and links have targets.
 //!
-//! `STYLIZE_UPDATE_DOCS=1 cargo test --test docs` writes the table anew.
+//! `STYLIZE_UPDATE_DOCS=1 cargo test --test docs` rewrites the table.
 
 mod common;
 
@@ -65,7 +65,7 @@ fn table(element: &gst::Element) -> String {
     table
 }
 
-/// What a property takes.
+/// Type and range of a property.
 fn values(property: &glib::ParamSpec) -> String {
     if let Some(class) = glib::EnumClass::with_type(property.value_type()) {
         let nicks: Vec<_> = class
@@ -97,7 +97,7 @@ fn values(property: &glib::ParamSpec) -> String {
     }
 }
 
-/// The value of a new element.
+/// Default: the value of a new element.
 fn default(property: &glib::ParamSpec) -> String {
     if !property.flags().contains(glib::ParamFlags::WRITABLE) {
         return String::new();

@@ -10,7 +10,7 @@ use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::VideoFormat;
 
-/// One frame in this format through the element; rows have so many bytes of padding.
+/// Runs one frame in this format through the element, with this number of padding bytes in each row.
 fn play(
     element: &gst::Element,
     picture: &Picture,
@@ -93,7 +93,7 @@ fn interpolated(plane: &[f64], from: (usize, usize), to: (usize, usize)) -> Vec<
     (0..to.0 * to.1).map(value).collect()
 }
 
-/// Means of blocks of so many pixels.
+/// Means of blocks of this size.
 fn means(plane: &[f64], (height, width): (usize, usize), block: (usize, usize)) -> Vec<f64> {
     let (h, w) = (height / block.0, width / block.1);
     let mean = |i: usize| {
@@ -124,7 +124,7 @@ fn close(got: &Picture, wanted: &Picture, bound: u8, context: &str) {
     assert!(difference <= bound, "{context}: off by {difference}");
 }
 
-/// Frame, `inference-height`, what is shown, and pixels that become one (height and width).
+/// Frame size, `inference-height`, size of the generator's input, and factors of reduction (height and width).
 type Case = ((usize, usize), u32, (usize, usize), (usize, usize));
 const CASES: [Case; 6] = [
     ((64, 96), 32, (32, 48), (2, 2)),
@@ -156,7 +156,7 @@ fn reduced(plane: &[f64], case: &Case) -> Vec<f64> {
     means(&interpolated(&plane, (height, width), whole), whole, block)
 }
 
-/// Whether the ratio of two sizes is one of small numbers.
+/// Whether the ratio of two sizes has small numerator and denominator.
 fn repeats(from: usize, to: usize) -> bool {
     let common = (1..=to).rfind(|n| from.is_multiple_of(*n) && to.is_multiple_of(*n));
     from / common.unwrap_or(1) <= 32
@@ -227,7 +227,7 @@ fn old_operator_sets_are_shown_smaller_pictures_too() {
         &generators::negative(13),
         &[("inference-height", "25")],
     );
-    // Two filters that both let nothing through that the small picture cannot hold.
+    // Two low-pass filters, both below the Nyquist frequency of the small picture.
     let (old, new) = (rgb(&old, &source), rgb(&new, &source));
     let pairs = old.pixels.iter().zip(&new.pixels);
     let sum: u32 = pairs.map(|(a, b)| u32::from(a[1].abs_diff(b[1]))).sum();
@@ -422,10 +422,11 @@ fn matched(source: &Picture, painted: impl Fn([f64; 3]) -> [f64; 3], step: usize
 #[test]
 fn matched_colours_have_the_statistics_of_the_source() {
     for provider in common::PROVIDERS {
-        // Out of its 0..255 nowhere, so that nothing is clamped.
+        // Within 0..255 everywhere, so that nothing is clamped.
         let net = generators::negative(13);
         let (_dir, element) = element(provider, &net, &[("color", "match")]);
-        // Numbers of pixels that divide by four and that do not; so many rows that some are enough.
+        // Numbers of pixels that are and are not multiples of four; enough rows that statistics are taken from some
+        // only.
         for (size, step) in [((50, 38), 1), ((33, 17), 1), ((20, 300), 2)] {
             let source = scene(size.0, size.1);
             let wanted = matched(&source, |rgb| rgb.map(|v| 255.0 - v), step);
@@ -450,7 +451,7 @@ fn left_of_the_split_is_the_source() {
                     wanted.pixels[i] = source.pixels[i];
                 }
                 let mut got = play(&element, &source, (format, name), 0);
-                // To the byte, and one off at most on the right.
+                // Equal on the left, at most one off on the right.
                 for i in (0..33 * 17).filter(|i| i % 33 < columns) {
                     let whole = &got.pixels[i][..name.len().min(4)];
                     assert_eq!(whole, &source.pixels[i][..whole.len()], "{provider} {name}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Effects that change while frames flow, graphs on disk, and what the effects cost when they are off.
+//! Effects that change while frames flow, compiled graphs on disk, and the cost of effects that are off.
 
 mod common;
 
@@ -55,7 +55,7 @@ impl Stream {
         self.element.property("stats")
     }
 
-    /// Frames until the statistics say so; all of them must be painted like one of these.
+    /// Pushes frames until the statistics satisfy a condition; each must be one of these paintings.
     #[track_caller]
     fn until(&mut self, field: &str, value: &str, colours: &[[u8; 3]]) {
         let begin = Instant::now();
@@ -93,12 +93,12 @@ fn size_upscaling_and_colour_change_between_two_frames() {
     stream.element.set_property_from_str("upscale", "guided");
     stream.until("upscale", "guided", &[NEGATIVE]);
     stream.element.set_property_from_str("color", "source");
-    // 10, 20, 40 lifted by the luma of 245, 235, 215 less its own.
+    // 10, 20, 40 plus the difference between the luma of 245, 235, 215 and theirs.
     stream.until("color", "source", &[NEGATIVE, [226, 236, 255]]);
     assert_eq!(stream.frame()[0], [226, 236, 255]);
     stream.element.set_property_from_str("color", "match");
     stream.until("color", "match", &[[226, 236, 255], SOURCE]);
-    // A flat picture has the mean of the source.
+    // A uniform picture has the mean of the source.
     assert_eq!(stream.frame()[0], SOURCE);
     assert_eq!(stream.stats().get::<u64>("passed"), Ok(0));
     assert!(stream.warnings().is_empty());
@@ -144,7 +144,7 @@ fn graphs_are_dumped_whole_and_a_bad_path_is_a_warning() {
     let read = || ModelProto::decode(&std::fs::read(&file).expect("a file")[..]);
     let inputs = read().expect("a graph").graph.expect("a graph").input.len();
     assert_eq!(inputs, 4);
-    // Anew, while playing.
+    // Again, while playing.
     std::fs::remove_file(&file).expect("removed");
     stream.element.set_property_from_str("color", "source");
     stream.until("color", "source", &[NEGATIVE, [226, 236, 255]]);
@@ -200,8 +200,8 @@ fn operators(effects: &Effects, blend: Blend, scaling: Scaling) -> Vec<String> {
 
 #[test]
 fn effects_that_are_off_leave_nothing_in_the_graph() {
-    // The way in and the generator; the way out. All that the split adds works on one row of pixels
-    // (Sub, Clip, Reshape, Mul), or on one number (Sub).
+    // Input and generator, then output. The operators of the split process one row of pixels (Sub, Clip, Reshape, Mul),
+    // or one number (Sub).
     let mixed = "Reshape Mul Cast Sub Clip Reshape Mul Sub Mul Add Clip Round Cast";
     let always = format!("Reshape Transpose Cast Mul Reshape Identity Transpose {mixed}");
     let branch = "Reshape Transpose Cast Mul Reshape Identity Sub Less If";
@@ -214,7 +214,7 @@ fn effects_that_are_off_leave_nothing_in_the_graph() {
     };
     assert_eq!(operators(&off, Blend::Always, kernels), words(&always));
     assert_eq!(operators(&off, Blend::Branch, kernels), words(branch));
-    // As high as the frame is: as it is.
+    // The height of the frame: not scaled.
     let high = Effects {
         inference_height: 48,
         upscale: graph::Upscale::Guided,
@@ -230,7 +230,7 @@ fn effects_that_are_off_leave_nothing_in_the_graph() {
         "AveragePool Mul Reshape Identity Resize",
     );
     assert_eq!(operators(&small, Blend::Branch, kernels), words(&branch));
-    // Tiles: whole rows are all that is put together.
+    // Tiles: only whole rows are concatenated.
     let row = "Pad Conv Transpose Reshape";
     let tiles = format!(
         "Reshape Cast Transpose Conv Mul Mul Reshape Identity {row} {row} Concat Reshape {mixed}"
@@ -241,7 +241,7 @@ fn effects_that_are_off_leave_nothing_in_the_graph() {
 
 #[test]
 fn effects_go_together() {
-    // All at once: left of the split is the source all the same, and frame after frame.
+    // All effects together: left of the split is the source, in each frame.
     let mut stream = Stream::new(&[
         ("inference-height", "24"),
         ("upscale", "guided"),
@@ -255,7 +255,7 @@ fn effects_go_together() {
     stream.element.set_property_from_str("color", "style");
     stream.until("color", "style", &[SOURCE]);
     assert_eq!(stream.frame(), [SOURCE, NEGATIVE]);
-    // Frames that repeat a painting must not repeat a source that is gone.
+    // Repeated paintings must not use a source buffer that has been released.
     let mut stream = Stream::new(&[("interval", "3"), ("split", "0.5")]);
     for _ in 0..3 {
         assert_eq!(stream.frame(), [SOURCE, NEGATIVE]);

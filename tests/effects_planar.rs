@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Effects on frames of planes and of shared chroma.
+//! Effects on planar and chroma-subsampled formats.
 
 mod common;
 
@@ -44,7 +44,7 @@ fn read(buffer: &gst::Buffer, info: &VideoInfo) -> Components {
     (0..info.n_components()).map(component).collect()
 }
 
-/// Bytes as of a picture: slopes and some noise, mid-range so that no colour is out of gamut.
+/// Bytes like a picture's: gradients and some noise, mid-range so that no colour is out of gamut.
 fn buffer(info: &VideoInfo) -> gst::Buffer {
     let byte = |i: usize| (90 + i / 9 % 60 + (i * 37) % 13) as u8;
     gst::Buffer::from_mut_slice((0..info.size()).map(byte).collect::<Vec<_>>())
@@ -69,7 +69,7 @@ fn chroma_of_the_source_is_kept_to_the_byte() {
             element.set_state(gst::State::Null).expect("stopped");
             let got = play(&element, &info);
             if format == VideoFormat::Gbr {
-                // The source, moved by the same for all three.
+                // The source, plus one offset for all three.
                 let moved = |c: usize, i: usize| i16::from(got[c].1[i]) - i16::from(source[c].1[i]);
                 for i in 0..got[0].1.len() {
                     let [a, b, c] = [0, 1, 2].map(|c| moved(c, i));
@@ -177,7 +177,7 @@ fn planes_are_shown_small_like_pixels() {
         let out = harness.push_and_pull(pixels).expect("a frame");
         drop(harness);
         assert_eq!(read(&out, &packed), planes, "{upscale}");
-        // Luma alone, and with chroma: what was flat enough stays as it would be in full.
+        // Luma only, and with chroma: smooth parts equal those at full size.
         for format in [VideoFormat::Gray8, VideoFormat::Nv12] {
             let info = info(format);
             let mean = |planes: &Components| {
@@ -194,8 +194,8 @@ fn planes_are_shown_small_like_pixels() {
 #[test]
 fn chroma_lies_where_it_lay_when_frames_are_shown_small() {
     use gst_video::VideoChromaSite as Site;
-    // Slopes stay what they are in any size; a shift of chroma would change the mean. The channels
-    // change places, so that chroma becomes luma and back.
+    // Gradients are the same at any size; a shift of chroma would change the mean. The channels are permuted, so that
+    // chroma affects luma.
     let (width, height) = (64, 48);
     for (format, site) in [
         (VideoFormat::I420, Site::JPEG),
@@ -247,7 +247,7 @@ fn chroma_lies_where_it_lay_when_frames_are_shown_small() {
                 for (c, (small, whole)) in paint(shown).iter().zip(&whole).enumerate() {
                     let w = small.0;
                     let h = small.1.len() / w;
-                    // Not at the edges, beyond which no slope goes on.
+                    // Not at the edges, where gradients end.
                     let inside = |i: &usize| {
                         let (x, y) = (i % w, i / w);
                         (w / 8..w - w / 8).contains(&x) && (h / 8..h - h / 8).contains(&y)

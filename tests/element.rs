@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a stream sees of the element: timestamps, metas, events, states, control, statistics.
+//! The element in a stream: timestamps, metas, events, states, controllers, statistics.
 
 mod common;
 
@@ -290,7 +290,7 @@ fn late_frames_are_dropped_before_inference_and_counted() {
         assert!(harness.push_upstream_event(qos));
         let late = frame(32, 16, second(1));
         harness.push(late).expect("dropped without an error");
-        // What was painted and what was dropped, for who watches the bus.
+        // Numbers of stylized and dropped frames, for applications that read the bus.
         let message = bus.pop_filtered(&[gst::MessageType::Qos]).expect("told");
         let gst::MessageView::Qos(qos) = message.view() else {
             unreachable!("of this type");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Bad input: one element error with a fitting domain and code and a sentence to act on, and the
-//! same pipeline plays once the cause is mended.
+//! Bad input: a single element error with a fitting domain and code and an actionable message; the same pipeline plays
+//! once the cause is removed.
 
 mod common;
 
@@ -34,7 +34,7 @@ fn play(pipeline: &gst::Pipeline) -> Vec<common::Report> {
             bus.post(message).expect("posted again");
         }
     }
-    // Going to NULL empties the bus, so look before, when nothing runs any more.
+    // The bus is emptied in the state NULL, so it is read before, when no thread runs any more.
     pipeline.set_state(gst::State::Ready).expect("stopped");
     let mut errors = common::errors(&bus);
     errors.retain(|error| error.source == "under-test");
@@ -46,7 +46,7 @@ fn element(pipeline: &gst::Pipeline) -> gst::Element {
     pipeline.by_name("under-test").expect("the element")
 }
 
-/// Plays a pipeline that must fail once, mends it, and plays it to its end.
+/// Plays a pipeline that must fail, removes the cause, and plays it to its end.
 #[track_caller]
 fn fails_once<E: glib::error::ErrorDomain + PartialEq + std::fmt::Debug>(
     pipeline: &gst::Pipeline,
@@ -72,7 +72,7 @@ fn fails_once<E: glib::error::ErrorDomain + PartialEq + std::fmt::Debug>(
     assert!(errors.is_empty(), "after mending: {errors:?}");
 }
 
-/// A model file that fails; mending sets a good one.
+/// A model file that fails; the fix sets a good one.
 #[track_caller]
 fn bad_model<E: glib::error::ErrorDomain + PartialEq + std::fmt::Debug>(
     file: &Path,
@@ -275,7 +275,7 @@ fn range_that_is_nonsense() {
 #[test]
 fn frames_that_are_too_small() {
     let pipeline = pipeline("");
-    // Straight into the pad, past the link-time check of caps.
+    // Sent directly to the pad, so that caps are not checked when pads are linked.
     let element = element(&pipeline);
     let bus = gst::Bus::new();
     let mut harness = gst_check::Harness::new("stylize");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The programs in `examples/`, each run to its end, and what comes out.
+//! The programs in `examples/`: runs each and checks its output.
 
 mod common;
 
@@ -19,7 +19,7 @@ mod detections;
 #[path = "../examples/playlist.rs"]
 mod playlist;
 
-/// Of a machine that does much else.
+/// Time limit; generous, because the machine may be busy.
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// A sink that keeps all frames in one file, RGB.
@@ -41,7 +41,7 @@ fn play(description: &str) {
     pipeline.set_state(gst::State::Null).expect("it stops");
 }
 
-/// Plays a description into a file; its frames, each `width` x `height` x 3 bytes.
+/// Plays a description into a file. Returns its frames, each `width` x `height` x 3 bytes.
 fn frames(description: &str, [width, height]: [usize; 2]) -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("frames");
@@ -116,7 +116,7 @@ fn the_playlist_changes_styles_by_the_clock() {
     let (night, wave) = (painted("starry-night"), painted("great-wave"));
     let apart = difference(&night, &wave);
     assert!(apart > 10.0, "two styles: {apart}");
-    // Of 25 frames a second: it begins to glide at 5 s and is there at 7 s.
+    // At 25 frames a second; the transition is from 5 s to 7 s.
     for (number, style) in [(0, &night), (120, &night), (179, &wave)] {
         let off = difference(&got[number], style);
         assert!(off < 2.0, "frame {number}: off by {off}");
@@ -126,7 +126,7 @@ fn the_playlist_changes_styles_by_the_clock() {
 }
 
 #[test]
-fn only_what_was_detected_is_painted() {
+fn only_detections_are_painted() {
     common::init();
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("frames");
@@ -160,7 +160,7 @@ fn only_what_was_detected_is_painted() {
     }
 }
 
-/// Lines that a user types, the last when the picture has become what was asked for.
+/// Lines that a user types; the last one when the picture shows the result of the others.
 struct Typed<F> {
     lines: Vec<&'static str>,
     warned: Receiver<String>,
@@ -174,7 +174,7 @@ impl<F: FnMut() -> bool> Read for Typed<F> {
         }
         let line = self.lines.remove(0);
         match line {
-            // After the mistake before it.
+            // After the wrong line before it.
             "udnie\n" => {
                 let warning = self.warned.recv_timeout(LONGEST).expect("a warning");
                 assert!(warning.contains("no-such-style"), "{warning}");
@@ -204,7 +204,7 @@ fn styles_change_while_playing() {
     let typed = Typed {
         lines: vec!["great-wave\n", "no-such-style\n", "udnie\n", "quit\n"],
         warned,
-        // A machine that is too slow is shown larger strokes.
+        // On a slow machine, `adapt` makes strokes larger.
         there: move || {
             let got = read(&frames, [320, 180]);
             got.last()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Every property at its extremes, in READY, PAUSED and PLAYING: an application's mistake ends neither the
-//! process nor, while it plays, the stream.
+//! Every property at its extremes, in READY, PAUSED and PLAYING: a mistake of an application must not crash the process
+//! or, while it plays, end the stream.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn set(element: &gst::Element, name: &str, value: &glib::Value) {
     }
 }
 
-/// A text that need not be UTF-8, as C has it.
+/// A string value that may be invalid UTF-8, as in C.
 fn bytes(text: &[u8]) -> glib::Value {
     let text = std::ffi::CString::new(text).expect("no zero byte");
     let mut value = glib::Value::for_value_type::<String>();
@@ -33,7 +33,7 @@ fn bytes(text: &[u8]) -> glib::Value {
     value
 }
 
-/// A number of an enum, which need not have it.
+/// An enum value that may be undefined.
 fn enum_value(kind: glib::Type, number: i32) -> glib::Value {
     // SAFETY: the caller gives an enum's type.
     unsafe {
@@ -63,7 +63,7 @@ fn extremes(pspec: &glib::ParamSpec, folder: &std::path::Path) -> Vec<glib::Valu
             .into(),
         glib::Type::U32 => {
             let spec = pspec.downcast_ref::<glib::ParamSpecUInt>().expect("its");
-            // A pool of as many threads as there may be takes seconds to make.
+            // Creating a pool with the largest number of threads takes seconds.
             let most = match pspec.name() {
                 "threads" => 64,
                 _ => spec.maximum(),
@@ -200,7 +200,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // A failed test has said more.
+        // A failed test has printed its own message.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
@@ -232,7 +232,7 @@ fn every_value_can_be_set_while_playing() {
         set(&stream.element, name, value);
         stream.goes_on(&shown(name, value));
     });
-    // What was set back is what plays in the end.
+    // The restored values are in use at the end.
     std::thread::sleep(Duration::from_millis(300));
     stream.goes_on("after");
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What goes wrong around the element: the process ends while a generator is loaded, ONNX Runtime's file is
-//! replaced while it runs, one of many elements fails, a provider fails while it runs. docs/reliability.md has what came out.
+//! Faults outside the element: the process ends while a generator is loaded, ONNX Runtime's file is replaced while it
+//! runs, one of many elements fails, a provider fails while it runs. docs/reliability.md has the results.
 //!
-//! `STYLIZE_FAULTS=200 cargo test --test faults` tries each so often; without it a few times.
+//! `STYLIZE_FAULTS=200 cargo test --test faults` sets the number of tries of each; the default is small.
 
 mod common;
 
@@ -14,19 +14,19 @@ use std::time::Duration;
 use common::generators;
 use gst::prelude::*;
 
-/// Says to a child process what to do.
+/// Environment variable with the role of a child process.
 const CHILD: &str = "STYLIZE_FAULTS_CHILD";
 
 fn times() -> u32 {
     std::env::var("STYLIZE_FAULTS").map_or(20, |n| n.parse().expect("a number"))
 }
 
-/// What this process is to do, if it is a child.
+/// The role of this process, if it is a child.
 fn role() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
-/// Runs a test of this file in a process of its own, which knows its role.
+/// Runs a test of this file in a child process with this role.
 fn child(test: &str, role: &str) -> Output {
     Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -59,14 +59,14 @@ fn play(line: &str) -> gst::Pipeline {
     pipeline.downcast().expect("a pipeline")
 }
 
-/// Milliseconds after the start, at all stages of loading, compiling and playing, in every way of waiting.
+/// Delays in ms: at all stages of loading, compiling and playing, with every value of `while-loading`.
 #[test]
 fn a_process_may_end_while_a_generator_is_loaded() {
     if let Some(role) = role() {
         let (time, way) = role.split_once(' ').expect("time and way");
         common::init();
         let (dir, file) = common::model_file(&generators::negative(17).bytes());
-        // ONNX Runtime is there: the process may not end while that is set up.
+        // ONNX Runtime has been initialized; exit during its initialization is another test.
         let first = play(&line(&file, "").replace("videotestsrc", "videotestsrc num-buffers=1"));
         let bus = first.bus().expect("a bus");
         let end = [gst::MessageType::Eos, gst::MessageType::Error];
@@ -74,7 +74,7 @@ fn a_process_may_end_while_a_generator_is_loaded() {
             .expect("an end");
         first.set_state(gst::State::Null).expect("stopped");
         let line = line(&file, &format!("while-loading={way}"));
-        // With `block` the start itself waits, so it is made elsewhere.
+        // With `block` the state change blocks, so it is made on another thread.
         std::thread::spawn(move || play(&line));
         std::thread::sleep(Duration::from_millis(time.parse().expect("a number")));
         drop(dir);
@@ -88,7 +88,7 @@ fn a_process_may_end_while_a_generator_is_loaded() {
     }
 }
 
-/// The same while ONNX Runtime itself is loaded and sets itself up, which is once in a process.
+/// The same while ONNX Runtime is loaded and initialized, which happens once in a process.
 #[test]
 fn a_process_may_end_while_the_runtime_is_loaded() {
     if let Some(role) = role() {
@@ -96,7 +96,7 @@ fn a_process_may_end_while_the_runtime_is_loaded() {
         common::init();
         let (dir, file) = common::model_file(&generators::negative(17).bytes());
         let line = line(&file, &format!("while-loading={way}"));
-        // Made by the thread that ends the process, and started elsewhere.
+        // Created by the thread that ends the process, and started on another one.
         let pipeline = gst::parse::launch(&line).expect("a pipeline");
         std::thread::spawn(move || pipeline.set_state(gst::State::Playing));
         std::thread::sleep(Duration::from_millis(time.parse().expect("a number")));
@@ -112,7 +112,7 @@ fn a_process_may_end_while_the_runtime_is_loaded() {
     }
 }
 
-/// An update puts another file in the place of the library that this process has mapped.
+/// An update replaces the library file that this process has mapped.
 #[test]
 fn the_runtime_s_file_may_be_replaced_while_it_runs() {
     if role().is_some() {
@@ -147,10 +147,10 @@ fn the_runtime_s_file_may_be_replaced_while_it_runs() {
             std::fs::rename(&new, entry.path()).expect("replaced");
         }
         go_on("after");
-        // Another graph is compiled by what is loaded.
+        // Another graph is compiled with the loaded library.
         stylize.set_property("inference-height", 24_u32);
         go_on("another graph");
-        // And an element that starts now gets the same.
+        // An element that starts later gets the same.
         let other = play(&line(&file, &runtime));
         for pipeline in [pipeline, other] {
             let bus = pipeline.bus().expect("a bus");
@@ -176,12 +176,12 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 /// Elements that share a generator and its threads, each in a pipeline of its own.
 struct Sixteen {
     pipelines: Vec<gst::Pipeline>,
-    /// Frames that have left each.
+    /// Number of output frames of each.
     counts: Vec<Arc<AtomicU64>>,
 }
 
 impl Sixteen {
-    /// With these properties, told by the element's number.
+    /// With properties by the element's number.
     fn play(model: &std::path::Path, properties: impl Fn(usize) -> String) -> Self {
         let counts: Vec<_> = (0..16).map(|_| Arc::new(AtomicU64::new(0))).collect();
         let pipeline = |(index, count): (usize, &Arc<AtomicU64>)| {
@@ -203,7 +203,7 @@ impl Sixteen {
         }
     }
 
-    /// Waits until each of these has handed on five more frames.
+    /// Waits until each of these has output five more frames.
     #[track_caller]
     fn go_on(&self, which: std::ops::Range<usize>, what: &str) {
         let counts = &self.counts[which];
@@ -239,7 +239,7 @@ impl Sixteen {
         panic!("{index}: no {kind:?}");
     }
 
-    /// Stops all; how many more errors and warnings each element posted.
+    /// Stops all. Returns the numbers of further errors and warnings of each element.
     fn stop(self) -> Vec<usize> {
         let stop = |pipeline: &gst::Pipeline| {
             let bus = pipeline.bus().expect("a bus");
@@ -254,14 +254,14 @@ impl Sixteen {
     }
 }
 
-/// One gets a frame that it cannot take, one a model that is none: one message each, and the others go on.
+/// One element gets a frame that it cannot map, one a model that is invalid: one message each, and the others continue.
 #[test]
 fn one_of_sixteen_that_fails_is_alone() {
     common::init();
     let (dir, file) = common::model_file(&generators::negative(17).bytes());
     let sixteen = Sixteen::play(&file, |_| String::new());
     sixteen.go_on(0..16, "all of them");
-    // Too short for its caps: the fault of whoever made it.
+    // Too short for its caps: an error of the element upstream.
     let pad = sixteen.stylize(0).static_pad("sink").expect("a pad");
     let once = Mutex::new(true);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
@@ -271,7 +271,7 @@ fn one_of_sixteen_that_fails_is_alone() {
         gst::PadProbeReturn::Ok
     });
     sixteen.wait_for(0, gst::MessageType::Error);
-    // A model that is none is a warning, and the old one goes on.
+    // An invalid model is a warning, and the old one stays in use.
     let none = dir.path().join("none.onnx");
     std::fs::write(&none, "no model").expect("a file");
     let stylize = sixteen.stylize(1);
@@ -281,8 +281,8 @@ fn one_of_sixteen_that_fails_is_alone() {
     assert_eq!(sixteen.stop(), [0; 16], "one message each");
 }
 
-/// The provider fails in the midst of a stream, for some of those who share a session: each gets what its
-/// `on-error` says, and the session goes on for the others and for those themselves.
+/// The provider fails within a stream for some elements that share a session: each follows its `on-error`, and the
+/// session continues for all.
 #[test]
 fn a_provider_that_fails_while_it_runs_fails_for_those_frames_only() {
     common::init();
@@ -314,7 +314,7 @@ fn a_provider_that_fails_while_it_runs_fails_for_those_frames_only() {
         until(&format!("{index}: all that failed are {shown}"), || {
             sixteen.stat(index, shown) >= failed
         });
-        // Mended: it is painted again.
+        // The fault is gone: frames are stylized again.
         let before = sixteen.stat(index, "frames");
         sixteen.stylize(index).set_property("style", "sound");
         sixteen.go_on(index..index + 1, "mended");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators in other people's conventions: what the element believes of them, and that the
-//! picture is then right to one grey level.
+//! Generators in the conventions of other exporters: the signature that the element finds, and outputs that are right
+//! to one code.
 
 mod common;
 
@@ -68,7 +68,7 @@ fn a_shape_of_open_axes_is_tried_in_both_layouts() {
         ..Convention::default()
     };
     let open = [1, -1, -1, -1];
-    // Only pictures of three channels at the end get through.
+    // Only outputs of three channels are accepted.
     let net = Net::new(13)
         .input("x", F32, &open)
         .output("y", F32, &open)
@@ -262,7 +262,7 @@ fn an_output_without_a_shape_takes_the_inputs() {
     }
 }
 
-/// Integers with scales to the end, which ONNX Runtime's optimizer moves about.
+/// Quantized to the end; ONNX Runtime's optimizer moves the scales.
 #[test]
 fn a_quantized_generator_plays() {
     for nhwc in [false, true] {

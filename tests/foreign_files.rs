@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators that other people published: they cannot be shipped with the tests, so the
-//! environment variable `STYLIZE_FOREIGN_MODELS` names a folder that has them.
+//! Published generators that cannot be redistributed: the environment variable `STYLIZE_FOREIGN_MODELS` names a folder
+//! with them.
 
 mod common;
 
@@ -11,8 +11,7 @@ use common::picture::Picture;
 use common::play::play;
 use gst::prelude::*;
 
-/// Files that other people made, with a part of the signature that must be believed; `Err` for
-/// those that must be refused, with a part of the sentence.
+/// Files with a part of the expected signature; `Err` for those that must be refused, with a part of the message.
 const FILES: [(&str, Result<&str, &str>); 8] = [
     ("winml_candy.onnx", Ok("Bgr, any size")),
     (
@@ -74,7 +73,7 @@ fn any_of_26_styles() {
     assert!(difference(&one, &mixed) > 3.0 && difference(&mixed, &other) > 3.0);
 }
 
-/// The two-network kind, with a painting of its own making.
+/// A generator with a predictor, with an image made here.
 #[test]
 fn any_painting() {
     let Some(element) = element("stl_arbitrary_transform.onnx") else {
@@ -122,7 +121,7 @@ fn difference(a: &Picture, b: &Picture) -> f64 {
     sum as f64 / (a.pixels.len() * 3) as f64
 }
 
-/// A picture comes out at every size, with contrast, and as bright at one size as at another.
+/// Checks the output at every size: contrast, and equal brightness.
 #[track_caller]
 fn plays(element: &gst::Element, name: &str, words: &str) {
     let mut brightness = Vec::new();

@@ -8,7 +8,7 @@ use common::picture::{FORMATS, Picture};
 use gst::prelude::*;
 use gst_check::Harness;
 
-/// Pushes one frame through the element and reads what comes out.
+/// Pushes one frame through the element and returns the output.
 fn play(
     element: &gst::Element,
     picture: &Picture,
@@ -42,7 +42,7 @@ fn play(
 fn check(net: &Net, tolerance: u8, reference: impl Fn([u8; 3]) -> [u8; 3]) {
     for provider in common::PROVIDERS {
         let (_dir, element) = common::element_on(provider, &net.bytes());
-        // Compiling takes OpenVINO longer; one odd size shows what it makes of every format.
+        // OpenVINO compiles slowly, so it gets one odd size for all formats.
         let sizes = [(33, 17), (16, 16), (64, 48)];
         let sizes = if *provider == "cpu" {
             &sizes[..]

@@ -123,7 +123,7 @@ fn a_style_that_is_not_there_is_told_with_the_nearest() {
 }
 
 #[test]
-fn integers_are_for_those_who_ask() {
+fn int8_only_on_request() {
     let source = Picture::varied(160, 96);
     let element = stylize("auto");
     let (exact, _) = play(&element, &source);

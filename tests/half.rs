@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators in 16-bit floats: the graph that is compiled for `precision=fp16`, run on ONNX
-//! Runtime's CPU provider, which computes what the graph says, against the same in 32 bits.
+//! Generators in 16-bit floats: the graph for `precision=fp16` on ONNX Runtime's CPU provider, which computes as the
+//! graph says, against the same in 32 bits.
 
 mod common;
 
@@ -59,7 +59,7 @@ fn compile(model: &Model, half: bool) -> Result<Vec<u8>, GraphError> {
     )
 }
 
-/// A frame of smooth and busy parts through a compiled graph.
+/// Runs a frame with smooth and detailed parts through a compiled graph.
 fn paint(graph: &[u8]) -> Vec<u8> {
     common::init();
     let runtime = Runtime::get(None).expect("ONNX Runtime");
@@ -109,8 +109,8 @@ fn the_shipped_generators_look_the_same() {
     }
 }
 
-/// Their normalizations are spelt out in base operators, some with their size baked in. Nobody may
-/// ship them, so a folder with them is named by the environment, as in `foreign_files.rs`.
+/// Generators with normalization in base operators, some with a constant size. Their licences forbid redistribution, so
+/// the environment names a folder with them, as in `foreign_files.rs`.
 #[test]
 fn other_peoples_generators_look_the_same() {
     let Some(folder) = std::env::var_os("STYLIZE_FOREIGN_MODELS") else {
@@ -134,7 +134,7 @@ fn other_peoples_generators_look_the_same() {
 
 #[test]
 fn squares_do_not_overflow() {
-    // An instance normalization in base operators, over values in the thousands.
+    // Instance normalization in base operators, of values in the thousands.
     let net = Net::new(13)
         .input("x", F32, &NCHW)
         .floats("gain", &[1], &[3000.0])

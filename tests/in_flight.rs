@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Several frames in flight: the same pictures in the same order, nothing lost, nothing overtaken.
+//! Several frames in flight: the same pictures in the same order, without losses.
 
 mod common;
 
@@ -55,7 +55,7 @@ fn frames_come_out_in_order_when_they_are_done() {
             for i in 0..20 {
                 harness.push(numbered(i)).expect("taken");
             }
-            // All of them, without waiting for what comes next.
+            // All of them are output without another input frame.
             for i in 0..20 {
                 assert_eq!(number(&harness.pull().expect("a frame")), i);
             }
@@ -107,7 +107,7 @@ fn a_flush_forgets_what_is_in_flight() {
         }
         harness.push_event(gst::event::FlushStart::new());
         harness.push_event(gst::event::FlushStop::new(true));
-        // A fast machine pushes some of them before the flush; none comes after it.
+        // A fast machine outputs some of them before the flush, and none after it.
         let before = all(&mut harness);
         assert!([0, 1, 2].starts_with(&before), "{before:?}");
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
@@ -137,7 +137,7 @@ fn stopping_with_frames_in_flight_ends_at_once_and_starts_again() {
     assert_eq!(all(&mut harness), [5]);
 }
 
-/// A frame's bytes, counted as long as somebody holds them.
+/// A frame's bytes, counted while a reference exists.
 struct Counted(Vec<u8>, Arc<AtomicUsize>);
 
 impl AsRef<[u8]> for Counted {
@@ -152,7 +152,7 @@ impl Drop for Counted {
     }
 }
 
-/// Frames that take half a second or more, in one operator that nothing ends before its time.
+/// Frames that take half a second or more, in one operator, which cannot be cancelled.
 struct Endless {
     _dir: tempfile::TempDir,
     element: gst::Element,
@@ -163,7 +163,7 @@ struct Endless {
 impl Endless {
     const SIDE: usize = 512;
 
-    /// Of so many steps: those of as many share a session, and wait for each other.
+    /// With this number of steps. Elements with the same number share a session, and wait for each other.
     fn new(steps: usize) -> Self {
         let (dir, element) = common::element_on("openvino", &slow(steps).bytes());
         let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
@@ -177,12 +177,12 @@ impl Endless {
             harness,
             held: Arc::default(),
         };
-        // All is loaded and compiled then.
+        // Everything has been loaded and compiled after that.
         endless.paint();
         endless
     }
 
-    /// A frame that is waited for.
+    /// Pushes a frame and waits for the output.
     fn paint(&mut self) {
         let frame = self.frame();
         let out = self.harness.push_and_pull(frame).expect("a painting");
@@ -196,7 +196,7 @@ impl Endless {
         gst::Buffer::from_slice(Counted(bytes, self.held.clone()))
     }
 
-    /// Pushes a frame, does `end` while it is painted, and gives what the push says.
+    /// Pushes a frame, calls `end` while it is in the generator, and returns the push's result.
     fn push_until(
         &mut self,
         end: impl FnOnce(&gst::Element),
@@ -221,7 +221,7 @@ impl Endless {
     }
 }
 
-/// How often a test is tried in which a frame must not be done before something else: on a busy machine it may.
+/// Number of tries of tests in which a frame must not be finished before another action; on a busy machine it may be.
 const TRIES: usize = 5;
 
 #[test]
@@ -248,7 +248,7 @@ fn a_flush_does_not_wait_for_an_operator() {
             continue;
         }
         assert_eq!(flow, Err(gst::FlowError::Flushing));
-        assert_eq!(held, 1, "somebody still has the frame");
+        assert_eq!(held, 1, "a reference to the frame remains");
         // The stream goes on while the old frame is still painted, which is not counted.
         endless.paint();
         assert_eq!(frames(&endless), before + 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Graphs for providers that have no kernels for bytes: the same pictures, and no bytes inside. Run on ONNX
-//! Runtime's CPU provider, which has all kernels; on WebGPU they are run in `webgpu.rs`.
+//! Graphs for providers without kernels for bytes: the same pictures, without byte tensors inside. Run on ONNX
+//! Runtime's CPU provider, which has all kernels; `webgpu.rs` runs them on WebGPU.
 
 mod common;
 
@@ -84,7 +84,7 @@ fn compile(frame: &Frame, effects: Effects, kernels: Kernels, half: bool) -> Vec
     graph::compile(&model, &signature, frame, effects, forms).expect("a graph")
 }
 
-/// The bytes of a frame that goes through a graph, given as the graph wants them.
+/// Runs a frame through a graph, in the layout that the graph needs.
 fn paint(graph: &[u8], frame: &Frame) -> Vec<u8> {
     common::init();
     let runtime = Runtime::get(None).expect("ONNX Runtime");
@@ -181,7 +181,7 @@ fn so_they_are_in_half_precision() {
     }
 }
 
-/// TensorRT takes bytes only into and out of a conversion at the ends of a graph.
+/// TensorRT supports bytes only at the ends of a graph, into and out of a conversion.
 #[test]
 fn bytes_are_at_the_ends_only() {
     const BYTES: i64 = 2;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! State cycles, watched by GStreamer's own `leaks` tracer in a process of its own.
 //!
-//! `STYLIZE_CYCLES=1000 cargo test --test leaks` does so many; without it there are 200.
+//! `STYLIZE_CYCLES=1000 cargo test --test leaks` sets the number of cycles; the default is 200.
 
 mod common;
 
@@ -30,7 +30,7 @@ fn child() {
         let bus = pipeline.bus().expect("a bus");
         for cycle in 0..cycles() {
             pipeline.set_state(gst::State::Playing).expect("playing");
-            // Some cycles stop at once, some at the end of the stream.
+            // Some cycles stop immediately, some at EOS.
             if cycle % 4 != 0 {
                 let ends = [gst::MessageType::Eos, gst::MessageType::Error];
                 let message = bus

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators that come and go while frames flow, and frames that cannot be stylized.
+//! Generators that are replaced while frames flow, and frames that cannot be stylized.
 
 mod common;
 
@@ -57,7 +57,7 @@ impl Stream {
         self.pull()
     }
 
-    /// Frames until one looks like this; the others must look like `before`.
+    /// Pushes frames until one looks like this; the others must look like `before`.
     #[track_caller]
     fn until(&mut self, before: Colour, after: Colour) -> u64 {
         let begin = Instant::now();
@@ -165,7 +165,7 @@ fn properties_of_the_start_hold_until_the_next_one() {
     }
     assert_eq!(stream.stat("held"), 0, "interval is of the next start");
     assert!(common::errors(&stream.bus).is_empty());
-    // What was set is what is read.
+    // The property reads as it was set.
     let set = stream.element.property_value("while-loading");
     assert_eq!(
         set.get::<gststylize::stylize::WhileLoading>(),
@@ -229,12 +229,12 @@ fn a_generator_that_fails_leaves_the_old_one_in_place() {
     }
     assert_eq!(states, ["loading", "failed"]);
     assert!(warnings[0].contains("/nowhere/model.onnx"), "{warnings:?}");
-    // Nothing is tried again.
+    // Loading is not tried again.
     assert_eq!(stream.frame(SOURCE), NEGATIVE);
     assert!(stream.said().0.is_empty());
 }
 
-/// Two styles: the first gives the picture back, the second `colour`.
+/// A generator of two styles: the first is an identity, the second paints `colour`.
 fn painter(names: &str, colour: [f32; 3]) -> Net {
     Net::new(13)
         .input("x", F32, &NCHW)
@@ -263,7 +263,7 @@ fn a_generator_and_its_style_change_together() {
     let blue = painter("none,blue", [0.0, 0.0, 255.0]);
     let blue = file(dir.path(), "blue.onnx", &blue);
     stream.element.set_property("model-file", blue);
-    // The new generator begins to be loaded with a style that it does not have.
+    // The new generator is loaded with a style that it does not have.
     assert_eq!(stream.frame(SOURCE), [255, 0, 0]);
     stream.element.set_property("style", "blue");
     stream.until([255, 0, 0], [0, 0, 255]);
@@ -304,7 +304,7 @@ fn a_painting_that_failed_does_for_no_other_frame() {
         assert_eq!(stream.frame(SOURCE), SOURCE);
         stream.element.set_property("style", "broken");
         for failed in 1..4 {
-            // The same source: the last painting is of another one, and this one is tried again.
+            // The same source: the last painting is of another one, so this one is tried again.
             assert_eq!(stream.frame([3, 2, 1]), SOURCE);
             assert_eq!(stream.stat("failed"), failed);
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `mask`: the painting in parts of the frame, the source elsewhere.
+//! `mask`: the painting in parts of the frame, the source in the others.
 
 mod common;
 
@@ -34,7 +34,7 @@ impl Stream {
         }
     }
 
-    /// A frame of one value with regions of interest; what comes out.
+    /// Pushes a uniform frame with regions of interest; returns the output.
     fn play(&mut self, value: u8, size: usize, regions: &[(u32, u32, u32, u32)]) -> Vec<u8> {
         let mut buffer = gst::Buffer::from_mut_slice(vec![value; size]);
         let fresh = buffer.get_mut().expect("fresh");
@@ -209,7 +209,7 @@ fn a_picture_is_a_mask_and_changes_while_playing() {
     let frame = stream.play(SOURCE, RGB, &[]);
     assert_eq!((at(&frame, 5), at(&frame, 35)), (PAINTED, SOURCE));
 
-    // Nothing there: a warning, and the mask stays.
+    // No such file: a warning, and the mask stays.
     stream.element.set_property("mask-file", "/nowhere.png");
     let begin = std::time::Instant::now();
     let warning = loop {
@@ -239,7 +239,7 @@ fn a_picture_is_a_mask_and_changes_while_playing() {
     let frame = stream.play(SOURCE, RGB, &[]);
     assert_eq!((at(&frame, 5), at(&frame, 35)), (SOURCE, PAINTED));
 
-    // Off and on again, every frame out and whole.
+    // Off and on again; every frame is complete.
     for (mask, wanted) in [("none", (PAINTED, PAINTED)), ("image", (SOURCE, PAINTED))] {
         stream.element.set_property_from_str("mask", mask);
         let begin = std::time::Instant::now();
@@ -255,7 +255,7 @@ fn a_picture_is_a_mask_and_changes_while_playing() {
     assert!(common::errors(&stream.bus).is_empty());
 }
 
-/// Sets a property, and plays until its outcome is there; every frame must be as they were before.
+/// Sets a property, and plays until its effect; the frames before must be as they were.
 #[track_caller]
 fn refused(stream: &mut Stream, name: &str, value: &str, words: &[&str]) {
     let before = stream.play(SOURCE, RGB, &[]);
@@ -285,7 +285,7 @@ fn refused(stream: &mut Stream, name: &str, value: &str, words: &[&str]) {
     assert!(common::errors(&stream.bus).is_empty());
 }
 
-/// Whatever was set before: a mask that cannot be shown changes nothing, and a right one is taken then.
+/// After any setting: a wrong mask changes nothing, and a right one is then accepted.
 #[test]
 fn a_mask_that_cannot_be_shown_is_a_warning_while_playing() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -310,7 +310,7 @@ fn a_mask_that_cannot_be_shown_is_a_warning_while_playing() {
             assert!(begin.elapsed().as_secs() < 120, "never taken");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        // The file may go: it has been read, also for frames of another size.
+        // The file may be removed: it has been read, also for other frame sizes.
         refused(&mut stream, "mask-file", "/nowhere.png", &["/nowhere.png"]);
         let caps = format!(
             "video/x-raw,format=RGB,width={},height={HEIGHT},framerate=25/1",

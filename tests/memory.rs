@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A machine with too little memory for a frame: one error that says so, and no crash.
+//! Too little memory for a frame: one error that says so, and no crash.
 
 mod common;
 
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use gst::prelude::*;
 
-/// Set in the process whose memory is limited, to the name of the provider.
+/// Environment variable of the process with limited memory: the name of the provider.
 const CHILD: &str = "STYLIZE_MEMORY_CHILD";
 
-/// Plays a frame that is too large, and then, as the memory is free again, a small one.
+/// Plays a frame that is too large, then a small one, for which memory is free again.
 fn child(provider: &str) {
     common::init();
     for (side, fits) in [(8192, false), (64, true)] {
@@ -44,7 +44,7 @@ fn too_little_memory_is_one_error_and_the_next_start_works() {
     let test = std::env::current_exe().expect("this test");
     for provider in common::PROVIDERS {
         let output = Command::new("sh")
-            // KiB of addresses: enough to start, and not for such frames.
+            // Address space in KiB: enough to start, but not for such frames.
             .args(["-c", "ulimit -v 2500000; exec \"$@\"", "sh"])
             .arg(&test)
             .args([

@@ -34,7 +34,7 @@ fn caps_that_cannot_be_played_are_not_accepted() {
     ] {
         assert!(!accepts(caps), "{caps}");
     }
-    // With or without a word about fields.
+    // With and without an interlace mode in the caps.
     assert!(accepts(CAPS));
     assert!(accepts(&format!("{CAPS},interlace-mode=progressive")));
     // Those get a sentence.
@@ -62,8 +62,8 @@ mod picky {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// Like a capture device's pool: needs more buffers than it was asked for, and says so by changing
-    /// the configuration and answering no.
+    /// A pool like that of a capture device: needs more buffers than requested, changes the configuration accordingly
+    /// and returns false.
     #[derive(Default)]
     pub struct Pool {
         pub least: AtomicU32,
@@ -166,7 +166,7 @@ fn a_pool_that_is_offered_again_stays_in_use() {
         for _ in 0..3 {
             let out = play(&mut harness, 3);
             assert!(out.iter().all(|buffer| is_of(buffer, &pool)));
-            // Buffers of it are still out, and it is active.
+            // The pool is active and has buffers in use.
             harness.push_upstream_event(gst::event::Reconfigure::new());
             let out = play(&mut harness, 3);
             assert!(out.iter().all(|buffer| is_of(buffer, &pool)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators with noise inputs: fed by the element, one picture for each seed.
+//! Generators with noise inputs: the element supplies noise, one picture for each seed.
 
 mod common;
 
@@ -8,8 +8,7 @@ use common::picture::Picture;
 use common::play::play;
 use gst::prelude::*;
 
-/// Grey 128 with noise of deviation 40 in 2x2 blocks, the same in all channels, and the picture's own
-/// value nowhere but in its size.
+/// Grey 128 with noise of deviation 40 in 2x2 blocks, the same in all channels; only the size depends on the input.
 fn net(noise: &str) -> Net {
     Net::new(13)
         .input("x", F32, &[1, 3, -1, -1])

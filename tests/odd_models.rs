@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Models that are written in ways that few exporters use, or that say less than they should.
+//! Models with constructs that few exporters use, or without conventions that they should state.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn info() -> gst_video::VideoInfo {
         .expect("video info")
 }
 
-/// Pictures through an element.
+/// Runs pictures through an element.
 fn play(element: &gst::Element, pictures: &[Picture]) -> Vec<Picture> {
     let info = info();
     let mut harness = gst_check::Harness::with_element(element, Some("sink"), Some("src"));
@@ -92,7 +92,7 @@ fn weights_beside_the_model_are_played() {
     std::fs::write(dir.path().join("model.onnx.data"), data).expect("a file");
     let found = play(&element, &[square(10, 200)]);
     near(&found[0], &square(245, 55), 0);
-    // Where it is not there, the error says what is wanted.
+    // If it is missing, the error says what is expected.
     std::fs::remove_file(dir.path().join("model.onnx.data")).expect("removed");
     let error = common::refused(&element).error;
     assert!(error.matches(gst::ResourceError::OpenRead), "{error}");
@@ -101,7 +101,7 @@ fn weights_beside_the_model_are_played() {
 
 #[test]
 fn names_like_the_compilers_are_the_generators_own() {
-    // What the compiler calls the frame, and what it would call its first tensors.
+    // Names that the compiler uses for the frame and for its first tensors.
     let mut net = Net::new(13)
         .input("stylize/frame", F32, &NCHW)
         .output("stylize/out", F32, &NCHW)
@@ -131,7 +131,7 @@ fn names_like_the_compilers_are_the_generators_own() {
     }
 }
 
-/// What the file does not say.
+/// Conventions that the file does not state.
 fn probed(net: &Net, conventions: Conventions) -> Result<Conventions, String> {
     common::init();
     let runtime = Runtime::get(None).expect("ONNX Runtime");
@@ -188,7 +188,7 @@ fn stability_works_in_the_oldest_operator_set() {
         let (_dir, element) = common::element(&common::generators::identity(opset).bytes());
         element.set_property("stability", 0.8);
         let scene = square(60, 160);
-        // Noise is held back, motion is not.
+        // Noise is reduced, motion is not.
         let noise = square(61, 161);
         let found = play(&element, &[scene.clone(), noise, square(160, 60)]);
         near(&found[1], &scene, 0);
@@ -197,9 +197,9 @@ fn stability_works_in_the_oldest_operator_set() {
 }
 
 #[test]
-fn what_is_not_a_number_leaves_no_trace() {
+fn nan_does_not_stay_in_the_state() {
     for opset in [7, 13] {
-        // Black is divided by itself.
+        // Black causes 0/0.
         let net = open(opset, "0,1", 1)
             .node("Div", &["x", "x"], "one", vec![])
             .node("Mul", &["one", "x"], "y", vec![]);
@@ -215,7 +215,7 @@ fn what_is_not_a_number_leaves_no_trace() {
     }
 }
 
-/// The picture that a compiled graph makes of one.
+/// Runs a picture through a compiled graph.
 fn painted(model: &Model, half: bool) -> Vec<u8> {
     common::init();
     let runtime = Runtime::get(None).expect("ONNX Runtime");
@@ -294,7 +294,7 @@ fn constants_and_second_outputs_survive_half_precision() {
     let graph = net.model.graph.get_or_insert_default();
     graph.node[4].output.push("kept".into());
     graph.node[5].output.push("places".into());
-    // The second outputs are read: whole numbers and truths.
+    // The second outputs are used: integers and booleans.
     let net = net
         .integers("none", &[0])
         .node("Mul", &["places", "none"], "zeros", vec![])

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames are pushed when they are done: at a variable rate, around drops, and into pads that refuse.
+//! Output of frames as soon as they are finished: with a variable rate, around dropped frames, and with pads that
+//! refuse buffers.
 
 mod common;
 
@@ -40,7 +41,7 @@ fn at_a_variable_rate_the_last_frame_is_shown_without_another() {
         harness.set_src_caps_str(&caps("0/1"));
         for number in 0..3 {
             harness.push(frame(number)).expect("taken");
-            // Waits for it.
+            // Waits for the next frame.
             let out = harness.pull().expect("a frame");
             assert_eq!(out.pts(), Some(FRAME * number), "{frames} in flight");
         }
@@ -74,7 +75,7 @@ fn the_latency_of_a_live_stream_is_what_frames_take() {
 }
 
 #[test]
-fn what_is_not_held_adds_nothing_to_the_maximum() {
+fn without_queued_frames_the_maximum_latency_is_unchanged() {
     let (_dir, element) = element(2);
     element.set_property("target-latency", 500_000_000_u64);
     let upstream = gst::Pad::builder(gst::PadDirection::Src)
@@ -95,7 +96,7 @@ fn what_is_not_held_adds_nothing_to_the_maximum() {
     upstream.push_event(gst::event::Caps::new(&caps));
     let mut query = gst::query::Latency::new();
     assert!(element.static_pad("src").expect("a pad").query(&mut query));
-    // Two frames can wait here, half a second cannot.
+    // The queue holds two frames, but not half a second.
     assert_eq!(
         query.result(),
         (true, 500 * gst::ClockTime::MSECOND, Some(3 * FRAME))
@@ -112,7 +113,7 @@ fn the_frame_after_a_drop_is_marked_and_no_other() {
         for number in 0..5 {
             harness.push(frame(number)).expect("taken");
         }
-        // The sink is at the sixth frame.
+        // The sink has the sixth frame.
         let late = gst::event::Qos::new(
             gst::QOSType::Underflow,
             1.0,
@@ -142,7 +143,7 @@ fn the_frame_after_a_drop_is_marked_and_no_other() {
     }
 }
 
-/// An element between two pads of ours, of which the second answers as told.
+/// An element between two pads of the test; the second returns the given flow result.
 struct Refusing {
     _dir: tempfile::TempDir,
     element: gst::Element,
@@ -260,7 +261,7 @@ fn a_sink_that_waits_adds_nothing_to_the_latency() {
         let (_dir, element) = element(frames);
         let downstream = gst::Pad::builder(gst::PadDirection::Sink)
             .chain_function(|_, _, _| {
-                // As until the frame's time.
+                // As if it waited for the frame's time.
                 std::thread::sleep(Duration::from_millis(60));
                 Ok(gst::FlowSuccess::Ok)
             })

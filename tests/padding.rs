@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators that begin with padding, which some providers are given in another form.
+//! Generators that begin with padding, which is rewritten for some providers.
 
 mod common;
 
@@ -13,7 +13,7 @@ const BORDER: [i64; 4] = [2, 1, 3, 0];
 /// Width and height must be multiples of it.
 const MULTIPLE: usize = 4;
 
-/// Pads, takes the maximum over what the border allows to reach, and applies pixelwise gains.
+/// Pads, takes a maximum that includes the border, and applies pixelwise gains.
 fn net(convention: &Convention, mode: &str) -> Net {
     let [top, left, bottom, right] = BORDER;
     let pads = [0, 0, top, left, 0, 0, bottom, right];
@@ -39,10 +39,10 @@ fn net(convention: &Convention, mode: &str) -> Net {
     convention.gains(net, "highest", "y")
 }
 
-/// What must come out.
+/// The expected output.
 fn reference(convention: &Convention, mode: &str, picture: &Picture) -> Picture {
     let (width, height) = (picture.width, picture.height);
-    // An index beyond an end, brought back to the pixel that is there.
+    // Maps an index outside the picture to a pixel.
     let reflect = |i: i64, n: i64| {
         let folded = if i < 0 { -i } else { i };
         if folded < n {
@@ -51,7 +51,7 @@ fn reference(convention: &Convention, mode: &str, picture: &Picture) -> Picture 
             2 * (n - 1) - folded
         }
     };
-    // First the element's own padding at the right and bottom, then the generator's all around.
+    // First the element's padding at the right and bottom, then the generator's on all sides.
     let source = |i: i64, n: usize| {
         let n = n as i64;
         let whole = (n as usize).next_multiple_of(MULTIPLE) as i64;

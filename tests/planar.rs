@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Formats of planes and of shared chroma against a reference in double precision: every format,
-//! odd sizes, padded strides, matrices, ranges and siting of chroma.
+//! Planar and chroma-subsampled formats against a reference in double precision: every format, odd sizes, padded
+//! strides, matrices, ranges and chroma siting.
 
 mod common;
 
@@ -27,14 +27,14 @@ const FORMATS: [VideoFormat; 15] = [
     VideoFormat::Y44410le,
 ];
 
-/// A frame's components as GStreamer says they lie, row by row.
+/// A frame's components by GStreamer's description of the format, row by row.
 #[derive(Clone)]
 struct Components {
     /// Width, height and codes of each.
     planes: Vec<(usize, usize, Vec<f64>)>,
 }
 
-/// Reads them with GStreamer's own description of the format.
+/// Reads them with GStreamer's description of the format.
 fn read(buffer: &gst::Buffer, info: &VideoInfo) -> Components {
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info).expect("mapped");
     let planes = (0..info.n_components()).map(|c| {
@@ -81,7 +81,7 @@ fn most(info: &VideoInfo) -> f64 {
 fn varied(info: &VideoInfo, size: usize) -> Vec<u8> {
     let code = |i: usize, most: u32| {
         let hash = (i as u32).wrapping_mul(2_654_435_761) >> 24;
-        // Mostly a slope, so that neighbours differ as in pictures, and some noise.
+        // Mostly a gradient with some noise, so that neighbours differ as in pictures.
         (i as u32 * (most + 1) / 256 / 7 + hash / 3) & most
     };
     match deep(info) {
@@ -144,7 +144,7 @@ fn spans(info: &VideoInfo) -> (f64, f64, f64) {
     }
 }
 
-/// Chroma without colour.
+/// Chroma of grey.
 fn neutral(info: &VideoInfo) -> f64 {
     (most(info) + 1.0) / 2.0
 }
@@ -172,7 +172,7 @@ fn yuv_of(info: &VideoInfo, rgb: [f64; 3]) -> [f64; 3] {
     ]
 }
 
-/// Where sample `i` of chroma lies on the axis of luma.
+/// Position of chroma sample `i` on the axis of luma.
 fn place(i: usize, step: usize, cosited: bool) -> f64 {
     (i * step) as f64
         + if cosited {
@@ -182,7 +182,7 @@ fn place(i: usize, step: usize, cosited: bool) -> f64 {
         }
 }
 
-/// What comes out for these components: `paint` on every pixel, mixed at `strength`.
+/// The expected output for these components: `paint` on every pixel, mixed at `strength`.
 fn reference(
     info: &VideoInfo,
     source: &Components,
@@ -350,9 +350,9 @@ fn channels_and_strength() {
         graph.initializer[0].raw_data = order.iter().flat_map(|i| i.to_le_bytes()).collect();
     }
     everywhere(&swap, 0.4, |[r, g, b]| [b, g, r]);
-    // OpenVINO 2025.4 moves a permutation of three channels into the convolution behind it and takes
-    // it for its own inverse (its pass ReverseInputChannelsFusion), which only a swap is. No generator
-    // ends in a rotation.
+    // OpenVINO 2025.4 merges a permutation of three channels into the convolution after it and assumes that it is its
+    // own inverse (its pass ReverseInputChannelsFusion), which is true of swaps only. No real generator ends with a
+    // rotation.
     let rotate = generators::rotate_channels(13);
     on(&["cpu"], &rotate, 0.4, |[r, g, b]| [g, b, r]);
 }
@@ -464,7 +464,7 @@ fn ten_bits_stay_ten_bits() {
     const WIDTH: usize = 1024;
     common::init();
     let info = info(VideoFormat::P01010le, (WIDTH as u32, 16), "bt709");
-    // A ramp of every code that is a colour, and no chroma.
+    // A ramp of all codes of the legal range, without chroma.
     let code = |i: usize| match i < WIDTH * 16 {
         true => (64 + i % WIDTH).min(940) as u16,
         false => 512,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Channels: styles that change at their place in the stream, and frames that need no painting.
+//! Playout: styles that change at given times of the stream, and frames that need no inference.
 
 mod common;
 
@@ -30,7 +30,7 @@ impl Stream {
         }
     }
 
-    /// Pushes the next frame, a tenth of a second after the one before.
+    /// Pushes the next frame, 0.1 s after the one before.
     fn push(&mut self, value: u8) {
         let mut buffer = gst::Buffer::from_slice(vec![value; 32 * 16 * 3]);
         let pts = gst::ClockTime::from_mseconds(100 * self.number);
@@ -39,7 +39,7 @@ impl Stream {
         assert_eq!(self.harness.push(buffer), Ok(gst::FlowSuccess::Ok));
     }
 
-    /// The colour of the next frame that leaves, and its time in tenths of a second.
+    /// Colour of the next output frame, and its time in tenths of a second.
     fn pull(&mut self) -> ([f32; 3], u64) {
         let out = self.harness.pull().expect("a frame");
         let bytes = out.map_readable().expect("bytes");
@@ -139,7 +139,7 @@ fn a_playlist_says_which_style_when() {
     ] {
         close(stream.frame(40), wanted);
     }
-    // Round again, gliding as the property says: half a second.
+    // The loop begins again, with the property's transition: half a second.
     close(stream.frame(40), [0.2, 0.0, 0.0, 0.8]);
     // A style set by hand holds until the next line.
     stream.element.set_property("transition", 0_u64);
@@ -203,7 +203,7 @@ fn a_source_that_stays_is_painted_once() {
         close(stream.frame(value), [1.0, 0.0, 0.0, 0.0]);
     }
     assert_eq!((stream.stat("frames"), stream.stat("held")), (3, 3));
-    // Another style or strength is another painting.
+    // Another style or strength needs inference again.
     stream.element.set_property("style", "green");
     close(stream.frame(40), [0.0, 1.0, 0.0, 0.0]);
     close(stream.frame(40), [0.0, 1.0, 0.0, 0.0]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The plugin's description for GStreamer's documentation tool, hotdoc, as `gst-plugins-rs` keeps one:
-//! `docs/plugins/gst_plugins_cache.json`. `make docs` writes it; the test fails where it is not what
-//! the element says of itself, so that names, ranges and defaults are reviewed as text.
+//! The plugin's description for GStreamer's documentation tool, hotdoc, as in `gst-plugins-rs`:
+//! `docs/plugins/gst_plugins_cache.json`. `make docs` writes it; the test fails if it differs from the element, so that
+//! names, ranges and defaults are reviewed as text.
 
 mod common;
 

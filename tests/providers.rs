@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Where the generator runs: devices, options and libraries of execution providers, and
-//! what the element says of them.
+//! Execution providers: devices, options and libraries, and the properties and messages about them.
 
 mod common;
 
@@ -19,7 +18,7 @@ fn stylize(properties: &[(&str, &str)]) -> gst::Element {
     builder.build().expect("stylize")
 }
 
-/// The sentence of the only error of an element that does not start.
+/// The message of the only error of an element that does not start.
 #[track_caller]
 fn refused(element: &gst::Element) -> String {
     common::refused(element).error.message().to_string()
@@ -35,7 +34,7 @@ fn refused_with_caps(properties: &str) -> String {
     );
     let pipeline = gst::parse::launch(&line).expect("a pipeline");
     let bus = pipeline.bus().expect("a bus");
-    // May fail at once.
+    // May fail immediately.
     let _ = pipeline.set_state(gst::State::Playing);
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
     let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &ends);
@@ -53,7 +52,7 @@ fn stat(element: &gst::Element, name: &str) -> String {
     stats.get(name).expect("a text")
 }
 
-/// Plays one frame; the picture and the bus.
+/// Plays one frame; returns the picture and the bus.
 fn paint(element: &gst::Element) -> (Picture, gst::Bus) {
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
@@ -92,7 +91,7 @@ fn a_provider_that_would_leave_all_to_the_cpu_is_an_error() {
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn auto_passes_over_what_cannot_run_the_graph() {
+fn auto_skips_providers_that_cannot_run_the_graph() {
     let options = "options,device_type=(string)XPU";
     let element = stylize(&[("precision", "fp32"), ("provider-options", options)]);
     let (picture, bus) = paint(&element);
@@ -134,7 +133,7 @@ fn a_provider_library_that_is_none_is_an_error() {
         let text = refused(&element);
         assert!(text.contains(library), "{text}");
         assert!(text.contains("cannot be used"), "{text}");
-        // The same element works elsewhere.
+        // The same element works on another provider.
         element.set_property("provider-library", None::<&str>);
         element.set_property_from_str("execution-provider", "cpu");
         paint(&element);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Loading ONNX Runtime: it happens once per process, so all of it is one test in a process of its
-//! own, from nothing that loads to a library that does.
+//! Loading of ONNX Runtime. It happens once in a process, so everything is one test in a process of its own, from a
+//! missing library to one that loads.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn one_error(errors: &[common::Report], code: gst::LibraryError, words: &[&str])
     }
 }
 
-/// A library that says it is ONNX Runtime 1.10.0.
+/// A library that reports the version 1.10.0 of ONNX Runtime.
 fn old_library(dir: &Path) -> PathBuf {
     let source = dir.join("old.c");
     let library = dir.join("libonnxruntime.so.1.10.0");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What players and transcoders do: seek, play fast and backwards, pause, stop and go on, in a pipeline that reads
-//! a file. `gst-validate-1.0` has such scenarios, but no Debian package has `gst-validate-1.0`.
+//! Actions of players and transcoders: seek, fast and reverse playback, pause, stop and restart, in a pipeline that
+//! reads a file. `gst-validate-1.0` has such scenarios, but no Debian package has `gst-validate-1.0`.
 
 mod common;
 
@@ -21,8 +21,7 @@ fn launch(line: &str) -> gst::Pipeline {
     pipeline.downcast().expect("a pipeline")
 }
 
-/// Waits for the end of what a pipeline plays; of the last seek, if there was one, and not of what an earlier one
-/// came to.
+/// Waits for EOS; after a seek, for the EOS of that seek, not of an earlier one.
 #[track_caller]
 fn to_the_end(pipeline: &gst::Pipeline, seek: Option<gst::Seqnum>) {
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
@@ -37,7 +36,7 @@ fn to_the_end(pipeline: &gst::Pipeline, seek: Option<gst::Seqnum>) {
     }
 }
 
-/// Two seconds of motion JPEG, of which every frame can be sought.
+/// Two seconds of motion JPEG, in which every frame is a key frame.
 fn film(file: &Path) {
     common::init();
     let pipeline = launch(&format!(
@@ -50,7 +49,7 @@ fn film(file: &Path) {
     pipeline.set_state(gst::State::Null).expect("stopped");
 }
 
-/// Reads a film.
+/// Launch description that reads a film.
 fn reader(film: &Path) -> String {
     format!(
         "filesrc location={} ! avidemux ! jpegdec ! videoconvert ! video/x-raw,format=RGB",
@@ -58,7 +57,7 @@ fn reader(film: &Path) -> String {
     )
 }
 
-/// Paints.
+/// Launch description that stylizes.
 fn painter(model: &Path, in_flight: u32) -> String {
     format!(
         "stylize execution-provider=cpu threads=1 frames-in-flight={in_flight} model-file={}",
@@ -66,7 +65,7 @@ fn painter(model: &Path, in_flight: u32) -> String {
     )
 }
 
-/// Number and running time of each frame that has come to the sink since the last flush.
+/// Number and running time of each frame at the sink since the last flush.
 type Seen = Arc<Mutex<Vec<(u64, gst::ClockTime)>>>;
 
 struct Player {
@@ -86,7 +85,7 @@ impl Player {
         Self::of(dir, &reader(&file), in_flight)
     }
 
-    /// The same of another source.
+    /// As above with another source.
     fn of(dir: tempfile::TempDir, source: &str, in_flight: u32) -> Self {
         let model = dir.path().join("model.onnx");
         std::fs::write(&model, negative(13).bytes()).expect("a file");
@@ -128,7 +127,7 @@ impl Player {
         player
     }
 
-    /// Goes to a state and waits until it is there.
+    /// Changes the state and waits for it.
     #[track_caller]
     fn state(&self, state: gst::State) {
         self.pipeline.set_state(state).expect("it goes there");
@@ -154,7 +153,7 @@ impl Player {
         assert_eq!(change, Ok(gst::StateChangeSuccess::Success));
     }
 
-    /// Plays on to the end: these frames have come, in this order and at this pace.
+    /// Plays to the end, and checks the frames, their order and their interval.
     #[track_caller]
     fn plays(&self, frames: impl Iterator<Item = u64>, rate: f64) {
         self.state(gst::State::Playing);
@@ -194,7 +193,7 @@ fn a_player_seeks_and_plays_fast_slowly_and_backwards() {
         player.plays((0..FRAMES).rev(), -1.0);
         player.seek(-4.0, zero, LENGTH);
         player.plays((0..FRAMES).rev(), -4.0);
-        // And forwards again.
+        // Forwards again.
         player.seek(1.0, zero, LENGTH);
         player.plays(0..FRAMES, 1.0);
     }
@@ -220,7 +219,7 @@ fn a_player_that_is_dragged_about_shows_the_last_place() {
 fn a_player_changes_its_state_and_begins_anew() {
     use gst::State::{Null, Paused, Playing, Ready};
     common::init();
-    // A demuxer's pads are new each time, and whoever wrote the pipeline would have to link them.
+    // A demuxer's pads are new after each stop, and the application would have to link them.
     let source = format!(
         "videotestsrc num-buffers={FRAMES} ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1"
     );

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Properties as applications and tools use them: set again, read again, watched.
+//! Properties as applications and tools use them: set again, read back, notifications.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn frame() -> gst::Buffer {
     gst::Buffer::from_slice([9; 32 * 16 * 3])
 }
 
-/// How many generators have begun to be loaded since this was asked last.
+/// Number of generators whose loading has begun since the last call.
 fn loads(bus: &gst::Bus) -> usize {
     std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element]))
         .filter(|message| {
@@ -41,7 +41,7 @@ fn a_value_that_was_set_already_loads_nothing() {
         harness.push_and_pull(frame()).expect("a painting");
     }
     assert_eq!(loads(&bus), 0);
-    // Equal, and not the same object.
+    // Equal, but another object.
     element.set_property("provider-options", options.clone());
     harness.push_and_pull(frame()).expect("a painting");
     assert_eq!(loads(&bus), 1);
@@ -62,7 +62,7 @@ fn styles_are_watched_and_read_once() {
     let styles = || element.property::<Vec<String>>("styles");
     let first = styles();
     assert_eq!(first.len(), 1);
-    // The file is not read again, until it is another one.
+    // The file is read again only if it has changed.
     let file = dir.path().join("model.onnx");
     let metadata = std::fs::metadata(&file).expect("a file");
     let garbage = vec![0; usize::try_from(metadata.len()).expect("small")];

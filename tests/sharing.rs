@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Many elements in one process: one session for those with the same generator, each its own master.
+//! Many elements in one process share a session if they have the same generator, and are otherwise independent.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn harness(element: &gst::Element) -> Harness {
     harness
 }
 
-/// Grey in, grey out.
+/// Pushes a grey frame; returns the value of the output, which must be grey.
 fn paint(harness: &mut Harness, grey: u8) -> u8 {
     let out = harness.push_and_pull(gst::Buffer::from_slice([grey; 64 * 48 * 3]));
     let out = out.expect("a frame");
@@ -67,16 +67,15 @@ fn elements_with_the_same_generator_share_a_session() {
     }
 }
 
-/// Two elements that share a slow session. The first is in the middle of a frame; the second waits
-/// for its turn until `end` ends it. The first must not notice. Tried a few times: on a busy machine the first may
-/// be done before the second is ended.
+/// Two elements share a slow session. The first has a frame in it; the second waits for its turn until `end` ends it,
+/// which must not affect the first. Tried a few times, because on a busy machine the first may finish before that.
 #[track_caller]
 fn while_another_runs(end: impl Fn(&gst::Element)) {
     let sooner = (0..5).any(|_| ends_while_another_runs(&end));
     assert!(sooner, "waited for the other's frame");
 }
 
-/// Whether the second ended before the first was done.
+/// Whether the second ended before the first finished.
 fn ends_while_another_runs(end: impl Fn(&gst::Element)) -> bool {
     // A second or more.
     let bytes = slow(200).bytes();
@@ -184,7 +183,7 @@ fn lease(graph: &[u8]) -> Lease {
 }
 
 #[test]
-fn those_who_come_at_once_get_one_session() {
+fn concurrent_loads_share_a_session() {
     const MANY: usize = 8;
     let graph = compiled("at once");
     for round in 0..10 {
@@ -207,17 +206,17 @@ fn those_who_come_at_once_get_one_session() {
     }
 }
 
-/// The streaming thread keeps a canceller and a runner of the generator that was replaced until the next frame;
-/// dropping the session, which may take long, is for the thread that disposes of the old generator.
+/// Until the next frame, the streaming thread keeps a canceller and a runner of the generator that was replaced.
+/// Dropping the session, which may be slow, is done by the thread that disposes of the old generator.
 #[test]
-fn a_session_is_dropped_by_who_holds_it_and_not_by_who_cancels() {
+fn cancelling_does_not_drop_the_session() {
     let lease = lease(&compiled("dropped"));
     let (canceller, other) = (lease.canceller(), lease.clone());
     drop(lease);
     assert_eq!(canceller.holders(), 1);
     drop(other);
     assert_eq!(canceller.holders(), 0);
-    // Nothing to cancel any more.
+    // Nothing is left to cancel.
     canceller.cancel();
     canceller.reset().expect("allowed again");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a `.modelinfo` file beside the model says, and which source of conventions goes first.
+//! Sidecar files `.modelinfo`, and the priority of sources of conventions.
 
 mod common;
 
@@ -8,7 +8,7 @@ use common::generators::{F32, Net};
 use common::play::check_element;
 use gst::prelude::*;
 
-/// A convention that nothing but a description can tell: linear, over −1..1, blue first.
+/// A convention that cannot be measured: linear, over −1..1, BGR.
 const UNTOLD: Convention = Convention {
     opset: 13,
     element: F32,
@@ -36,7 +36,7 @@ fn a_sidecar_is_read_in_both_places() {
     for files in [
         &[("model.onnx.modelinfo", SIDECAR)][..],
         &[("model.modelinfo", SIDECAR)],
-        // The longer name goes first.
+        // The longer name has priority.
         &[
             ("model.onnx.modelinfo", SIDECAR),
             ("model.modelinfo", nonsense),

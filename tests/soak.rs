@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A long stream with all that happens to one in a day, quicker: other sizes and formats, styles,
-//! reconnections, restarts. No frame is lost or late against the sound, and memory stays.
+//! A long stream with the events of a day in short time: changes of size, format and style, reconnections, restarts.
+//! Checks that no frame is lost or late against the sound, and that memory does not grow.
 //!
-//! `STYLIZE_SOAK=100000 cargo test --release --test soak` plays so many frames; without it there are few.
+//! `STYLIZE_SOAK=100000 cargo test --release --test soak` sets the number of frames; the default is small.
 
 mod common;
 
@@ -11,16 +11,17 @@ use common::styled;
 use gst::prelude::*;
 
 const FRAMES: u64 = 20_000;
-/// From one frame to the next.
+/// Duration of a frame.
 const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
-/// Every so many frames something happens.
+/// Number of frames between two events.
 const STYLE: u64 = 97;
 const CAPS: u64 = 211;
-/// Caps that take turns.
+/// Caps that are used in turn.
 const COMBINATIONS: u64 = 20;
 const RECONNECTION: u64 = 1009;
 const RESTART: u64 = 9973;
-/// Share by which memory may grow once everything has happened, and MiB for what has not yet in a short run.
+/// Allowed growth of memory after all events have occurred, as a share, and in MiB for events that a short run has not
+/// had.
 const GROWTH: f64 = 0.02;
 const SHORT: f64 = 24.0;
 
@@ -85,7 +86,7 @@ fn a_day_in_a_stream_loses_nothing_and_keeps_its_memory() {
             .expect("mapped")
             .fill((number % 200) as u8);
         let painted = harness.push_and_pull(frame).expect("a frame");
-        // What the sound goes by.
+        // Timestamps, on which the synchronization with the sound depends.
         assert_eq!(painted.pts(), Some(FRAME * number));
         assert_eq!(painted.duration(), Some(FRAME));
         assert_eq!(painted.size(), current.size());

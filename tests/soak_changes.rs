@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A stream whose settings change at random, on several threads at once: no frame is lost, late or out of order,
-//! nothing ends, and memory stays.
+//! A stream whose settings change at random on several threads: no frame is lost, late or out of order, the stream does
+//! not end, and memory does not grow.
 //!
-//! `STYLIZE_SOAK=1000000 cargo test --release --test soak_changes` plays so many frames; without it there are
-//! few.
+//! `STYLIZE_SOAK=1000000 cargo test --release --test soak_changes` sets the number of frames; the default is small.
 
 mod common;
 
@@ -15,17 +14,18 @@ use common::{generators, styled};
 use gst::prelude::*;
 
 const FRAMES: u64 = 3000;
-/// A change every so many frames at least, and so many in a long run, of all threads together; a tenth of them load
-/// or compile something.
+/// Frames between two changes, at least, and in a long run, of all threads together; a tenth of the changes load or
+/// compile.
 const EVERY: u64 = 10;
 const CHANGES: u64 = 10_000;
 const THREADS: u64 = 3;
 const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
-/// Share by which memory may grow once everything has happened, and MiB for what has not yet in a short run.
+/// Allowed growth of memory after all events have occurred, as a share, and in MiB for events that a short run has not
+/// had.
 const GROWTH: f64 = 0.02;
 const SHORT: f64 = 16.0;
 
-/// Numbers that look random, the same each time (Knuth's constants).
+/// Reproducible pseudorandom numbers (Knuth's constants).
 struct Random(u64);
 
 impl Random {
@@ -85,7 +85,7 @@ const SLOW: [&str; 21] = [
     "dump-graph",
 ];
 
-/// Changes one property, or reads one that cannot be.
+/// Changes one property, or reads a read-only one.
 fn change(element: &gst::Element, name: &str, folder: &Path, random: &mut Random) {
     let one = |random: &mut Random, values: &[&str]| {
         values[random.below(values.len() as u64) as usize].to_string()
@@ -120,7 +120,7 @@ fn change(element: &gst::Element, name: &str, folder: &Path, random: &mut Random
         "quality" => one(random, &["quick", "lite", "full"]),
         "style-image" => one(random, &["", "/nowhere.jpg", &left]),
         "style-predictor" => one(random, &["", "/nowhere.onnx", &left]),
-        // On Linux a warning, and the one before goes on.
+        // On Linux a warning, and the previous one stays in use.
         "execution-provider" => one(random, &["cpu", "cpu", "coreml"]),
         "provider-library" => one(random, &["", "/nowhere.so"]),
         "provider-options" => one(random, &["options", "options,nobody=1"]),
@@ -174,7 +174,7 @@ fn settings_that_change_on_all_threads_lose_no_frame_and_no_memory() {
             scope.spawn(move || {
                 let mut random = Random(thread + 1);
                 while !done.load(Ordering::Relaxed) {
-                    // As the stream goes, so that slow machines have as many.
+                    // In step with the stream, so that slow machines have as many.
                     let due = (played.load(Ordering::Relaxed) + every) / every;
                     if changed.load(Ordering::Relaxed) > due {
                         std::thread::sleep(std::time::Duration::from_micros(200));
@@ -202,7 +202,7 @@ fn settings_that_change_on_all_threads_lose_no_frame_and_no_memory() {
             while let Some(event) = harness.try_pull_event() {
                 drop(event);
             }
-            // Warnings say what could not be taken.
+            // Warnings for wrong values.
             while let Some(message) = bus.pop() {
                 assert!(
                     message.type_() != gst::MessageType::Error,

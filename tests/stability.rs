@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `stability`: what is still stays, what moves is new at once, and cuts leave no ghosts.
+//! `stability`: still parts are kept, moving parts are new at once, and cuts leave no ghosts.
 
 mod common;
 
@@ -10,7 +10,7 @@ use gst_check::Harness;
 
 const SIZE: (usize, usize) = (96, 64);
 
-/// Standard normal numbers, the same every time.
+/// Reproducible standard normal numbers.
 struct Random(u64);
 
 impl Random {
@@ -28,7 +28,7 @@ impl Random {
     }
 }
 
-/// Frames in, frames out; every frame 40 ms after the one before.
+/// Runs frames through the element, 40 ms apart.
 struct Stream {
     element: gst::Element,
     harness: Harness,
@@ -73,7 +73,7 @@ impl Stream {
     }
 }
 
-/// Broad shapes with edges, moved to the right by `shift` pixels.
+/// Large shapes with edges, shifted to the right by `shift` pixels.
 fn scene((width, height): (usize, usize), shift: usize) -> Picture {
     let pixels = (0..width * height).map(|i| {
         let (x, y) = ((i % width + width - shift % width) % width, i / width);
@@ -146,10 +146,10 @@ fn noise_on_a_still_scene_is_at_least_three_times_less() {
     }
 }
 
-/// In whatever precision is fastest here: bfloat16 has eight digits, and the kept painting has to do
-/// with them.
+/// In the fastest precision of this machine: bfloat16 has eight significant bits, which must be enough for the kept
+/// painting.
 #[test]
-fn what_is_kept_in_few_digits_is_kept_as_well() {
+fn stability_in_low_precision() {
     for provider in common::PROVIDERS {
         let [with, without] = [0.8, 0.0].map(|stability| {
             let mut random = Random(7);
@@ -174,7 +174,7 @@ fn what_is_kept_in_few_digits_is_kept_as_well() {
 }
 
 #[test]
-fn what_moves_leaves_no_ghost() {
+fn motion_leaves_no_ghosts() {
     for provider in common::PROVIDERS {
         let mut random = Random(3);
         let mut stream = Stream::new(provider, &identity(13), 1.0, SIZE);
@@ -195,9 +195,9 @@ fn what_moves_leaves_no_ghost() {
     }
 }
 
-/// A generator gives clouds the contrast of the painting, so they must not trail behind themselves.
+/// Faint, smooth patterns such as clouds must not leave trails: generators raise their contrast.
 #[test]
-fn what_is_smooth_and_pale_moves_on() {
+fn faint_textures_leave_no_trails() {
     let clouds = |shift: usize| {
         let mut picture = scene(SIZE, 0);
         for (index, pixel) in picture.pixels.iter_mut().enumerate() {
@@ -220,7 +220,7 @@ fn what_is_smooth_and_pale_moves_on() {
 fn after_a_cut_a_gap_or_a_flush_nothing_is_kept() {
     for provider in common::PROVIDERS {
         let one = scene(SIZE, 0);
-        // So like it that only the reset tells them apart.
+        // So similar that only the reset distinguishes them.
         let like = one.map(|[r, g, b]| [r.saturating_add(1), g, b]);
         let other = one.map(|[r, g, b]| [255 - r, 255 - g, b]);
         let mut stream = Stream::new(provider, &identity(13), 1.0, SIZE);
@@ -279,7 +279,7 @@ fn every_kind_of_format_has_a_past() {
                 buffer.get_mut().expect("fresh").set_pts(pts);
                 let out = harness.push_and_pull(buffer).expect("a frame");
                 let mut bytes = out.map_readable().expect("bytes").to_vec();
-                // Alpha is the source's, whatever stays.
+                // Alpha is always the source's.
                 match format {
                     "RGBA" => bytes.chunks_mut(4).for_each(|pixel| pixel[3] = 0),
                     "xBGR" => bytes.chunks_mut(4).for_each(|pixel| pixel[0] = 0),
@@ -303,7 +303,7 @@ fn slow_changes_are_followed() {
     for level in 0..100_u8 {
         let source = scene(SIZE, 0).map(|[r, g, b]| [r, g, b.saturating_add(level)]);
         let painted = stream.play(&source);
-        // As much as counts as the same at the disc's edge, and what one step adds.
+        // Tolerance at the disc's edge, plus one step.
         let most = source.max_difference(&painted);
         assert!(most <= 12, "{level}: {most}");
         // And where it is smooth.
@@ -316,7 +316,7 @@ fn slow_changes_are_followed() {
 #[test]
 fn the_past_has_the_weight_that_was_asked_for() {
     let mut stream = Stream::new("cpu", &identity(13), 0.5, SIZE);
-    // With so much grain that 6 codes may be noise.
+    // With grain so strong that 6 codes may be noise.
     let one = noisy(&scene(SIZE, 0), 8.0, &mut Random(5));
     let like = one.map(|[r, g, b]| [r + 6, g, b]);
     stream.play(&one);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a stream carries beside its pictures comes out as it went in, and interlaced streams are
-//! refused.
+//! Metadata of a stream is kept, and interlaced streams are refused.
 
 mod common;
 
@@ -18,7 +17,7 @@ fn info() -> VideoInfo {
         .expect("video info")
 }
 
-/// A frame with everything that frames carry; `index` makes it another one.
+/// A frame with all metadata; `index` makes it another one.
 fn frame(index: u64) -> gst::Buffer {
     let bytes: Vec<u8> = (0..info().size()).map(|i| (i * 7 % 251) as u8).collect();
     let mut buffer = gst::Buffer::from_mut_slice(bytes);
@@ -109,7 +108,7 @@ fn frames_keep_their_metas() {
 fn caps_and_tags_pass_untouched() {
     let (_dir, element) = common::element(&generators::negative(17).bytes());
     let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-    // What a tone mapper may leave behind, and what players need.
+    // Metadata that a tone mapper may leave, and that players need.
     let caps: gst::Caps = "video/x-raw, format=NV12, width=32, height=16, framerate=25/1, \
          pixel-aspect-ratio=4/3, colorimetry=bt709, chroma-site=mpeg2, interlace-mode=progressive, \
          multiview-mode=mono, content-light-level=(string)1000:400, \

@@ -14,13 +14,13 @@ use gst_video::{VideoFormat, VideoFrameFlags};
 const WIDTH: usize = 64;
 const HEIGHT: usize = 48;
 
-/// A frame of this value whose rows have so many bytes more than they need.
+/// A frame of this value whose rows have this number of padding bytes.
 fn padded(value: u8, padding: usize) -> gst::Buffer {
     let stride = WIDTH * 3 + padding;
     described(vec![vec![value; stride * HEIGHT]], stride)
 }
 
-/// A frame of these memories whose rows are so many bytes apart.
+/// A frame of these memories with this stride in bytes.
 fn described(memories: Vec<Vec<u8>>, stride: usize) -> gst::Buffer {
     let mut buffer = gst::Buffer::new();
     let fresh = buffer.get_mut().expect("fresh");
@@ -79,7 +79,7 @@ fn alternating_strides_are_painted_while_graphs_are_compiled() {
     let (_dir, element, mut harness) = harness(&[("while-loading", "passthrough")]);
     let begin = Instant::now();
     let mut number = 0_u8;
-    // From the first painting on nothing passes.
+    // After the first painting no frame is passed through.
     let mut painted = 0;
     while painted < 50 {
         assert!(begin.elapsed() < Duration::from_secs(120), "never");
@@ -93,8 +93,8 @@ fn alternating_strides_are_painted_while_graphs_are_compiled() {
     assert!(compiled(&element) <= 3, "{}", compiled(&element));
 }
 
-/// `GstVideoMeta::map` that fills in the plane and leaves the `GstMapInfo` empty but for its user data, as a source
-/// with memory of its own may do.
+/// A `GstVideoMeta::map` that sets the plane and leaves the `GstMapInfo` empty except for its user data, as a source
+/// with its own memory may do.
 unsafe extern "C" fn map_without_info(
     meta: *mut gst_video::ffi::GstVideoMeta,
     plane: u32,

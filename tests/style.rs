@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators with many styles: named, mixed, glided between, blended by hand, and taken from a
-//! painting.
+//! Generators with many styles: names, mixes, transitions, blends, and styles from an image.
 
 mod common;
 
@@ -21,7 +20,7 @@ fn harness(element: &gst::Element) -> Harness {
     harness
 }
 
-/// The colour of the frame at a tenth of a second each.
+/// Pushes the frame of this number, one every 0.1 s. Returns the colour of the output.
 fn frame(harness: &mut Harness, number: u64) -> [f32; 3] {
     let mut buffer = gst::Buffer::from_slice([40_u8; 32 * 16 * 3]);
     let pts = gst::ClockTime::from_mseconds(100 * number);
@@ -42,7 +41,7 @@ fn warnings(bus: &gst::Bus) -> Vec<String> {
         .collect()
 }
 
-/// The sentence of the only error of an element that does not start.
+/// The message of the only error of an element that does not start.
 #[track_caller]
 fn refused(element: &gst::Element) -> String {
     common::refused(element).error.message().to_string()
@@ -99,7 +98,7 @@ fn a_change_glides_frame_by_frame_without_a_new_graph() {
     element.set_property("style", "green");
     close(frame(&mut harness, 1), [0.75, 0.25, 0.0, 0.0]);
     close(frame(&mut harness, 2), [0.5, 0.5, 0.0, 0.0]);
-    // Another change on the way sets out from there.
+    // A change during a transition starts from its current mix.
     element.set_property("style", "blue:1,grey:1");
     close(frame(&mut harness, 3), [0.375, 0.375, 0.125, 0.125]);
     for (number, share) in [(4, 0.5), (5, 0.75), (6, 1.0), (7, 1.0)] {
@@ -146,7 +145,7 @@ fn the_blend_is_driven_by_hand() {
         let share = number as f32 / 10.0;
         close(frame(&mut harness, number), [0.0, 0.0, share, 1.0 - share]);
     }
-    // An end of its own, at once.
+    // A new end of the blend, which takes effect at once.
     assert!(control.set(gst::ClockTime::SECOND, 0.5));
     element.set_property("style-a", "red:1,green:1");
     close(frame(&mut harness, 11), [0.25, 0.25, 0.5, 0.0]);
@@ -194,7 +193,7 @@ fn a_generator_of_one_style_has_a_name() {
     assert!(refused(&element).contains("style-image"));
 }
 
-/// The two-network kind: a painting's mean colour, and a generator that paints in it.
+/// A generator with a predictor: the mean colour of an image, and a generator that paints in it.
 fn two_networks() -> (tempfile::TempDir, gst::Element) {
     let predictor = Net::new(13)
         .input("painting", F32, &[1, 8, 8, 3])
@@ -235,7 +234,7 @@ fn a_painting_is_a_style() {
     element.set_bus(Some(&bus));
     assert_eq!(frame(&mut harness, 0), [200.0, 100.0, 50.0]);
 
-    // Understood in the background, glided to in running time.
+    // Predicted in the background; the transition is in running time.
     element.set_property("style-image", path(dir.path(), "dawn.png"));
     let begin = Instant::now();
     let mut number = 1;
@@ -253,7 +252,7 @@ fn a_painting_is_a_style() {
     }
     assert_eq!(seen, [50.0, 150.0, 250.0]);
 
-    // What is no painting changes nothing.
+    // A file that is not an image changes nothing.
     element.set_property("style-image", path(dir.path(), "predictor.onnx"));
     let mut warned = Vec::new();
     while warned.is_empty() {
@@ -323,7 +322,7 @@ fn a_thousand_changes_in_a_live_pipeline_lose_nothing() {
     let changer = {
         let element = element.clone();
         std::thread::spawn(move || {
-            // Any sequence without a pattern in time: gaps of 0 to 6 ms.
+            // Gaps of 0 to 6 ms without a regular pattern.
             let mut state = 1_u32;
             let mut halfway = 0;
             for change in 0..1000 {
@@ -346,7 +345,7 @@ fn a_thousand_changes_in_a_live_pipeline_lose_nothing() {
     }
     assert!(sink.is_eos());
     let (_, min, _) = latency();
-    // What frames take is measured, and reported in steps.
+    // The latency is measured, and reported in steps.
     let most = before.1 + gst::ClockTime::from_mseconds(20);
     assert!(min <= most, "{min} and {before:?}");
     let halfway = changer.join().expect("changes");
@@ -369,7 +368,7 @@ fn a_thousand_changes_in_a_live_pipeline_lose_nothing() {
         let buffer = sample.buffer().expect("a buffer");
         let bytes = buffer.map_readable().expect("bytes");
         let colour = [bytes[0], bytes[1], bytes[2]];
-        // Whatever the mix: the weights sum to 1.
+        // In every mix the weights sum to 1.
         let sum: i32 = colour.iter().map(|v| i32::from(*v)).sum();
         assert!((sum - 255).abs() <= 3, "{colour:?}");
         moved += usize::from(colour != last);

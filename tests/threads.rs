@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! No thread of the element outlives its stop. One test, because it looks at the whole process.
+//! No thread of the element exists after its stop. A single test, because it lists the threads of the whole process.
 
 #![cfg(target_os = "linux")]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use gst_check::Harness;
 
-/// The element's threads that there are now.
+/// The element's threads at present.
 fn threads() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("threads");
     tasks
@@ -20,7 +20,7 @@ fn threads() -> Vec<String> {
         .collect()
 }
 
-/// Those that are there for longer than a thread that has been joined may be on the list.
+/// Threads that remain: the kernel may list a joined thread for a moment.
 fn left() -> Vec<String> {
     let begin = Instant::now();
     while !threads().is_empty() && begin.elapsed() < Duration::from_secs(10) {
@@ -45,7 +45,7 @@ fn element(properties: &[(&str, &str)]) -> gst::Element {
 
 #[test]
 fn stops_and_flushes_wait_for_no_compiler_and_leave_no_thread() {
-    // Stopped in the middle of loading, of compiling, and of a change of generators.
+    // Stopped during loading, compiling, and a change of generators.
     for pause in [0, 5, 30, 100, 300] {
         let element = element(&[("while-loading", "passthrough")]);
         let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
@@ -60,14 +60,14 @@ fn stops_and_flushes_wait_for_no_compiler_and_leave_no_thread() {
         assert_eq!(left(), Vec::<String>::new(), "after {pause} ms");
     }
 
-    // A flush while the streaming thread waits for a graph: it goes on while the graph is still compiled. On
-    // a busy machine the compiler may be done before the flush is.
+    // A flush while the streaming thread waits for a graph: the thread continues while the graph is still being
+    // compiled. On a busy machine, compiling may end before the flush.
     let sooner = (0..10).any(|_| flush_while_compiling());
     assert!(sooner, "a flush waits for the compiler");
     assert_eq!(left(), Vec::<String>::new());
 }
 
-/// Whether the streaming thread goes on before the compiler has ended.
+/// Whether the streaming thread continues before compiling has ended.
 fn flush_while_compiling() -> bool {
     let element = element(&[]);
     let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
@@ -78,7 +78,7 @@ fn flush_while_compiling() -> bool {
             harness.set_src_caps_str(caps);
             compiling()
         });
-        // Until it is compiling: a flush that comes before that begins no compile at all.
+        // Waits until it is compiling: an earlier flush would prevent compiling.
         let begin = Instant::now();
         while !compiling() && !set.is_finished() {
             assert!(begin.elapsed() < Duration::from_secs(60), "never compiles");
@@ -89,7 +89,7 @@ fn flush_while_compiling() -> bool {
         assert!(sink.send_event(gst::event::FlushStop::new(true)));
         sooner
     });
-    // The same graph is waited for again, not begun anew.
+    // The same graph is awaited again instead of compiled again.
     harness.set_src_caps_str(caps);
     let frame = gst::Buffer::from_slice(vec![7; 1920 * 1080 * 3]);
     harness.push_and_pull(frame).expect("a painting");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A GPU's execution provider without a GPU: WebGPU on SwiftShader, a Vulkan driver in software.
+//! A GPU execution provider without a GPU: WebGPU on SwiftShader, a Vulkan driver in software.
 //!
-//! `make test` fetches both. A process can load one ONNX Runtime only, and this is another one than
-//! that of the other tests.
+//! `make test` fetches both. In a process of its own, because a process can load only one ONNX Runtime, and this is
+//! another one than in the other tests.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn deps() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps")
 }
 
-/// Whether what these tests need has been fetched; says so if not. Sets up the driver.
+/// Whether the dependencies of these tests have been fetched; prints a message if not. Sets up the driver.
 fn ready() -> bool {
     static SET_UP: Once = Once::new();
     let driver = deps().join("swiftshader/vk_swiftshader_icd.json");
@@ -48,7 +48,7 @@ fn stylize(provider: &str, model: &str) -> gst::Element {
         .property("runtime-library", deps().join("webgpu").to_str())
         .property_from_str("execution-provider", provider)
         .property_from_str("precision", "fp32")
-        // By itself it would wait for a second frame.
+        // With the default it would wait for a second frame.
         .property("frames-in-flight", 1_u32)
         .build()
         .expect("stylize");
@@ -69,7 +69,7 @@ fn the_shipped_generators_paint_as_on_the_cpu() {
     }
     let source = Picture::varied(128, 72);
     for model in ["lite", "full", "models/great-wave.onnx"] {
-        // In software the large one takes its time.
+        // The large one is slow in software.
         let strengths: &[f64] = if model == "full" { &[1.0] } else { &[1.0, 0.4] };
         for &strength in strengths {
             let [on_gpu, on_cpu] = ["webgpu", "cpu"].map(|provider| {
@@ -158,8 +158,8 @@ fn net(blocks: bool) -> Net {
     }
 }
 
-/// Three frames of varied bytes through the element on this provider; the last one, and how many of the
-/// graph's nodes the CPU has.
+/// Runs three frames of varied bytes through the element on this provider. Returns the last one, and the number of
+/// graph nodes on the CPU.
 fn bytes(
     provider: &str,
     model: &str,
@@ -257,10 +257,9 @@ fn every_format_is_painted_as_on_the_cpu_and_on_the_device_alone() {
     formats(false, odd, &[Format::Y44410le, Format::Gray8]);
 }
 
-/// A generator that takes and makes bytes, one of an old operator set, and frames that fill no whole
-/// word or begin in the middle of one.
+/// A generator with byte tensors, one of an old opset, and frames that do not fill or begin at whole words.
 #[test]
-fn what_is_not_made_for_words_is_painted_too() {
+fn unaligned_frames_and_byte_tensors_are_painted() {
     if !ready() {
         return;
     }
@@ -314,7 +313,7 @@ fn what_is_not_made_for_words_is_painted_too() {
     }
 }
 
-/// As many channels as WebGPU's own kernels take for three.
+/// A number of channels that WebGPU's kernels take for three.
 #[test]
 fn convolutions_of_six_channels_are_right() {
     if !ready() {
@@ -363,7 +362,7 @@ fn effects_are_those_of_the_cpu_and_on_the_device_alone() {
             same(model, &info, properties);
         }
     }
-    // What the mask leaves out is painted over the first painting.
+    // With `style-b`, the parts outside the mask are painted in that style.
     let rest = [
         ("mask", "image"),
         ("mask-file", &slope),
@@ -373,9 +372,9 @@ fn effects_are_those_of_the_cpu_and_on_the_device_alone() {
     same("lite", &info(Format::I420, (48, 36)), &rest);
 }
 
-/// The tensors that go from frame to frame stay in the device's memory.
+/// State tensors stay in the device's memory.
 #[test]
-fn what_is_still_stays() {
+fn still_parts_stay() {
     if !ready() {
         return;
     }
@@ -455,7 +454,7 @@ fn a_change_of_provider_changes_how_many_frames_are_in_flight() {
     assert!(harness.try_pull().is_none());
 }
 
-/// In a process of its own, because drivers are looked for once.
+/// In a process of its own, because drivers are searched once.
 #[test]
 fn without_a_driver_it_is_one_error_and_never_the_cpu() {
     if std::env::var_os(CHILD).is_some() {
@@ -465,7 +464,7 @@ fn without_a_driver_it_is_one_error_and_never_the_cpu() {
         let text = error.error.message();
         assert!(text.contains("webgpu is not available"), "{text}");
         assert!(text.contains("Vulkan driver"), "{text}");
-        // The same element works elsewhere.
+        // The same element works on another provider.
         element.set_property_from_str("execution-provider", "cpu");
         play(&element, &Picture::varied(32, 32));
         return;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The program `stylize`: everything but its `main`.
 //!
-//! Each command has a folder with its arguments (`Args`, read by clap) and `run`, which returns an error
-//! as one sentence. Commands do not import each other. What two of them need is in [`shared`], which reads no
-//! arguments and prints nothing. `command.rs` is the command line: it names the commands, and nothing else.
-//! The program links the plugin and registers it by itself, so it works without `GST_PLUGIN_PATH`, and always
-//! with the element of its own version.
+//! Each command has a module with its arguments (`Args`, parsed by clap) and `run`, which returns an error as one
+//! sentence. Commands do not import each other; code for several of them is in [`shared`], which parses no arguments
+//! and prints nothing. [`command`] is the command line: the list of commands, and nothing else. The program links the
+//! plugin and registers it itself, so it works without `GST_PLUGIN_PATH`, and always with the element of its own
+//! version.
 
 pub mod bench;
 pub mod command;
@@ -23,8 +23,7 @@ pub mod styles;
 
 /// Initializes GStreamer and registers the element.
 ///
-/// # Errors
-/// If GStreamer cannot be initialized.
+/// If GStreamer cannot be initialized, or an element cannot be registered.
 pub fn init() -> anyhow::Result<()> {
     gst::init()?;
     if let Some(folder) = shared::place::plugins() {

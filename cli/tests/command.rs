@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The command line itself: exit codes, progress for programs, what packages install.
+//! The command line: exit codes, progress for programs, and the files that packages install.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -112,7 +112,7 @@ fn packages_get_man_pages_and_completions() {
     assert!(output.status.success(), "{output:?}");
     let read =
         |name: &str| std::fs::read_to_string(dir.path().join("share").join(name)).expect(name);
-    // Hyphens are escaped there.
+    // Hyphens are escaped in man pages.
     assert!(read("man/man1/stylize.1").contains("encoder"));
     assert!(
         read("man/man1/stylize-live.1").contains("--listen")
@@ -154,8 +154,7 @@ fn styles_models_and_speeds_are_told() {
     );
 }
 
-/// A line on standard output, for programs that are waited for.
-/// A film that is shorter than the clip is shown again, without a gap at the seams.
+/// A film that is shorter than the clip is repeated, without a gap at the seams.
 #[test]
 fn a_short_film_is_repeated_without_a_gap() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -180,12 +179,13 @@ fn a_short_film_is_repeated_without_a_gap() {
     times.sort_by(f64::total_cmp);
     assert_eq!(times.len(), 75, "{said}");
     for (number, time) in times.iter().enumerate() {
-        // A seam may move what follows by a frame.
+        // A seam may move the frames after it by one.
         let off = (time - number as f64 / 25.0).abs();
         assert!(off < 0.05, "frame {number} at {time}");
     }
 }
 
+/// Programs that start the server wait for this line on standard output.
 #[test]
 fn a_live_server_says_where_it_is() {
     let mut child = stylize(&[
@@ -204,7 +204,7 @@ fn a_live_server_says_where_it_is() {
     BufReader::new(child.stdout.take().expect("a pipe"))
         .read_line(&mut line)
         .expect("a line");
-    // Fails only if it has ended already.
+    // Fails only if the process has ended already.
     let _ = child.kill();
     let _ = child.wait();
     assert!(line.starts_with("listening on http://127.0.0.1:"), "{line}");

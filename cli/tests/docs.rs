@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Every command in the documentation is run here or by a test that it names, or says what it needs.
+//! Commands in the documentation: each is run here, or by a test that its block names, or the block says what it needs.
 //!
 //! A fenced block has a comment in the line above it:
 //!
@@ -16,10 +16,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What is no command.
+/// Languages of blocks without commands.
 const PROSE: [&str; 2] = ["mermaid", "text"];
 
-/// What can be run here.
+/// Languages of blocks that can be run.
 const RUN: [&str; 2] = ["sh", "python"];
 
 const FOLDERS: [&str; 7] = [
@@ -160,7 +160,7 @@ fn script(block: &Block) -> String {
     })
 }
 
-/// A folder with what the commands read, and the plugin by itself in `plugins`.
+/// A folder with the files that the commands read, and a folder `plugins` with only this plugin.
 fn workshop() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     let made = |arguments: &str, file: &str| {
@@ -209,7 +209,7 @@ fn commands_that_say_so_run() {
         }
         count += 1;
         let program: &[&str] = match block.language.as_str() {
-            // The one that Debian's packages of GStreamer are for.
+            // The Python version of Debian's GStreamer packages.
             "python" => &["/usr/bin/python3", "-c"],
             _ => &["bash", "-euo", "pipefail", "-c"],
         };

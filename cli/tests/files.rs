@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Any file in, a right file out: what people have on their disks, made by FFmpeg, painted, and looked at by FFmpeg.
-//! docs/files.md has the table.
+//! Files as users have them, made by FFmpeg, stylized, and examined by FFmpeg. docs/files.md has the table.
 
 #[path = "files/animations.rs"]
 mod animations;
@@ -20,7 +19,7 @@ use probe::{compare, ffmpeg, folder, paint, probe as values, stylize, text};
 
 const PICTURE: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=2";
 
-/// Makes a film from these words, paints it, and compares; what was said.
+/// Makes a film with these FFmpeg arguments, stylizes it, and compares. Returns the output of the program.
 #[track_caller]
 fn painted(line: &str, from: &str, to: &str, more: &[&str]) -> (tempfile::TempDir, String) {
     let (dir, file) = folder();
@@ -108,7 +107,7 @@ fn interlaced_video_has_all_its_lines() {
     for (codec, from) in cases {
         let (dir, said) = painted(&format!("{fields} {codec}"), from, "out.mp4", &[]);
         assert!(said.contains("deinterlaced"), "{said}");
-        // No deinterlacer takes more, whatever the encoder keeps.
+        // GStreamer's deinterlacer supports 8 bits only.
         let deep = said.contains("interlaced video of more than 8 bits is painted with 8");
         assert_eq!(deep, from == "in.mov", "{said}");
         let shape = "-select_streams v -show_entries stream=height,display_aspect_ratio";
@@ -287,14 +286,14 @@ fn chapters_titles_rates_and_shapes_are_kept() {
             &dir.path().join(to),
             "-select_streams v -show_entries stream=sample_aspect_ratio",
         );
-        // Matroska says in whole pixels how wide it is shown.
+        // Matroska stores the display width in whole pixels.
         let known = if to == "out.mp4" { "16:11" } else { "93:64" };
         assert_eq!(shape, [known], "{to}");
     }
 }
 
 #[test]
-fn what_cannot_be_painted_is_one_sentence_and_nothing_is_left() {
+fn failures_are_one_sentence_and_leave_no_output() {
     let (dir, file) = folder();
     ffmpeg("-f lavfi -i sine=d=1", &file("sound.m4a"));
     ffmpeg(&format!("{PICTURE} -pix_fmt yuv420p"), &file("whole.mp4"));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `stylize live` against those who mean it no good: each attack is played against the running program, which
-//! must go on for all others.
+//! Attacks on a running `stylize live`, which must continue to serve other clients.
 
 #[allow(dead_code)] // The other tests of the server use the rest.
 #[path = "live_server/server.rs"]
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use server::Server;
 
-/// One server after the other, so that one test's attack is not the other's load.
+/// Serializes the tests, so that an attack of one does not slow down another.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -27,7 +26,7 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-/// The status of the answer to a request as it is; nothing if the connection is closed unanswered.
+/// Status code of the response to a raw request; `None` if the connection is closed without one.
 fn status(stream: &mut TcpStream, request: &str) -> Option<u16> {
     stream.write_all(request.as_bytes()).ok()?;
     let mut line = String::new();
@@ -35,7 +34,7 @@ fn status(stream: &mut TcpStream, request: &str) -> Option<u16> {
     line.split(' ').nth(1)?.parse().ok()
 }
 
-/// What a browser offers, with nobody behind it.
+/// A browser's offer, without a browser behind it.
 const OFFER: &str = "v=0\r\n\
     o=- 1 2 IN IP4 127.0.0.1\r\n\
     s=-\r\n\
@@ -97,7 +96,7 @@ fn pages_of_other_sites_get_nothing() {
         let policy = policy.map(|policy| policy.as_bytes());
         assert_eq!(policy, Some(&b"same-origin"[..]), "{path}");
     }
-    // A picture that never ends, and says so before it begins.
+    // A response without end, after its header.
     let mut stream = connect(&server);
     let request = "GET /stream.mjpeg HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("sent");
@@ -120,10 +119,10 @@ fn a_thousand_offers_at_once_make_no_more_viewers_than_there_may_be() {
     std::thread::scope(|scope| {
         for _ in 0..50 {
             scope.spawn(|| {
-                // All are there before the first is answered.
+                // All requests are sent before the first response.
                 let mut streams = (0..20).map(|_| connect(&server)).collect::<Vec<_>>();
                 for stream in &mut streams {
-                    // Closed already, where there are too many connections.
+                    // Closed already if there are too many connections.
                     let _ = stream.write_all(offer().as_bytes());
                 }
                 for mut stream in streams {
@@ -148,16 +147,16 @@ fn a_thousand_offers_at_once_make_no_more_viewers_than_there_may_be() {
         "{stats}"
     );
     assert!(server.alive());
-    // Nobody was behind the offers, so the places are free again.
+    // The offers were never connected, so their permits are released.
     server.wait_for("places", |stats| stats["viewers"]["webrtc"] == 0);
     assert_eq!(status(&mut connect(&server), &offer()), Some(201));
 }
 
-/// Whether the server has closed it.
+/// Whether the server has closed the connection.
 fn closed(stream: &mut TcpStream) -> bool {
     match stream.read_to_end(&mut Vec::new()) {
         Ok(_) => true,
-        // With what was sent still unread.
+        // With unread data, the error is a reset.
         Err(err) => err.kind() == std::io::ErrorKind::ConnectionReset,
     }
 }
@@ -167,7 +166,7 @@ fn requests_that_do_not_end_are_given_up() {
     let _alone = alone();
     let mut server = Server::start(&["--max-viewers=1"]);
     let begin = Instant::now();
-    // As many as there may be, each with half a request, and more.
+    // More connections than are allowed, each with half a request.
     let mut half: Vec<TcpStream> = (0..100).map(|_| connect(&server)).collect();
     for stream in &mut half {
         let _ = stream.write_all(b"GET /api/stats HTTP/1.1\r\nHost: loc");
@@ -177,7 +176,7 @@ fn requests_that_do_not_end_are_given_up() {
     assert!(time < Duration::from_secs(30), "{time:?}");
     server.stats();
 
-    // A body of which a byte comes now and then.
+    // A body that is sent byte by byte.
     let mut slow = connect(&server);
     let head = "POST /api/style HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
     slow.write_all(head.as_bytes()).expect("sent");
@@ -194,7 +193,7 @@ fn requests_that_do_not_end_are_given_up() {
     assert!(time < Duration::from_secs(45), "{time:?}");
     let _ = slow.shutdown(Shutdown::Both);
     trickle.join().expect("the end");
-    // And one that is too large, or has too many headers.
+    // A body that is too large, or too many header fields.
     let large = format!(
         "POST /api/style HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}",
         1 << 20,
@@ -215,7 +214,7 @@ fn requests_that_do_not_end_are_given_up() {
 #[test]
 fn readers_that_do_not_read_lose_their_place() {
     let _alone = alone();
-    // Large pictures soon fill what the system keeps for a reader.
+    // Large frames soon fill the socket's buffers.
     let server = Server::with(&[
         "--listen=127.0.0.1:0",
         "--width=640",
@@ -251,7 +250,7 @@ fn service_managers_end_it_in_order() {
     assert!(growing.contains("PRELOAD-HINT"), "{growing}");
     server.signal("TERM");
     let begin = Instant::now();
-    // An answer may be on its way when the signal comes.
+    // A response may be in progress when the signal arrives.
     let ended = loop {
         let list = text(server.fetch("GET", &media, &[], ""));
         if list.contains("#EXT-X-ENDLIST") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `stylize live` as its users meet it: a process, HTTP, a WebSocket, a real browser.
+//! `stylize live` as users run it: as a process, over HTTP and WebSocket, and in a real browser.
 
 #[path = "live_server/chromium.rs"]
 mod chromium;
@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use server::Server;
 use tungstenite::Message;
 
-/// One after the other: two servers and a browser at once would measure the machine.
+/// Serializes the tests: two servers and a browser at a time would overload the machine.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -42,7 +42,7 @@ fn error(answer: &Value) -> &str {
     answer["error"].as_str().expect("an error as JSON")
 }
 
-/// Only `/api/…` paths that need no other side; the rest have tests of their own.
+/// Only `/api/…` paths that need no peer; the others have tests of their own.
 #[test]
 fn the_api_answers_and_refuses_in_json() {
     let _alone = alone();
@@ -64,7 +64,7 @@ fn the_api_answers_and_refuses_in_json() {
         assert_eq!(controls[name], value, "{controls}");
         assert_eq!(state[name], value, "{state}");
     }
-    // A style takes over from a mix.
+    // A style replaces a mix.
     let (_, state) = server.post("/api/style", r#"{"style": "scream"}"#);
     assert_eq!(state["style_b"], Value::Null, "{state}");
     let (_, state) = server.post("/api/controls", r#"{"style_a": "scream"}"#);
@@ -158,7 +158,7 @@ fn the_api_answers_and_refuses_in_json() {
         assert_eq!(status, wanted, "{answer}");
         error(&answer);
     }
-    // Pages from elsewhere, and names that somebody else gave this address.
+    // Pages of other origins, and foreign host names of this address.
     for header in [("Origin", "https://example.org"), ("Host", "example.org")] {
         let (status, answer) = server.request("GET", "/api/stats", &[header], "");
         assert_eq!(status, 403, "{answer}");
@@ -218,7 +218,7 @@ fn a_thousand_fast_changes_of_style_lose_no_frame() {
 }
 
 #[test]
-fn whoever_has_the_token_may() {
+fn requests_with_the_token_are_allowed() {
     let _alone = alone();
     let server = Server::start(&["--token=open-sesame"]);
     let given = [("Authorization", "Bearer open-sesame")];
@@ -249,7 +249,7 @@ fn whoever_has_the_token_may() {
     assert_eq!(server.get("/").0, 200, "the page asks for it");
     drop(server);
 
-    // Where others can reach it, there is one in any case.
+    // On a public address a token is generated.
     let server = Server::start(&["--listen=0.0.0.0:0"]);
     assert_eq!(server.get("/api/stats").0, 401);
     let line = server.lines.get(1).expect("a second line");
@@ -319,14 +319,14 @@ fn a_file_begins_again_at_its_end() {
     let file = film::make(dir.path());
     let server = Server::start(&["--source", &file.display().to_string()]);
     server.wait_for("the film", |stats| stats["source"]["state"] == "playing");
-    // It has three seconds.
+    // The film has three seconds.
     std::thread::sleep(Duration::from_secs(7));
     let stats = server.stats();
     assert_eq!(stats["source"]["state"], "playing", "{stats}");
     assert_eq!(stats["source"]["restarts"], 0, "{stats}");
 }
 
-/// Every frame's time is noted, and a point of the picture can be read.
+/// Records the time of every frame, and can read a pixel.
 const WATCH: &str = "
     window.times = [];
     const note = (now) => { times.push(now); video.requestVideoFrameCallback(note); };
@@ -351,7 +351,7 @@ fn a_browser_plays_it_and_a_change_of_style_is_no_gap() {
     page.run(WATCH);
     page.wait_for("document.querySelectorAll('.tile img').length == document.querySelectorAll('.tile').length");
 
-    // Its own movement is the measure of what a change of style must exceed.
+    // A change of style must exceed the picture's own movement.
     let change = "(async () => {
         const click = async (style, glide) => {
             document.getElementById('transition').value = glide;
@@ -380,10 +380,10 @@ fn a_browser_plays_it_and_a_change_of_style_is_no_gap() {
     println!("{seen}");
     assert!(seen["seen"].is_number(), "the style changed: {seen}");
     assert!(seen["frames"].as_u64() > Some(20), "{seen}");
-    // A stream that stops, not a machine that is busy.
+    // The limit detects a stalled stream, not a busy machine.
     assert!(seen["gap"].as_f64() < Some(3000.0), "{seen}");
 
-    // Somebody who crashes harms nobody, and is forgotten.
+    // A crashed viewer affects no other, and is removed after the timeout.
     let mut other = Browser::start().expect("another");
     let mut theirs = other.open(&server.url);
     plays(&mut theirs);
@@ -395,7 +395,7 @@ fn a_browser_plays_it_and_a_change_of_style_is_no_gap() {
     let gap = page.run(gap);
     println!("longest gap around the crash: {gap} ms");
     assert!(gap.as_f64() < Some(3000.0), "{gap}");
-    // And who leaves says so.
+    // A viewer that leaves ends its session.
     page.run("location.href = 'about:blank'; 0");
     server.wait_for("the end", |stats| stats["viewers"]["webrtc"] == 0);
     assert!(server.alive());
@@ -403,7 +403,7 @@ fn a_browser_plays_it_and_a_change_of_style_is_no_gap() {
 
 /// Also for curl: frames that every browser shows.
 #[test]
-fn what_has_no_webrtc_gets_jpegs() {
+fn mjpeg_for_clients_without_webrtc() {
     let _alone = alone();
     let server = Server::start(&[]);
     let host = server.url.trim_start_matches("http://");

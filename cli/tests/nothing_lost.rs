@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `stylize paint` and the files of its users: a source is never an output, and a part never takes the place of a
-//! whole film.
+//! `stylize paint` does not destroy files of its users: the input is never overwritten, and an incomplete film never
+//! replaces a complete one.
 
 #![cfg(unix)]
 
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// So many frames of a test picture, without sound.
+/// A film with this number of frames of a test pattern, without sound.
 fn film(file: &Path, frames: u32) {
     let made = Command::new("gst-launch-1.0")
         .args(["-q", "videotestsrc", &format!("num-buffers={frames}")])
@@ -35,7 +35,7 @@ fn a_source_is_never_an_output() {
     let before = std::fs::read(file("a.mp4")).expect("a film");
     std::os::unix::fs::symlink(file("a.mp4"), file("link.mp4")).expect("a link");
     std::fs::hard_link(file("a.mp4"), file("hard.mp4")).expect("a link");
-    // Where the painting is written before it is whole.
+    // The temporary name of the output.
     std::fs::hard_link(file("a.mp4"), file("b.mp4.part")).expect("a link");
     let path = file("a.mp4").display().to_string();
     let uri = format!("file://{path}");
@@ -71,7 +71,7 @@ fn an_interrupted_film_takes_no_whole_one_s_place() {
             let mut command = stylize(&input, &output);
             let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
             let child = child.expect("it runs");
-            // Until something has been written.
+            // Waits until something has been written.
             let begin = Instant::now();
             let part = file("out.mkv.part");
             while std::fs::metadata(&part).map_or(0, |part| part.len()) < 10_000 {
@@ -103,7 +103,7 @@ fn an_interrupted_film_takes_no_whole_one_s_place() {
     }
 }
 
-/// A file may not grow beyond 64 KiB here, which programs see as they see a disk that is full.
+/// Limits the size of files to 64 KiB, which programs handle like a full disk.
 #[test]
 fn a_full_disk_is_one_sentence_and_leaves_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -157,13 +157,13 @@ fn a_full_disk_is_one_sentence_and_leaves_nothing() {
     assert_eq!(left.len(), 3, "{left:?}: the film, the plan, the pieces");
 }
 
-/// No byte may be written to any file: the checksums of large films are not remembered, and computed again.
+/// Forbids writing to any file: checksums of large films are then computed again instead of cached.
 #[test]
 fn a_full_disk_at_the_cache_of_checksums_costs_time_only() {
     let dir = tempfile::tempdir().expect("a folder");
     let (input, cache) = (dir.path().join("a.mp4"), dir.path().join("cache"));
     film(&input, 5);
-    // Long enough for its checksum to be kept: 9 MiB that players skip.
+    // Large enough for its checksum to be cached: 9 MiB that players skip.
     const BYTES: u32 = 9 << 20;
     let mut bytes = std::fs::read(&input).expect("a film");
     bytes.extend(BYTES.to_be_bytes());

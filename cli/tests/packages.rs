@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What packages are made of is there. `make deb` and `make wheel` make them, which takes minutes.
+//! The files for packages exist. `make deb`
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +49,7 @@ fn files_like(pattern: &str) -> usize {
 }
 
 #[test]
-fn what_the_debian_package_holds_is_there() {
+fn files_of_the_debian_package_exist() {
     let package = metadata("stylize-cli");
     let assets = package["metadata"]["deb"]["assets"]
         .as_array()
@@ -61,7 +61,7 @@ fn what_the_debian_package_holds_is_there() {
             .as_str()
             .or(asset[0].as_str())
             .expect("a source");
-        // What scripts/stage.sh and cargo make.
+        // Made by scripts/stage.sh and cargo.
         if source.contains("target/") {
             continue;
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 const FRAMES: usize = 132;
 
-/// A program's output, if it is there and does what it should.
+/// A program's output, if it is installed and succeeds.
 fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|err| {
         panic!(
@@ -29,7 +29,7 @@ fn text(output: &Output) -> String {
     )
 }
 
-/// The demo clip, small, with its sound as it is, and key frames that are nowhere near a seam.
+/// The demo clip in a small size with its original sound, and key frames that are not near a seam.
 fn clip(folder: &Path, name: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/fetch-clip.sh");
     let clip = text(&run(&mut Command::new(script)));
@@ -223,7 +223,7 @@ fn two_processes_share_a_film() {
 }
 
 #[test]
-fn a_folder_is_painted_and_what_fails_stops_nothing() {
+fn a_folder_is_stylized_despite_failures() {
     let dir = tempfile::tempdir().expect("a folder");
     let [from, to] = ["films", "paintings"].map(|name| dir.path().join(name));
     std::fs::create_dir(&from).expect("a folder");
@@ -263,7 +263,7 @@ fn a_folder_is_painted_and_what_fails_stops_nothing() {
     }
     assert!(!to.join("b.mp4").exists() && !to.join("b.mp4.part").exists());
 
-    // What an interruption leaves is painted anew; what is there and too short is told.
+    // An interrupted film is stylized again; an existing one that is too short is reported.
     std::fs::rename(to.join("d.mp4"), to.join("d.mp4.part")).expect("renamed");
     let mut command = Command::new("ffmpeg");
     command

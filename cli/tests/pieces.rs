@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `stylize plan`, `piece` and `join`: pieces painted by themselves make the film that one run makes.
+//! `stylize plan`, `piece` and `join`: the joined pieces are the film that a single run makes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -20,7 +20,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(out).to_string() + &String::from_utf8_lossy(err)
 }
 
-/// What a command says that must fail with exit code 1 or 2.
+/// Standard error of a command that must fail with exit code 1 or 2.
 fn refused(command: &mut Command, code: i32) -> String {
     let output = command.output().expect("it runs");
     let said = text(&output);
@@ -35,12 +35,12 @@ fn stylize(words: &[&str]) -> Command {
     command
 }
 
-/// A film with moving and still parts, sound, and key frames that are nowhere near a cut.
+/// A film with moving and still parts, sound, and key frames that are not near a cut.
 fn film(folder: &Path) -> PathBuf {
     film_of(folder, "in.mp4", 12)
 }
 
-/// In Matroska its sound begins before its picture, which comes first in the file.
+/// In Matroska the sound begins before the video, whose packets come first in the file.
 fn film_of(folder: &Path, name: &str, seconds: u32) -> PathBuf {
     let file = folder.join(name);
     let mut command = Command::new("ffmpeg");
@@ -53,7 +53,7 @@ fn film_of(folder: &Path, name: &str, seconds: u32) -> PathBuf {
     file
 }
 
-/// Times of all packets, and the sum of those of sound.
+/// Timestamps of all packets; for sound also checksums.
 fn packets(file: &Path) -> Vec<String> {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-i"]).arg(file);
@@ -67,7 +67,7 @@ fn packets(file: &Path) -> Vec<String> {
         .collect()
 }
 
-/// PSNR of the frame that differs most, dB; of how many frames.
+/// PSNR in dB of the frame that differs most, and the number of frames.
 fn worst(one: &Path, other: &Path) -> (f64, usize) {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-i"]).arg(one);
@@ -153,7 +153,7 @@ fn stability_playlists_and_transitions_cross_the_cuts() {
             "{properties:?}: {psnr} dB in {frames} frames"
         );
         assert_eq!(packets(&one), packets(&many), "{properties:?}");
-        // Where the film has them: not earlier, not later.
+        // The timestamps of the film's first frames are kept.
         let times = |file: &Path| -> Vec<String> {
             let mut command = Command::new("ffprobe");
             command.args(["-v", "error", "-select_streams", "v"]);
@@ -169,7 +169,7 @@ fn stability_playlists_and_transitions_cross_the_cuts() {
     }
 }
 
-/// The number of cores decides nothing.
+/// The output does not depend on the number of cores.
 #[test]
 fn every_encoder_makes_the_same_on_other_machines() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -204,7 +204,7 @@ fn every_encoder_makes_the_same_on_other_machines() {
             let output = format!("painted.{container}");
             let mut words = vec![name(&film), &output, "--segments=1", "--encoder", element];
             if container == "mov" || element == "avenc_ffv1" {
-                // They have no such setting.
+                // These encoders have no such setting.
                 if rate.is_some() {
                     continue;
                 }
@@ -218,7 +218,7 @@ fn every_encoder_makes_the_same_on_other_machines() {
                 command
                     .args(&before[1..])
                     .arg(env!("CARGO_BIN_EXE_stylize"));
-                // A provider may round in another way with another number.
+                // A provider may round differently with another number of threads.
                 command.args(["piece", name(&plan), "0", "--threads=1", "--quiet"]);
                 run(command.arg("--out").arg(&pieces));
                 let (pieces, output) = (name(&pieces), name(&output));
@@ -278,7 +278,7 @@ fn each_command_does_what_is_left_to_do() {
     run(&mut piece("1"));
     run(&mut piece("2"));
 
-    // What has other bytes than it had is painted anew.
+    // A piece with other content is stylized again.
     let gdp = |number: &str| {
         let entries = std::fs::read_dir(&pieces).expect("a folder").flatten();
         let mut paths = entries.map(|entry| entry.path());
@@ -317,7 +317,7 @@ fn with_external_weights(folder: &Path) -> (PathBuf, PathBuf) {
     let mut weights = Vec::new();
     let graph = model.graph.as_mut().expect("a graph");
     for tensor in &mut graph.initializer {
-        // Shapes and the like stay, as the exporter leaves them.
+        // Small tensors such as shapes stay in the model, as the exporter leaves them.
         if tensor.raw_data.len() < 1024 {
             continue;
         }
@@ -410,7 +410,7 @@ fn a_machine_that_cannot_keep_to_a_plan_says_so() {
     let left: Vec<_> = std::fs::read_dir(&pieces).into_iter().flatten().collect();
     assert!(left.is_empty(), "{left:?} is left behind");
 
-    // The input lies elsewhere, under another name.
+    // The input is in another folder, under another name.
     let moved = path("moved");
     std::fs::create_dir(&moved).expect("a folder");
     std::fs::rename(&input, moved.join("film.mp4")).expect("moved");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! `stylize restream` between real servers and real players on loopback: what a publisher sends is
-//! painted and reaches a player, with picture and sound together.
+//! `stylize restream` between real servers and real players on loopback: a published stream is stylized and reaches a
+//! player, with picture and sound synchronized.
 
 #[path = "restream/janus.rs"]
 mod janus;
@@ -25,7 +25,7 @@ use player::record;
 use recording::Recording;
 use server::Server;
 
-/// One after the other: two streams at once would measure the machine.
+/// Serializes the tests: two streams at a time would overload the machine.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     stylize_cli::init().expect("GStreamer");
@@ -88,7 +88,7 @@ fn hls_through_a_web_server() {
     Recording::read(&record(&nginx.http("live.m3u8"))).check("HLS");
 }
 
-/// The live server as restreamer, with the picture that the others have.
+/// `stylize live` as restreamer, with the picture of the other tests.
 fn live_server(source: &str) -> Server {
     let source = format!("--source={source}");
     let server = Server::with(&[
@@ -148,14 +148,14 @@ fn a_publisher_that_comes_back_is_on_the_air_again() {
     let publisher = publish("flv", &from);
     let restream = Restream::start(&from, &to);
     drop(publisher);
-    // Longer than it waits for a picture.
+    // Longer than the timeout for a frame.
     std::thread::sleep(std::time::Duration::from_secs(7));
     let _publisher = publish("flv", &from);
     restream.wait_on_air();
     Recording::read(&record(&to)).check("RTMP again");
 }
 
-/// How a run ends that cannot begin.
+/// Standard error of a run that cannot start.
 fn refused(arguments: &[&str]) -> String {
     let mut command = peers::restream();
     let output = command.args(arguments).output().expect("it runs");
@@ -164,7 +164,7 @@ fn refused(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_cannot_be_is_refused_in_one_line() {
+fn wrong_arguments_are_one_line_errors() {
     let _alone = alone();
     let refusals: [(&[&str], &str); 9] = [
         (
@@ -207,8 +207,7 @@ fn what_cannot_be_is_refused_in_one_line() {
     }
 }
 
-/// As far as a machine without the kernel's module goes: a painting reaches `v4l2sink`, which says what
-/// it is given.
+/// Without the kernel module a plain file is the device: the error of `v4l2sink` names it.
 #[test]
 fn a_virtual_camera_that_is_none_is_named() {
     let _alone = alone();

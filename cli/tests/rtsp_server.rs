@@ -7,7 +7,7 @@ mod server;
 use gst::prelude::*;
 use server::Server;
 
-/// A client that decodes the picture; ends after so many frames.
+/// A client that decodes the video and ends after this many frames.
 fn client(address: &str, frames: u32) -> gst::Pipeline {
     let line = format!(
         "rtspsrc location=\"{address}\" protocols=tcp latency=100 name=r \
@@ -17,8 +17,7 @@ fn client(address: &str, frames: u32) -> gst::Pipeline {
     );
     let pipeline = gst::parse::launch(&line).expect("a pipeline");
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
-    // Without the sound: where it comes first, and nobody takes it, `rtspsrc` gives up before there is a
-    // picture.
+    // Without the sound: if it arrives first and is not linked, `rtspsrc` fails before there is video.
     let source = pipeline.by_name("r").expect("a source");
     source.connect("select-stream", false, |values| {
         let caps = values[2].get::<gst::Caps>().expect("caps");
@@ -31,7 +30,7 @@ fn client(address: &str, frames: u32) -> gst::Pipeline {
     pipeline
 }
 
-/// How it ended; the mean colour of the last frame, or what went wrong.
+/// Result of a client: the mean colour of the last frame, or the error.
 fn outcome(pipeline: &gst::Pipeline) -> Result<[f64; 3], String> {
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
     let bus = pipeline.bus().expect("a bus");
@@ -91,7 +90,7 @@ fn a_style_that_is_not_there_is_refused_and_the_server_goes_on() {
     assert!(served.is_ok(), "{served:?}");
 }
 
-/// The status of the answer to one request, sent as it is.
+/// Status code of the response to one raw request.
 fn status(server: &Server, request: &str) -> u32 {
     use std::io::{BufRead, BufReader, Write};
     let address = server.base.trim_start_matches("rtsp://");
@@ -118,7 +117,7 @@ fn an_address_is_never_launch_syntax() {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("x");
     let written = file.display();
-    // Whatever closes the quotes of a launch description, or begins another element in it.
+    // Texts that close the quotes of a launch description, or add an element to it.
     for style in [
         format!(
             "great-wave:1\" ! fakesink videotestsrc num-buffers=3 ! filesink location={written} videotestsrc ! identity name=\"x"
@@ -171,7 +170,7 @@ fn pipelines_are_shared_and_bounded() {
     for client in clients {
         client.set_state(gst::State::Null).expect("stopped");
     }
-    // When they are gone there is room again.
+    // When the clients have left, others can connect.
     let begin = std::time::Instant::now();
     while let Err(err) = outcome(&client(&format!("{}/scream", server.base), 5)) {
         assert!(begin.elapsed().as_secs() < 60, "{err}");
@@ -179,7 +178,7 @@ fn pipelines_are_shared_and_bounded() {
     }
 }
 
-/// Whether the server has closed it.
+/// Whether the server has closed the connection.
 fn closed(mut stream: std::net::TcpStream) -> bool {
     use std::io::Read;
     let patience = Some(std::time::Duration::from_secs(40));
@@ -201,7 +200,7 @@ fn connections_are_counted_and_come_to_something() {
     for stream in &mut half {
         stream.write_all(b"OPTIONS rtsp://x").expect("sent");
     }
-    // One more may play, and goes on when the others have been given up.
+    // Another client plays, and continues after the idle ones are closed.
     let player = client(&format!("{}/scream", server.base), 700);
     std::thread::sleep(std::time::Duration::from_secs(2));
     let begin = std::time::Instant::now();
@@ -221,14 +220,14 @@ fn connections_are_counted_and_come_to_something() {
 }
 
 #[test]
-fn who_does_not_read_holds_up_nobody() {
+fn a_client_that_does_not_read_blocks_no_other() {
     use std::io::Write;
     stylize_cli::init().expect("GStreamer");
     let server = Server::new(&["--height", "96"]);
     let address = server.base.trim_start_matches("rtsp://");
     let mut sleeper = std::net::TcpStream::connect(address).expect("a connection");
     let url = format!("{}/scream", server.base);
-    // Set up by hand, so that nothing reads.
+    // A plain TCP client, which does not read the video.
     let mut ask = |request: String| {
         use std::io::Read;
         sleeper.write_all(request.as_bytes()).expect("sent");

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Generators in the conventions that other people's exporters use, each with the scalar arithmetic
-//! that says what must come out.
+//! Generators in the conventions of other exporters, each with scalar reference arithmetic.
 
 use half::f16;
 
 use super::generators::{F16, F32, Net, U8, int, ints};
 use super::picture::Picture;
 
-/// What the tensors at a generator's boundary look like.
+/// Format of a generator's input and output tensors.
 #[derive(Clone, Copy)]
 pub struct Convention {
     pub opset: i64,
@@ -63,7 +62,7 @@ impl Convention {
         self.chain("x", "y")
     }
 
-    /// The same from a tensor `first` on, for a graph that does something before.
+    /// As above from a tensor `first`, for graphs with operators before it.
     pub fn chain(&self, first: &str, last: &str) -> Net {
         let net = Net::new(self.opset)
             .input("x", self.element, &self.dims())
@@ -118,7 +117,7 @@ impl Convention {
             .node(squash, &["moved"], last, vec![])
     }
 
-    /// What the gains make of a byte (as a real number) in channel `c` of red, green, blue.
+    /// The result of the gains for a byte (as a real number) in channel `c` of red, green, blue.
     pub fn value(&self, byte: f64, c: usize) -> f64 {
         let (gain, offset) = self.gain(if self.bgr { 2 - c } else { c });
         let (min, max) = (f64::from(self.range.0), f64::from(self.range.1));
@@ -132,7 +131,7 @@ impl Convention {
         (y - min) * 255.0 / (max - min)
     }
 
-    /// The picture that must come out.
+    /// The expected picture.
     pub fn reference(&self, picture: &Picture) -> Picture {
         picture.map(|rgb| std::array::from_fn(|c| clamp(self.value(f64::from(rgb[c]), c))))
     }
@@ -161,7 +160,7 @@ pub fn blocks(opset: i64, step: i64) -> Net {
         .floats("scales", &[4], &[1.0, 1.0, step as f32, step as f32]);
     match opset {
         ..10 => net.node("Upsample", &["few", "scales"], "y", vec![]),
-        // Before 13 the region of interest must be there, even if it is empty.
+        // Before opset 13 the input `roi` is required, even if it is empty.
         10..13 => net.floats("region", &[0], &[]).node(
             "Resize",
             &["few", "region", "scales"],
@@ -208,7 +207,7 @@ pub fn transposed(size: i64, open: bool) -> Net {
         )
 }
 
-/// What [`blocks`] and [`transposed`] must give.
+/// The expected output of [`blocks`] and [`transposed`].
 pub fn blocky(picture: &Picture, step: usize) -> Picture {
     let width = picture.width;
     let pixel = |i: usize| {
@@ -239,7 +238,7 @@ pub fn normalized(opset: i64) -> Net {
         )
 }
 
-/// The same with the number of pixels baked in: it runs at any size, and is right at one.
+/// As above with a constant number of pixels: it runs at any size, but is correct at one only.
 pub fn normalized_for(size: i64) -> Net {
     let dims = [1, 3, size, size];
     let sum = || vec![ints("axes", &[2, 3]), int("keepdims", 1)];

@@ -173,7 +173,7 @@ pub fn open(opset: i64, range: &str, multiple: usize) -> Net {
         .meta("stylize.size-minimum", &multiple)
 }
 
-/// Gives its input back; 0..1 by metadata.
+/// Returns its input; 0..1 by metadata.
 pub fn identity(opset: i64) -> Net {
     open(opset, "0,1", 1).node("Identity", &["x"], "y", vec![])
 }
@@ -195,7 +195,7 @@ pub fn rotate_channels(opset: i64) -> Net {
     )
 }
 
-/// Gives its input back, after so many steps that each take the same time for each pixel.
+/// Returns its input after a number of steps, each of which takes a fixed time for each pixel.
 pub fn slow(steps: usize) -> Net {
     let mut net = open(13, "0,1", 1).floats("nothing", &[], &[0.0]);
     let mut last = "x".to_string();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! How much memory a long run holds.
+//! Memory of a long run.
 
 /// Resident memory of this process, MiB, without what the allocator keeps for later.
 pub fn resident() -> f64 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What the tests share: set-up, tiny generators, buffers, errors from the bus.
+//! Helpers of the tests: set-up, tiny generators, buffers, errors from the bus.
 
 #![allow(dead_code)] // Every test file uses its own part.
 
@@ -39,9 +39,8 @@ pub const PROVIDERS: &[&str] = if cfg!(target_arch = "x86_64") {
     &["cpu"]
 };
 
-/// Whether this machine has no bfloat16 for OpenVINO, in which the element is to compute: then it must refuse
-/// to. Asked of the processor and of the variable by which `make test-older` plays an older one, not of the
-/// software that is tested.
+/// Whether this machine has no bfloat16 for OpenVINO, so that the element must refuse it. Detected from the processor's
+/// flags and the variable by which `make test-older` emulates an older one, independently of the code under test.
 #[track_caller]
 pub fn lacks_bf16(element: &gst::Element) -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -100,7 +99,7 @@ pub fn errors(bus: &gst::Bus) -> Vec<Report> {
         .collect()
 }
 
-/// Starts an element that must refuse to; its one error.
+/// Starts an element that must fail; returns its only error.
 #[track_caller]
 pub fn refused(element: &gst::Element) -> Report {
     let bus = gst::Bus::new();

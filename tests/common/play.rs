@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Frames through the element, and what it believed of its generator.
+//! Runs frames through the element, and reads the signature that it found.
 
 use gst::prelude::*;
 use gst_check::Harness;
@@ -7,10 +7,10 @@ use gst_check::Harness;
 use super::generators::Net;
 use super::picture::Picture;
 
-/// Odd and even, smaller and larger than what a generator is given at least.
+/// Odd and even sizes, smaller and larger than the minimum of a generator's input.
 pub const SIZES: [(usize, usize); 4] = [(16, 16), (33, 17), (128, 100), (101, 160)];
 
-/// Pushes one RGBA frame through the element; the picture out, and the signature believed.
+/// Pushes one RGBA frame through the element; returns the output and the signature.
 pub fn play(element: &gst::Element, picture: &Picture) -> (Picture, String) {
     let format = gst_video::VideoFormat::Rgba;
     let (width, height) = (picture.width as u32, picture.height as u32);
@@ -31,7 +31,7 @@ pub fn play(element: &gst::Element, picture: &Picture) -> (Picture, String) {
     (Picture::read(&out, &info, "RGBA"), signature)
 }
 
-/// Plays a generator at all sizes; the signature must hold all the words.
+/// Plays a generator at all sizes; the signature must contain all these words.
 #[track_caller]
 pub fn check(net: &Net, words: &[&str], reference: impl Fn(&Picture) -> Picture) {
     let (_dir, element) = super::element(&net.bytes());

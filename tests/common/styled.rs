@@ -40,14 +40,14 @@ pub fn painter(dims: &[i64]) -> Net {
         .node("Add", &["canvas", "paint"], "y", vec![])
 }
 
-/// The graph in the order that ONNX asks for: what makes the colour before what uses it.
+/// The graph in topological order.
 pub fn bytes(mut net: Net) -> Vec<u8> {
     let graph = net.model.graph.get_or_insert_default();
     graph.node.rotate_left(3);
     net.bytes()
 }
 
-/// What these weights give.
+/// The colour for these weights.
 pub fn mixed(weights: [f32; 4]) -> [f32; 3] {
     [0, 1, 2].map(|c| (0..4).map(|i| weights[i] * COLOURS[i][c]).sum())
 }

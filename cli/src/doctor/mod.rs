@@ -68,6 +68,9 @@ pub fn size(text: &str) -> Result<(u32, u32), String> {
 }
 
 /// Runs the command; see the module.
+///
+/// # Errors
+/// If a child process cannot be started.
 pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(trial) = &args.trial {
         return trial::child(trial).map(|()| ExitCode::SUCCESS);

@@ -58,8 +58,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/style.css", get(async || file("text/css", CSS)))
         .route("/app.js", get(async || file("text/javascript", SCRIPT)))
         .merge(guarded)
-        .fallback(nothing)
-        .method_not_allowed_fallback(wrong_method)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(limit))
         .layer(map_response(isolate))
@@ -85,7 +85,7 @@ fn file(kind: &'static str, text: &'static str) -> Response {
 }
 
 /// 404 for unknown paths.
-async fn nothing(uri: http::Uri) -> ApiError {
+async fn not_found(uri: http::Uri) -> ApiError {
     let text = format!(
         "there is no {}; /api/openapi.json lists what there is",
         uri.path()
@@ -94,7 +94,7 @@ async fn nothing(uri: http::Uri) -> ApiError {
 }
 
 /// 405 for known paths.
-async fn wrong_method(method: http::Method, uri: http::Uri) -> ApiError {
+async fn method_not_allowed(method: http::Method, uri: http::Uri) -> ApiError {
     let text = format!(
         "{} does not take {method}; /api/openapi.json lists what it takes",
         uri.path()

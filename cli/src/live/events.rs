@@ -74,11 +74,11 @@ pub async fn events(
     Ok(upgrade
         .max_message_size(1024)
         .max_write_buffer_size(LARGEST)
-        .on_upgrade(move |socket| tell(app, socket, place)))
+        .on_upgrade(move |socket| send_events(app, socket, place)))
 }
 
-/// Sends events until the client closes the connection.
-async fn tell(app: Arc<App>, mut socket: WebSocket, _place: OwnedSemaphorePermit) {
+/// Sends events until the client closes the connection. The permit is held until then.
+async fn send_events(app: Arc<App>, mut socket: WebSocket, _place: OwnedSemaphorePermit) {
     let mut changed = app.changed.subscribe();
     let mut tick = tokio::time::interval(EVERY);
     loop {

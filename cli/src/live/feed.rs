@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_but_the_rate_is_the_source_s() {
+    fn caps_keep_all_but_the_rate() {
         gst::init().expect("GStreamer");
         let caps = |text: &str| text.parse::<gst::Caps>().expect("caps");
         let source = caps(

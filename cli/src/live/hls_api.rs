@@ -242,7 +242,7 @@ async fn fetch(mut look: Look, name: Name) -> Result<Bytes, ApiError> {
 mod tests {
     use super::*;
     use crate::live::hls_window::{Lengths, Part};
-    use crate::shared::made_up;
+    use crate::shared::fuzz;
 
     #[test]
     fn addresses_of_any_kind_are_an_answer_or_an_error() {
@@ -263,7 +263,7 @@ mod tests {
             "/hls/105.2.m4s?token=secret",
             "/live.m3u8?viewer=ab12&stream=100&_HLS_msn=106&_HLS_part=1",
         ];
-        made_up::each(&seeds, |bytes| {
+        fuzz::each(&seeds, |bytes| {
             let Ok(uri) = Uri::try_from(bytes) else {
                 return;
             };

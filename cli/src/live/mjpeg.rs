@@ -26,9 +26,9 @@ struct Gate {
 }
 
 /// A viewer; dropped when it is gone.
-struct Seat(Arc<Gate>);
+struct Viewer(Arc<Gate>);
 
-impl Seat {
+impl Viewer {
     fn take(gate: &Arc<Gate>) -> Self {
         if gate.viewers.fetch_add(1, Ordering::SeqCst) == 0 {
             gate.valve.set_property("drop", false);
@@ -37,7 +37,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Viewer {
     fn drop(&mut self) {
         if self.0.viewers.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.valve.set_property("drop", true);
@@ -77,7 +77,7 @@ impl Mjpeg {
 
     /// A response without end; `permit` is held until the connection is closed.
     pub fn stream(&self, permit: OwnedSemaphorePermit) -> Response {
-        let seat = (Seat::take(&self.gate), permit);
+        let seat = (Viewer::take(&self.gate), permit);
         let frames = self.frame.subscribe();
         let body = futures_util::stream::unfold((seat, frames), |(seat, mut frames)| async move {
             frames.changed().await.ok()?;

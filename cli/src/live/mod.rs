@@ -123,6 +123,9 @@ struct App {
 }
 
 /// Runs the command; see the module.
+///
+/// # Errors
+/// If an argument is wrong, the port is taken, or the output cannot be started or fails.
 pub fn run(args: &Args) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(serve(args.clone()))
 }

@@ -103,7 +103,7 @@ fn rank(format: &str) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::made_up;
+    use crate::shared::fuzz;
 
     const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\n\
@@ -118,7 +118,7 @@ mod tests {
         // GStreamer cuts long tokens, possibly within a UTF-8 sequence.
         let key = OFFER.replace("a=mid:0", &format!("a={}:0", "é".repeat(9_000)));
         let value = OFFER.replace("a=mid:0", &format!("a=x:a{}", "é".repeat(9_000)));
-        made_up::each(&[OFFER, OFFER, OFFER, &key, &value], |bytes| {
+        fuzz::each(&[OFFER, OFFER, OFFER, &key, &value], |bytes| {
             // The handler accepts UTF-8 only.
             if let Ok(text) = std::str::from_utf8(bytes)
                 && let Ok(sdp) = parse(text)

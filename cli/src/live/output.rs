@@ -140,7 +140,7 @@ pub fn start(args: &Args) -> Result<(Arc<Output>, Mjpeg, oneshot::Receiver<Strin
     watch_bus(&output.pipeline, failed)?;
     if output.pipeline.set_state(gst::State::Playing).is_err() {
         // The error message on the bus has the reason.
-        let reason = reason.blocking_recv_soon();
+        let reason = reason.recv_timeout();
         output.stop();
         return Err(match reason {
             Some(reason) => anyhow!(reason),
@@ -224,12 +224,12 @@ impl Output {
 }
 
 /// Waits up to a second for the error message of a failed start, which the bus thread sends.
-trait Soon {
-    fn blocking_recv_soon(self) -> Option<String>;
+trait RecvTimeout {
+    fn recv_timeout(self) -> Option<String>;
 }
 
-impl Soon for oneshot::Receiver<String> {
-    fn blocking_recv_soon(mut self) -> Option<String> {
+impl RecvTimeout for oneshot::Receiver<String> {
+    fn recv_timeout(mut self) -> Option<String> {
         (0..50).find_map(|_| {
             std::thread::sleep(Duration::from_millis(20));
             self.try_recv().ok()

@@ -88,7 +88,7 @@ impl Sound {
     }
 
     /// Forgets the delays, because the source restarts with unrelated timestamps.
-    pub fn begin_anew(&self) {
+    pub fn reset(&self) {
         self.lock().delays.clear();
     }
 
@@ -143,7 +143,7 @@ impl Sound {
         let state = self.lock();
         let begin = self.input.current_running_time();
         let begin = begin.and_then(|now| now.checked_sub(SILENCE));
-        if let Some(begin) = begin.filter(|_| !state.sounds()) {
+        if let Some(begin) = begin.filter(|_| !state.is_active()) {
             let mut silence = gst::Buffer::from_slice(vec![0; bytes(SILENCE)]);
             silence.make_mut().set_pts(begin);
             // Fails only while the server stops.
@@ -160,7 +160,7 @@ impl State {
     }
 
     /// Whether the source has delivered sound recently.
-    fn sounds(&self) -> bool {
+    fn is_active(&self) -> bool {
         self.heard.is_some_and(|heard| heard.elapsed() < PATIENCE)
     }
 }

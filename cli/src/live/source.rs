@@ -120,21 +120,21 @@ impl Shared {
         while !self.stopped() {
             *self.last() = None;
             self.lock().sound = false;
-            self.output.sound.begin_anew();
+            self.output.sound.reset();
             restarts.begin();
             let Err(err) = self.play() else {
                 return;
             };
             let pause = restarts.failed();
             eprintln!("source: {err:#}; trying again in {pause:?}");
-            self.tell(Condition::Lost, Some(format!("{err:#}")));
+            self.set_status(Condition::Lost, Some(format!("{err:#}")));
             restart::wait(pause, || self.stopped());
             self.lock().restarts += 1;
         }
     }
 
     /// Updates the status and the notice over the picture, and triggers an event.
-    fn tell(&self, state: Condition, error: Option<String>) {
+    fn set_status(&self, state: Condition, error: Option<String>) {
         {
             let mut status = self.lock();
             status.state = state;
@@ -184,7 +184,7 @@ impl Shared {
             .downcast::<gst::Pipeline>()
             .map_err(|_| anyhow!("not a pipeline: {}", self.line()))?;
         if self.input.is_live() {
-            live::hasten(pipeline.upcast_ref());
+            live::reduce_latency(pipeline.upcast_ref());
         }
         match (&self.input, pipeline.by_name("from")) {
             (Input::Camera(device), Some(from)) => from.set_property("device", device),
@@ -192,7 +192,7 @@ impl Shared {
                 from.set_property("uri", uri);
                 self.find_sound(&from);
             }
-            _ => self.hear(pipeline.upcast_ref())?,
+            _ => self.connect_sink(pipeline.upcast_ref())?,
         }
         let out = pipeline
             .by_name("out")
@@ -212,7 +212,7 @@ impl Shared {
                 }
                 shared.output.feed.push(picture, caps);
                 if shared.last().replace(Instant::now()).is_none() {
-                    shared.tell(Condition::Playing, None);
+                    shared.set_status(Condition::Playing, None);
                 }
             }
             Ok(gst::FlowSuccess::Ok)
@@ -245,7 +245,7 @@ impl Shared {
 
     fn connect_sound(self: &Arc<Self>, from: &gst::Element, pad: &gst::Pad) -> Result<()> {
         let bin = gst::parse::bin_from_description(&self.sound_line(), true)?;
-        self.hear(&bin)?;
+        self.connect_sink(&bin)?;
         let pipeline = from.parent().and_downcast::<gst::Bin>();
         pipeline.context("a pipeline")?.add(&bin)?;
         bin.sync_state_with_parent()?;
@@ -255,7 +255,7 @@ impl Shared {
     }
 
     /// Passes the sound of the `appsink` in this bin to the output.
-    fn hear(self: &Arc<Self>, bin: &gst::Bin) -> Result<()> {
+    fn connect_sink(self: &Arc<Self>, bin: &gst::Bin) -> Result<()> {
         // Cameras have no sound.
         let Some(sink) = bin.by_name("sound").and_downcast::<gst_app::AppSink>() else {
             return Ok(());
@@ -301,7 +301,7 @@ impl Shared {
                 },
                 Some(MessageView::Eos(_)) => match &self.input {
                     Input::File(_) => {
-                        self.output.sound.begin_anew();
+                        self.output.sound.reset();
                         pipeline
                             .seek_simple(
                                 gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT,

@@ -39,7 +39,7 @@ pub struct Viewers {
 
 struct Viewer {
     pipeline: gst::Pipeline,
-    signs: Arc<Signs>,
+    liveness: Arc<Liveness>,
     /// Deliver frames and sound until they are dropped.
     links: Vec<ConsumptionLink>,
     /// Released with the viewer.
@@ -47,7 +47,7 @@ struct Viewer {
 }
 
 /// Whether the browser is still there.
-struct Signs {
+struct Liveness {
     begin: Instant,
     connected: AtomicBool,
     failed: AtomicBool,
@@ -55,7 +55,7 @@ struct Signs {
     heard: AtomicU64,
 }
 
-impl Signs {
+impl Liveness {
     fn now(&self) -> u64 {
         u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -107,7 +107,7 @@ impl Viewers {
 
     /// Removes viewers that are gone.
     pub fn sweep(&self) {
-        self.lock().retain(|_, viewer| !viewer.signs.gone());
+        self.lock().retain(|_, viewer| !viewer.liveness.gone());
     }
 
     /// Adds a viewer. Returns its id, which is random and secret, and the SDP answer to its offer.
@@ -144,13 +144,13 @@ impl Viewers {
         seat: OwnedSemaphorePermit,
     ) -> Result<(Viewer, String)> {
         let (pipeline, webrtc) = self.build(output)?;
-        let signs = watch_signs(&pipeline, &webrtc)?;
+        let liveness = watch_liveness(&pipeline, &webrtc)?;
         let links = tracks.iter().map(|track| track.add(&pipeline));
         // From here on, the pipeline is stopped by dropping this if a step fails.
         let mut viewer = Viewer {
             links: links.collect::<Result<_>>()?,
             pipeline,
-            signs,
+            liveness,
             _seat: seat,
         };
         viewer.pipeline.set_state(gst::State::Playing)?;
@@ -211,15 +211,15 @@ impl Viewers {
     }
 }
 
-fn watch_signs(pipeline: &gst::Pipeline, webrtc: &gst::Element) -> Result<Arc<Signs>> {
-    let signs = Arc::new(Signs {
+fn watch_liveness(pipeline: &gst::Pipeline, webrtc: &gst::Element) -> Result<Arc<Liveness>> {
+    let liveness = Arc::new(Liveness {
         begin: Instant::now(),
         connected: AtomicBool::new(false),
         failed: AtomicBool::new(false),
         heard: AtomicU64::new(0),
     });
     let bus = pipeline.bus().context("a pipeline without a bus")?;
-    let on_bus = signs.clone();
+    let on_bus = liveness.clone();
     bus.set_sync_handler(move |_, message| {
         if let gst::MessageView::Error(error) = message.view() {
             eprintln!("viewer: {}", error.error().message());
@@ -227,7 +227,7 @@ fn watch_signs(pipeline: &gst::Pipeline, webrtc: &gst::Element) -> Result<Arc<Si
         }
         gst::BusSyncReply::Drop
     });
-    let on_state = signs.clone();
+    let on_state = liveness.clone();
     webrtc.connect_notify(Some("connection-state"), move |webrtc, _| match webrtc
         .property::<WebRTCPeerConnectionState>(
         "connection-state",
@@ -245,21 +245,21 @@ fn watch_signs(pipeline: &gst::Pipeline, webrtc: &gst::Element) -> Result<Arc<Si
     let bin = webrtc
         .downcast_ref::<gst::Bin>()
         .context("webrtcbin is no bin")?;
-    let on_packet = signs.clone();
+    let on_packet = liveness.clone();
     bin.connect_deep_element_added(move |_, _, element| {
         let is_entry = element
             .factory()
             .is_some_and(|factory| factory.name() == "nicesrc");
         if let Some(pad) = element.static_pad("src").filter(|_| is_entry) {
-            let signs = on_packet.clone();
+            let liveness = on_packet.clone();
             let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
             pad.add_probe(packets, move |_, _| {
-                signs.heard.store(signs.now(), Ordering::Relaxed);
+                liveness.heard.store(liveness.now(), Ordering::Relaxed);
                 gst::PadProbeReturn::Ok
             });
         }
     });
-    Ok(signs)
+    Ok(liveness)
 }
 
 /// Calls an action signal of `webrtcbin` and waits for its promise.

@@ -26,7 +26,7 @@ enum Outcome {
     /// Stylized, with a summary.
     Painted(String),
     /// Its output exists.
-    Whole,
+    Exists,
     /// Another process is writing it.
     Elsewhere,
 }
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
         });
         let (count, text) = match result {
             Ok(Outcome::Painted(text)) => (&mut painted, text),
-            Ok(Outcome::Whole) => (&mut whole, "is there already".into()),
+            Ok(Outcome::Exists) => (&mut whole, "is there already".into()),
             Ok(Outcome::Elsewhere) => (&mut elsewhere, "is being made elsewhere".into()),
             Err(err) => (&mut failed, format!("error: {err:#}")),
         };
@@ -135,7 +135,7 @@ fn one(args: &Args, film: &Path, output: PathBuf) -> Result<Outcome> {
     };
     if args.output.exists() && !args.force {
         if is_picture(film) {
-            return Ok(Outcome::Whole);
+            return Ok(Outcome::Exists);
         }
         let (source, painting) = (seconds(film)?, seconds(&args.output)?);
         if (source - painting).abs() > TOLERANCE {
@@ -144,7 +144,7 @@ fn one(args: &Args, film: &Path, output: PathBuf) -> Result<Outcome> {
                 args.output.display()
             );
         }
-        return Ok(Outcome::Whole);
+        return Ok(Outcome::Exists);
     }
     Ok(super::film(&args)?.map_or(Outcome::Elsewhere, Outcome::Painted))
 }

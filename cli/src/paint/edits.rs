@@ -56,7 +56,7 @@ fn lengthen(movie: &mut [u8]) -> Option<()> {
     let mut tracks = Vec::new();
     let mut at = 8;
     while let Some((track, length, next)) = child(movie, at, movie.len(), b"trak") {
-        most = most.max(left_out(movie, track, length, film.per_second).unwrap_or(0));
+        most = most.max(skipped_time(movie, track, length, film.per_second).unwrap_or(0));
         tracks.extend(own_length(movie, track, length));
         at = next;
     }
@@ -129,7 +129,7 @@ fn own_length(movie: &[u8], track: usize, length: usize) -> Option<Length> {
 }
 
 /// Greatest difference of a track's media time and its presentation time over the edit list, in the movie's timescale.
-fn left_out(movie: &[u8], track: usize, length: usize, per_second: u64) -> Option<u64> {
+fn skipped_time(movie: &[u8], track: usize, length: usize, per_second: u64) -> Option<u64> {
     let end = track + length;
     let own = own_length(movie, track, length)?.per_second;
     let own = Some(own).filter(|own| *own > 0)?;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_film_lasts_longer_by_what_is_left_out() {
+    fn duration_grows_by_the_skipped_media() {
         let cases: [(&[[u32; 2]], u64); 5] = [
             (&[[3000, 0]], 3000),
             (&[[3000, 12_800]], 4000),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_left_to_the_demuxer() {
+    fn broken_boxes_do_not_panic() {
         let whole = film(&[[3000, 12_800]]);
         for length in 0..whole.len() {
             let mut cut = whole[..length].to_vec();

@@ -10,7 +10,7 @@ use gst::glib;
 use gst::prelude::*;
 
 glib::wrapper! {
-    /// The element.
+    /// The element `stylizetonemap`.
     pub struct ToneMap(ObjectSubclass<imp::ToneMap>)
         @extends gst_video::VideoFilter, gst_base::BaseTransform, gst::Element, gst::Object;
 }
@@ -269,14 +269,14 @@ mod tests {
             let code = (white * 1023.0) as usize;
             let [r, g, b] = tables.pixel([code; 3]);
             assert!(r.abs_diff(g) <= 1 && g.abs_diff(b) <= 1, "grey stays grey");
-            // Diffuse white leaves room for what is brighter.
+            // Diffuse white stays below 255, because highlights are brighter.
             assert!((200..=245).contains(&r), "{curve:?}: {r}");
             assert!(tables.pixel([1023; 3]).iter().all(|code| *code >= 254));
         }
     }
 
     #[test]
-    fn what_is_dark_keeps_its_light_and_brighter_is_brighter() {
+    fn dark_codes_are_kept_and_the_curve_is_monotonic() {
         let tables = Tables::new(Curve::Pq);
         let mut before = 0;
         for code in 0..CODES {

@@ -50,15 +50,15 @@ pub fn ended_early() -> bool {
 }
 
 /// Final name of an output: a film that was ended early does not replace a complete one.
-pub fn place(name: &Path) -> PathBuf {
+pub fn final_name(name: &Path) -> PathBuf {
     match ended_early() {
-        true => safe::part_of(name),
+        true => safe::interrupted_name(name),
         false => name.into(),
     }
 }
 
 /// Prints the duration of a film that was ended early.
-pub fn tell(name: &Path) {
+pub fn report(name: &Path) {
     if !ended_early() {
         return;
     }
@@ -72,7 +72,7 @@ pub fn tell(name: &Path) {
 }
 
 /// Registers the playing pipeline and its file.
-pub fn playing(pipeline: &gst::Pipeline, part: &Path) {
+pub fn set_current(pipeline: &gst::Pipeline, part: &Path) {
     let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
     *current = Some((pipeline.downgrade(), part.to_owned()));
 }

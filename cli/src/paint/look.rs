@@ -102,9 +102,9 @@ pub fn look(uri: &str) -> Result<Film> {
     watch_container(&parse, &state);
     let (shared, weak, seen) = (state.clone(), pipeline.downgrade(), watch.clone());
     parse.connect_pad_added(move |_, pad| {
-        seen.see(pad);
+        seen.count_buffers(pad);
         if let Some(pipeline) = weak.upgrade()
-            && let Err(err) = found(&pipeline, pad, &shared)
+            && let Err(err) = add_stream(&pipeline, pad, &shared)
         {
             lock(&shared).error.get_or_insert(err);
         }
@@ -168,7 +168,7 @@ pub fn name(caps: &gst::Caps) -> String {
 }
 
 /// Notes a stream; video is decoded, the data of others are dropped.
-fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()> {
+fn add_stream(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()> {
     let caps = caps(pad)?;
     let kind = caps
         .structure(0)
@@ -194,7 +194,7 @@ fn found(pipeline: &gst::Pipeline, pad: &gst::Pad, state: &Shared) -> Result<()>
     }
     if is_video && PICTURES.contains(&kind.as_str()) && !lock(state).container {
         let shared = state.clone();
-        turn::note(pad, move |turn| lock(&shared).turned = Some(turn));
+        turn::detect(pad, move |turn| lock(&shared).turned = Some(turn));
     }
     let sound = kind.starts_with("audio/");
     lock(state).awaited += usize::from(sound);

@@ -39,7 +39,7 @@ mod watch;
 use look::look;
 use plan::Plan;
 use play::{Played, mux};
-use progress::{Show, tell};
+use progress::{Show, print_json};
 
 use crate::shared::address::uri;
 
@@ -145,6 +145,9 @@ pub fn code() -> ExitCode {
 }
 
 /// Runs the command; see the module.
+///
+/// # Errors
+/// Those of a film, of a folder or of standard input and output.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;
     if args.input == "-" || args.output == Path::new("-") {
@@ -157,9 +160,9 @@ pub fn run(args: &Args) -> Result<()> {
     let result = film(args);
     if args.json {
         match &result {
-            Ok(None) => tell(&json!({ "event": "elsewhere" })),
+            Ok(None) => print_json(&json!({ "event": "elsewhere" })),
             Ok(Some(_)) => (),
-            Err(err) => tell(&json!({ "event": "error", "message": format!("{err:#}") })),
+            Err(err) => print_json(&json!({ "event": "error", "message": format!("{err:#}") })),
         }
         return result.map(drop);
     }
@@ -192,29 +195,29 @@ fn film(args: &Args) -> Result<Option<String>> {
     }
     let film = look(&uri).with_context(|| args.input.clone())?;
     // Written under another name beside the output, so that a file with the final name is always complete.
-    let part = beside(&args.output, ".part");
-    safe::spare_source(&args.input, [&args.output, &part])?;
+    let part = with_suffix(&args.output, ".part");
+    safe::check_not_input(&args.input, [&args.output, &part])?;
     if args.segments > 1 {
         return pieces::film(args, &film, &part);
     }
-    let Some(_lock) = claim(&part)? else {
+    let Some(_lock) = lock_file(&part)? else {
         return Ok(None);
     };
-    let played = whole(&part, &args.output, || {
+    let played = write_then_rename(&part, &args.output, || {
         mux(args.show(), &plan, &film, &part).with_context(|| args.input.clone())
     })?;
     Ok(Some(played.summary(args)?))
 }
 
 /// The path with a suffix.
-fn beside(file: &Path, more: &str) -> PathBuf {
+fn with_suffix(file: &Path, more: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(more);
     name.into()
 }
 
 /// Creates and locks a file until the returned handle is dropped. `None`: another process has the lock.
-fn claim(file: &Path) -> Result<Option<File>> {
+fn lock_file(file: &Path) -> Result<Option<File>> {
     let cannot = || format!("{} cannot be written", file.display());
     let claimed = File::options().create(true).append(true).open(file);
     let claimed = claimed.with_context(cannot)?;
@@ -226,12 +229,12 @@ fn claim(file: &Path) -> Result<Option<File>> {
 }
 
 /// Calls `write`, then syncs `part` and renames it to `name`. After an error, `part` is removed.
-fn whole<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
+fn write_then_rename<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
     let finish = |value| {
         File::open(part)?.sync_all()?;
-        let name = interrupt::place(name);
+        let name = interrupt::final_name(name);
         std::fs::rename(part, &name)?;
-        interrupt::tell(&name);
+        interrupt::report(&name);
         Ok::<_, std::io::Error>(value)
     };
     let result = write().and_then(|value| {
@@ -250,7 +253,7 @@ impl Played {
         let seconds = self.time.as_secs_f64();
         let fps = frames as f64 / seconds;
         if args.json {
-            tell(&json!({
+            print_json(&json!({
                 "event": "done", "output": args.output.to_string_lossy(), "frames": frames, "seconds": seconds,
                 "fps": fps, "provider": provider, "precision": precision, "notes": self.notes,
             }));

@@ -50,19 +50,19 @@ pub fn sink(pipeline: &gst::Pipeline, last: &gst::Element, part: &Path) -> Resul
         .build()?;
     pipeline.add(&sink)?;
     last.link(&sink)?;
-    interrupt::playing(pipeline, part);
+    interrupt::set_current(pipeline, part);
     Ok(())
 }
 
-/// Plays to EOS and shows the progress. `known` is called at each application message. Later errors are consequences of
-/// the first one.
+/// Plays to EOS and shows the progress. `on_message` is called at each application message. Later errors are
+/// consequences of the first one.
 ///
-/// The first error, that of `known`, or no progress.
+/// The first error, that of `on_message`, or no progress.
 pub fn wait(
     pipeline: &gst::Pipeline,
     watch: &Watch,
     show: Show,
-    known: impl Fn() -> Result<()>,
+    on_message: impl Fn() -> Result<()>,
 ) -> Result<()> {
     use gst::MessageView;
     let bus = pipeline.bus().context("a pipeline without a bus")?;
@@ -81,7 +81,7 @@ pub fn wait(
                     None => anyhow!("{}", err.error().message()),
                 });
             }
-            Some(MessageView::Application(_)) => known()?,
+            Some(MessageView::Application(_)) => on_message()?,
             Some(MessageView::Element(element)) => {
                 watch.message(element);
                 let plugin = element

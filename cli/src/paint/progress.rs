@@ -83,7 +83,7 @@ impl Progress {
                     let seconds = |time: Option<gst::ClockTime>| {
                         time.map(|time| time.nseconds() as f64 / 1e9)
                     };
-                    tell(&json!({
+                    print_json(&json!({
                         "event": "progress", "frames": frames, "fps": fps,
                         "position": seconds(position), "duration": seconds(duration),
                     }));
@@ -111,6 +111,6 @@ impl Progress {
 }
 
 /// Prints a line of JSON. Errors are ignored: the film is finished even if the reader has closed the pipe.
-pub fn tell(value: &Value) {
+pub fn print_json(value: &Value) {
     let _ = writeln!(std::io::stdout(), "{value}");
 }

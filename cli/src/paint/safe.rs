@@ -9,7 +9,7 @@ use same_file::is_same_file;
 /// Checks that no output is the input, also through links.
 ///
 /// If an output is the input.
-pub fn spare_source(input: &str, outputs: [&Path; 2]) -> Result<()> {
+pub fn check_not_input(input: &str, outputs: [&Path; 2]) -> Result<()> {
     let Some(source) = local(input) else {
         return Ok(());
     };
@@ -37,7 +37,7 @@ fn local(input: &str) -> Option<PathBuf> {
 }
 
 /// File name of an interrupted film: the output's if that does not exist, else one beside it.
-pub fn part_of(output: &Path) -> PathBuf {
+pub fn interrupted_name(output: &Path) -> PathBuf {
     if !output.exists() {
         return output.into();
     }
@@ -67,13 +67,13 @@ mod tests {
                     "../a.mp4" => dir.path().join("../").join(dir.path()).join("a.mp4"),
                     name => file(name),
                 };
-                assert!(spare_source(input, [&name, &other]).is_err(), "{name:?}");
-                assert!(spare_source(input, [&other, &name]).is_err(), "{name:?}");
+                assert!(check_not_input(input, [&name, &other]).is_err(), "{name:?}");
+                assert!(check_not_input(input, [&other, &name]).is_err(), "{name:?}");
             }
-            assert!(spare_source(input, [&file("b.mp4"), &other]).is_ok());
+            assert!(check_not_input(input, [&file("b.mp4"), &other]).is_ok());
         }
-        assert!(spare_source("http://localhost/a.mp4", [&file("a.mp4"), &other]).is_ok());
-        assert_eq!(part_of(&other), other);
-        assert_eq!(part_of(&file("a.mp4")), file("a.interrupted.mp4"));
+        assert!(check_not_input("http://localhost/a.mp4", [&file("a.mp4"), &other]).is_ok());
+        assert_eq!(interrupted_name(&other), other);
+        assert_eq!(interrupted_name(&file("a.mp4")), file("a.interrupted.mp4"));
     }
 }

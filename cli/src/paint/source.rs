@@ -70,7 +70,7 @@ pub fn reader(
             if event.type_() == gst::EventType::FlushStop {
                 *before = None;
             }
-            if let Some(segment) = counted_from(origin, event) {
+            if let Some(segment) = with_origin(origin, event) {
                 // The demuxer's corrected segment is the same after this, so downstream need not see it.
                 if before.as_ref() == Some(&segment) {
                     return gst::PadProbeReturn::Handled;
@@ -85,7 +85,7 @@ pub fn reader(
     }
     let (id, into, watch) = (id.to_owned(), into.clone(), watch.clone());
     parse.connect_pad_added(move |_, pad| {
-        watch.see(pad);
+        watch.count_buffers(pad);
         if stream_id(pad) != id || into.is_linked() || pad.link(&into).is_err() {
             drop_all(pad);
         }
@@ -94,7 +94,7 @@ pub fn reader(
 }
 
 /// The segment with the film's beginning at `origin`, at the start and after a seek. `None`: not a time segment.
-fn counted_from(
+fn with_origin(
     origin: gst::ClockTime,
     event: &gst::Event,
 ) -> Option<gst::FormattedSegment<gst::ClockTime>> {

@@ -120,7 +120,7 @@ pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<gst::Pad> {
             .and_then(|element| element.static_pad(pad))
             .context("no frames")
     };
-    watch.painting(&pad("stylize", "sink")?, &pad("stylize", "src")?);
+    watch.count_frames(&pad("stylize", "sink")?, &pad("stylize", "src")?);
     let before = Mutex::new((None::<gst::ClockTime>, gst::ClockTime::ZERO));
     let frames = pad("frames", "src")?;
     note_size(&frames, watch);

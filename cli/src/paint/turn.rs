@@ -18,7 +18,7 @@ pub type Turn = &'static str;
 pub const BY_TAG: Turn = "auto";
 
 /// Calls `turned` at EOS if the picture that has passed this pad needs a transformation.
-pub fn note(pad: &gst::Pad, turned: impl Fn(Turn) + Send + Sync + 'static) {
+pub fn detect(pad: &gst::Pad, turned: impl Fn(Turn) + Send + Sync + 'static) {
     let file = Mutex::new(Some(Vec::new()));
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     pad.add_probe(types, move |_, info| {

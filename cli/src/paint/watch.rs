@@ -61,7 +61,7 @@ impl Watch {
     }
 
     /// Counts buffers at this pad as progress.
-    pub fn see(&self, pad: &gst::Pad) {
+    pub fn count_buffers(&self, pad: &gst::Pad) {
         let watch = self.clone();
         let types = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         pad.add_probe(types, move |_, _| {
@@ -71,7 +71,7 @@ impl Watch {
     }
 
     /// Counts the frames between these two pads, the element's, as being processed.
-    pub fn painting(&self, into: &gst::Pad, out: &gst::Pad) {
+    pub fn count_frames(&self, into: &gst::Pad, out: &gst::Pad) {
         for (pad, step) in [(into, 1), (out, -1)] {
             let watch = self.clone();
             let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
@@ -89,7 +89,7 @@ impl Watch {
 
     /// Watches a stream at its muxer pad, by a name for messages.
     pub fn stream(&self, pad: &gst::Pad, name: &str) {
-        self.see(pad);
+        self.count_buffers(pad);
         let index = {
             let mut streams = self.streams();
             streams.push(Stream {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_is_named() {
+    fn stalled_stream_is_named() {
         let (picture, sound) = (pad(), pad());
         let watch = Watch::with_limits(Duration::ZERO, Duration::MAX);
         watch.stream(&picture, "video (H.264)");
@@ -239,7 +239,7 @@ mod tests {
     fn painting_and_finishing_the_file_take_their_time() {
         let (into, out) = (pad(), pad());
         let watch = Watch::with_limits(Duration::ZERO, Duration::MAX);
-        watch.painting(&into, &out);
+        watch.count_frames(&into, &out);
         push(&into, 0);
         watch.check().expect("a frame has moved");
         watch.check().expect("a frame is being painted");

@@ -27,7 +27,7 @@ pub struct Streams {
     stylize: String,
     live: bool,
     /// Whether the source delivers frames in real time.
-    fresh: bool,
+    real_time: bool,
     height: Option<u32>,
     bitrate: u32,
     key_interval: u32,
@@ -57,7 +57,7 @@ impl Streams {
             output: output.clone(),
             stylize: stylize.into(),
             live: input.live,
-            fresh: live::is_live(&input.uri),
+            real_time: live::is_live(&input.uri),
             height: args.height,
             bitrate: args.bitrate,
             key_interval: args.key_interval,
@@ -76,19 +76,19 @@ impl Streams {
             .property("uri", uri)
             .property("caps", caps)
             .build()?;
-        if let Some(bin) = source.downcast_ref().filter(|_| self.fresh) {
-            live::hasten(bin);
+        if let Some(bin) = source.downcast_ref().filter(|_| self.real_time) {
+            live::reduce_latency(bin);
         }
         let streams = Arc::downgrade(self);
         source.connect_pad_added(move |_, pad| {
             if let Some(streams) = streams.upgrade() {
-                streams.found(pad);
+                streams.pad_added(pad);
             }
         });
         let streams = Arc::downgrade(self);
         source.connect_no_more_pads(move |_| {
             if let Some(streams) = streams.upgrade()
-                && let Err(err) = streams.complete()
+                && let Err(err) = streams.build()
             {
                 streams.lock().error.get_or_insert(err);
             }
@@ -114,7 +114,7 @@ impl Streams {
     }
 
     /// Blocks the first video and audio pads until all pads are known; the data of other pads are dropped.
-    fn found(&self, pad: &gst::Pad) {
+    fn pad_added(&self, pad: &gst::Pad) {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let name = caps
             .structure(0)
@@ -125,10 +125,10 @@ impl Streams {
         } else if name.starts_with("audio/") && self.output.takes_sound() {
             &mut state.sound
         } else {
-            return self.leave_out(pad);
+            return self.drop_data(pad);
         };
         if place.is_some() {
-            return self.leave_out(pad);
+            return self.drop_data(pad);
         }
         let probe = pad.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, |_, _| {
             gst::PadProbeReturn::Ok
@@ -137,14 +137,14 @@ impl Streams {
     }
 
     /// Drops all data of a pad.
-    fn leave_out(&self, pad: &gst::Pad) {
+    fn drop_data(&self, pad: &gst::Pad) {
         pad.add_probe(gst::PadProbeType::DATA_DOWNSTREAM, |_, _| {
             gst::PadProbeReturn::Handled
         });
     }
 
     /// Builds and links everything after the source, when all of its pads are known.
-    fn complete(self: &Arc<Self>) -> Result<()> {
+    fn build(self: &Arc<Self>) -> Result<()> {
         let (video, sound) = {
             let mut state = self.lock();
             (state.video.take(), state.sound.take())
@@ -155,8 +155,8 @@ impl Streams {
         let bin = gst::parse::bin_from_description(&line, false)?;
         let pipeline = self.pipeline.upgrade().context("no pipeline")?;
         pipeline.add(&bin)?;
-        if self.fresh && self.output.keeps_time() {
-            pace::keep(&pipeline, &bin, &video, frames_a_second(&video)?)?;
+        if self.real_time && self.output.keeps_time() {
+            pace::synchronize(&pipeline, &bin, &video, frames_a_second(&video)?)?;
         }
         // If an element does not start, its error message on the bus says more.
         let _ = bin.sync_state_with_parent();

@@ -57,6 +57,9 @@ pub struct Args {
 }
 
 /// Runs the command; see the module.
+///
+/// # Errors
+/// If an argument is wrong; with a file or `--once` also if the stream fails.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;
     let input = Input::new(&args.input)?;

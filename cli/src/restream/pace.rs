@@ -17,7 +17,12 @@ const FRAMES: f64 = 3.0;
 ///
 /// # Errors
 /// If the bin's sinks cannot be listed.
-pub fn keep(pipeline: &gst::Pipeline, bin: &gst::Bin, video: &gst::Pad, fps: f64) -> Result<()> {
+pub fn synchronize(
+    pipeline: &gst::Pipeline,
+    bin: &gst::Bin,
+    video: &gst::Pad,
+    fps: f64,
+) -> Result<()> {
     let sinks: Vec<_> = bin.iterate_sinks().into_iter().collect::<Result<_, _>>()?;
     for sink in &sinks {
         sink.set_property("async", false);

@@ -220,7 +220,7 @@ impl Channel {
                 };
                 link_by_kind(&source, heads);
                 if *live {
-                    live::hasten(bin);
+                    live::reduce_latency(bin);
                 }
                 Ok((video, sound))
             }

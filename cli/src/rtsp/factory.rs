@@ -18,7 +18,7 @@ mod imp {
     use gst_rtsp_server::prelude::*;
     use gst_rtsp_server::subclass::prelude::*;
 
-    use super::{Channel, at_once};
+    use super::{Channel, disable_sync};
 
     /// Settings of a factory.
     pub struct Setup {
@@ -108,9 +108,9 @@ mod imp {
             if let Some(pipeline) = pipeline.filter(|_| live) {
                 pipeline.connect_deep_element_added(|_, _, element| {
                     if element.is::<gst_base::BaseSink>() {
-                        at_once(element);
+                        disable_sync(element);
                         // The server sets the property at each PLAY.
-                        element.connect_notify(Some("sync"), |element, _| at_once(element));
+                        element.connect_notify(Some("sync"), |element, _| disable_sync(element));
                     }
                 });
             }
@@ -120,7 +120,7 @@ mod imp {
 
 /// Makes a sink send without waiting for the clock. Otherwise everything would be as late as the first frame, which
 /// waited for the client.
-fn at_once(sink: &gst::Element) {
+fn disable_sync(sink: &gst::Element) {
     if sink.property("sync") {
         sink.set_property("sync", false);
     }

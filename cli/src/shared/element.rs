@@ -9,7 +9,7 @@ use super::failure::usage;
 use super::text::quoted;
 
 /// Properties that only the program may set.
-const OURS: [&str; 2] = ["name", "parent"];
+const RESERVED: [&str; 2] = ["name", "parent"];
 
 /// A launch description of the element: `base`, then the properties, quoted.
 ///
@@ -44,15 +44,15 @@ fn check(element: &gst::Element, name: &str, value: &str) -> Result<()> {
     let writable = |spec: &glib::ParamSpec| spec.flags().contains(glib::ParamFlags::WRITABLE);
     let spec = element
         .find_property(name)
-        .filter(|spec| writable(spec) && !OURS.contains(&name));
+        .filter(|spec| writable(spec) && !RESERVED.contains(&name));
     let Some(spec) = spec else {
         let names = element.list_properties();
         let names = names
             .iter()
             .filter(|spec| writable(spec))
             .map(|spec| spec.name());
-        let near = names.max_by(|a, b| likeness(a, name).total_cmp(&likeness(b, name)));
-        let near = near.filter(|near| likeness(near, name) > 0.7);
+        let near = names.max_by(|a, b| similarity(a, name).total_cmp(&similarity(b, name)));
+        let near = near.filter(|near| similarity(near, name) > 0.7);
         let near = near.map_or(String::new(), |near| format!("; {near} is one"));
         return Err(usage(format!(
             "stylize has no property {name}{near}; `gst-inspect-1.0 stylize` lists them"
@@ -93,7 +93,7 @@ fn in_range(spec: &glib::ParamSpec, value: &glib::Value) -> bool {
 }
 
 /// Similarity of two names from 0 to 1: the Dice coefficient of their character bigrams.
-fn likeness(one: &str, other: &str) -> f64 {
+fn similarity(one: &str, other: &str) -> f64 {
     let pairs =
         |word: &str| -> Vec<(char, char)> { word.chars().zip(word.chars().skip(1)).collect() };
     let (one, mut other) = (pairs(one), pairs(other));

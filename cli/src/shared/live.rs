@@ -18,12 +18,12 @@ pub fn is_live(uri: &str) -> bool {
 }
 
 /// Sets the elements that are added to this bin to low latency.
-pub fn hasten(bin: &gst::Bin) {
+pub fn reduce_latency(bin: &gst::Bin) {
     bin.connect_deep_element_added(|_, _, element| {
         let name = element.factory().map(|factory| factory.name());
         match name.as_deref() {
             Some("rtspsrc") => element.set_property("latency", JITTER),
-            Some("rtmp2src" | "rtmpsrc") => call_live(element),
+            Some("rtmp2src" | "rtmpsrc") => report_live(element),
             // `uridecodebin`'s buffering would post messages that ask the application to pause.
             Some("queue2") => element.set_property("use-buffering", false),
             _ => (),
@@ -34,7 +34,7 @@ pub fn hasten(bin: &gst::Bin) {
 /// Answers latency queries of an RTMP source as a live one; GStreamer's elements say that they are not live. In a
 /// pipeline that is not live, `avdec_h264` uses frame threads, which delay each frame by their number, and the property
 /// `adapt` of `stylize` has no effect.
-fn call_live(source: &gst::Element) {
+fn report_live(source: &gst::Element) {
     let Some(pad) = source.static_pad("src") else {
         return;
     };

@@ -5,9 +5,9 @@ pub mod address;
 pub mod animation;
 pub mod element;
 pub mod failure;
-pub mod live;
 #[cfg(test)]
-pub mod made_up;
+pub mod fuzz;
+pub mod live;
 pub mod pads;
 pub mod place;
 pub mod restart;

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_installed_with_the_program_comes_before_the_users() {
+    fn plugin_beside_the_program_is_preferred() {
         let dir = tempfile::tempdir().expect("a folder");
         let (prefix, data) = (dir.path().join("usr"), dir.path().join("share"));
         assert_eq!(find(&prefix, Some(&data)), None);

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_what_has_ended() {
+    fn wait_ends_early() {
         let begun = Instant::now();
         wait(Duration::from_secs(3600), || true);
         wait(Duration::from_millis(1), || false);

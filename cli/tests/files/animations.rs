@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Animated pictures, out and in: frames, their times, and what is transparent.
+//! Writing and reading animated pictures: frames, timestamps and transparency.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::probe::{check, ffmpeg, folder, paint, probe as values, stylize, text,
 
 const PICTURE: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=1";
 
-/// When each frame of an animated WebP is shown, seconds; FFmpeg 5.1 does not read them.
+/// Time of each frame of an animated WebP, s; FFmpeg 5.1 does not read them.
 fn webp_times(file: &Path) -> Vec<f64> {
     let file = std::fs::File::open(file).expect("a file");
     let decoder = WebPDecoder::new(std::io::BufReader::new(file)).expect("a WebP");
@@ -24,7 +24,7 @@ fn webp_times(file: &Path) -> Vec<f64> {
     frames.collect()
 }
 
-/// All frames are where they were, to half of the format's unit.
+/// The times of all frames match, to half of the format's unit.
 #[track_caller]
 fn same(from: &[f64], to: &[f64], unit: f64, what: &str) {
     assert_eq!(from.len(), to.len(), "frames of {what}");
@@ -37,7 +37,7 @@ fn same(from: &[f64], to: &[f64], unit: f64, what: &str) {
 #[test]
 fn animations_have_the_frames_and_times_of_their_source() {
     let (_dir, file) = folder();
-    // A rate that is no whole number of any unit, and one that changes.
+    // A frame duration that is not a multiple of any unit, and a variable rate.
     let thirty = "-f lavfi -i testsrc2=s=64x48:r=30:d=1 -f lavfi -i sine=d=1 -pix_fmt yuv420p";
     let changing = format!("{PICTURE} -vf select='gt(mod(n,3),0)' -vsync vfr -pix_fmt yuv420p");
     for (line, from) in [(thirty, "in.mp4"), (&changing, "in.mkv")] {
@@ -58,9 +58,9 @@ fn animations_have_the_frames_and_times_of_their_source() {
 }
 
 #[test]
-fn what_is_transparent_stays_so() {
+fn transparency_is_kept() {
     let (_dir, file) = folder();
-    // The left is clear, and what is seen moves.
+    // The left half is transparent, and the right one moves.
     let clear = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*gte(X,32)'";
     ffmpeg(
         &format!("{PICTURE} -vf {clear} -c:v ffv1 -pix_fmt bgra"),
@@ -141,7 +141,7 @@ fn a_single_picture_stays_one() {
 #[test]
 fn animations_are_read_with_their_times() {
     let (_dir, file) = folder();
-    // Short ones, and some whose frames do not all last equally long.
+    // Short ones, and some with variable durations.
     let short = "-f lavfi -i testsrc2=s=64x48:r=10:d=0.5";
     let changing = format!("{PICTURE} -vf select='gt(mod(n,3),0)' -vsync vfr");
     for (line, from, more) in [
@@ -190,7 +190,7 @@ fn animations_that_are_broken_are_one_sentence() {
     ffmpeg(&format!("{PICTURE} -f apng"), &file("in.png"));
     ffmpeg(&format!("{PICTURE} -loop 0"), &file("in.webp"));
     ffmpeg(PICTURE, &file("in.gif"));
-    // It says that it is larger than anything.
+    // Its header declares a huge size.
     let mut huge = std::fs::read(file("in.gif")).expect("a file");
     huge[6..10].fill(0xff);
     std::fs::write(file("huge.gif"), huge).expect("written");
@@ -226,7 +226,7 @@ fn an_interrupted_animation_ends_early() {
     let mut command = stylize(&file("in.gif"), &file("out.mkv"));
     command.stderr(std::process::Stdio::piped());
     let child = command.spawn().expect("it runs");
-    // Until something has been written.
+    // Waits until something has been written.
     let begin = std::time::Instant::now();
     while std::fs::metadata(file("out.mkv.part")).map_or(0, |part| part.len()) < 10_000 {
         assert!(begin.elapsed() < Duration::from_secs(60), "nothing comes");

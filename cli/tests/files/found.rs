@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Files that people have: a DVD's, with a cover, cut without encoding anew; and some that cannot be painted.
+//! Files from practice: from a DVD, with a cover, cut without transcoding; and some that cannot be stylized.
 
 use super::probe::{compare, ffmpeg, folder, paint, probe as values, stylize, text, times};
 
@@ -8,7 +8,7 @@ const PICTURE: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=2";
 #[test]
 fn a_dvd_has_all_lines_and_its_shape() {
     let (_dir, file) = folder();
-    // Fields of 50 a second, whose odd lines differ from the even ones all the time.
+    // 50 fields per second, whose odd lines always differ from the even ones.
     ffmpeg(
         "-f lavfi -i testsrc2=s=720x576:r=50:d=0.4 -f lavfi -i sine=d=0.4 -vf tinterlace=interleave_top,setfield=tff \
          -flags +ildct+ilme -c:v mpeg2video -b:v 8M -aspect 16:9 -c:a ac3 -f vob",
@@ -47,7 +47,7 @@ fn a_cover_is_kept_or_there_is_a_note() {
     let said = paint(&from, &file("out.mkv"), &[]);
     assert!(said.contains("cover picture is left out"), "{said}");
 
-    // A song is no film.
+    // A song with a cover is not a film.
     let song = file("song.m4a");
     ffmpeg(
         &format!(
@@ -78,7 +78,7 @@ fn a_film_that_was_cut_without_encoding_is_whole() {
         let film = file(name);
         let picture = "-f lavfi -i testsrc2=s=64x48:r=25:d=6";
         ffmpeg(&format!("{picture} {sound}"), &film);
-        // It begins and ends between key frames. At 1.2 s is a frame, at 1.21 s is its rest.
+        // It begins and ends between key frames. There is a frame at 1.2 s, and the edit begins at 1.21 s.
         for (from, rest) in [("1.2", 0), ("1.21", 1)] {
             let cut = file(&format!("cut-{name}"));
             let line = format!("-ss {from} -t 3 -i {} -c copy", film.display());
@@ -104,7 +104,7 @@ fn a_cut_film_keeps_its_new_sound() {
         "-f lavfi -i testsrc2=s=64x48:r=25:d=20 -pix_fmt yuv420p -g 500",
         &file("film.mp4"),
     );
-    // Of the picture 17 s are left out, of the sound nothing.
+    // The edit list skips 17 s of the video and nothing of the sound.
     let film = file("film.mp4").display().to_string();
     let line = format!("-ss 17 -i {film} -f lavfi -i sine=d=3 -map 0 -map 1 -c:v copy -c:a aac");
     ffmpeg(&line, &file("in.mp4"));
@@ -143,7 +143,7 @@ fn encrypted_or_without_a_decoder_is_one_sentence() {
     }
 }
 
-/// Chroma as it is subsampled, and as FFmpeg writes it: with sampling factors that others do not use.
+/// Every chroma subsampling, as FFmpeg writes it: with unusual sampling factors.
 #[test]
 fn jpegs_of_every_subsampling_have_their_colours() {
     let (_dir, file) = folder();
@@ -166,7 +166,7 @@ fn jpegs_of_every_subsampling_have_their_colours() {
         let pairs = got.iter().zip(wanted.iter());
         let sum: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
         let mean = sum / wanted.len() as u64;
-        // Enlarging the chroma differs between the two; other colours are 20 off.
+        // The decoders upsample chroma differently; a wrong subsampling differs by 20.
         assert!(mean < 10, "{format}: {mean} off");
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Containers times sounds times kinds of video, generated. A part of all combinations, each container with each
-//! sound and each kind, by default; all of them with `STYLIZE_MATRIX=all` (`make matrix`).
+//! All containers with generated sounds and videos. By default each container with each sound and with each video; all
+//! combinations with `STYLIZE_MATRIX=all` (`make matrix`).
 
 use super::probe::{check, compare, ffmpeg, folder, stylize, text};
 
@@ -17,7 +17,7 @@ const KINDS: [&str; 7] = [
 const FROM: [&str; 8] = ["mp4", "mov", "mkv", "webm", "avi", "flv", "ts", "gif"];
 const TO: [&str; 4] = ["mp4", "mov", "mkv", "webm"];
 
-/// What FFmpeg is told; nothing where the container has no such thing.
+/// FFmpeg's arguments; `None` if the container does not support it.
 fn line(container: &str, sound: &str, kind: &str, cue: &str) -> Option<String> {
     let audio = match container {
         "webm" => "-c:a libopus",
@@ -27,7 +27,7 @@ fn line(container: &str, sound: &str, kind: &str, cue: &str) -> Option<String> {
     let allows = match (container, sound) {
         ("gif", sound) => sound == "none",
         ("flv", "two" | "cue") | ("avi" | "ts", "cue") => false,
-        // They have one beginning for all streams.
+        // In these containers all streams begin together.
         ("avi", "early" | "late") => false,
         _ => true,
     };
@@ -81,7 +81,7 @@ fn line(container: &str, sound: &str, kind: &str, cue: &str) -> Option<String> {
     } else {
         ""
     };
-    // `avdemux_gif` 1.22 does not end with some shorter ones; the program then says so.
+    // `avdemux_gif` 1.22 does not end with some shorter ones, which the program then reports.
     let length = if container == "gif" { 2.0 } else { 1.2 };
     let picture = format!("{late} -f lavfi -i testsrc2=s={size}:r=25:d={length}");
     let audio = if sound == "none" { "" } else { audio };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Films made by FFmpeg, and what FFmpeg says of paintings.
+//! Makes films with FFmpeg, and examines outputs with FFmpeg.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Runs FFmpeg with these words and files.
+/// Runs FFmpeg with these arguments and files.
 #[track_caller]
 pub fn ffmpeg(line: &str, output: &Path) {
     let mut command = Command::new("ffmpeg");
@@ -25,7 +25,7 @@ pub fn text(output: &Output) -> String {
     )
 }
 
-/// The program with a small generator, so that frames take no time.
+/// The program with a tiny generator, which takes no time.
 pub fn stylize(from: &Path, to: &Path) -> Command {
     let generator = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/starry-night.onnx");
     let mut command = Command::new(env!("CARGO_BIN_EXE_stylize"));
@@ -39,7 +39,7 @@ pub fn stylize(from: &Path, to: &Path) -> Command {
     command
 }
 
-/// Paints, which must work; what it said.
+/// Stylizes, which must succeed. Returns the output of the program.
 #[track_caller]
 pub fn paint(from: &Path, to: &Path, more: &[&str]) -> String {
     let output = stylize(from, to).args(more).output().expect("it runs");
@@ -53,7 +53,7 @@ pub fn paint(from: &Path, to: &Path, more: &[&str]) -> String {
     text(&output)
 }
 
-/// A player finds nothing to complain of.
+/// FFmpeg decodes the file without errors.
 #[track_caller]
 pub fn check(file: &Path) {
     let mut command = Command::new("ffmpeg");
@@ -67,7 +67,7 @@ pub fn check(file: &Path) {
     );
 }
 
-/// Values that ffprobe knows, a line each.
+/// Values from ffprobe, one in each line.
 pub fn probe(file: &Path, options: &str) -> Vec<String> {
     let mut command = Command::new("ffprobe");
     command
@@ -81,7 +81,7 @@ pub fn probe(file: &Path, options: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-/// When each frame is shown, seconds.
+/// Timestamps of all frames, s.
 pub fn times(file: &Path) -> Vec<f64> {
     let lines = probe(
         file,
@@ -93,21 +93,21 @@ pub fn times(file: &Path) -> Vec<f64> {
     times.collect()
 }
 
-/// When each stream of a kind begins.
+/// Start times of the streams of a kind.
 pub fn starts(file: &Path, kind: &str) -> Vec<f64> {
     let lines = probe(
         file,
         &format!("-select_streams {kind} -show_entries stream=start_time"),
     );
     let mut starts: Vec<f64> = lines.iter().filter_map(|line| line.parse().ok()).collect();
-    // Of MPEG-TS, ffprobe lists the streams of programs twice.
+    // For MPEG-TS, ffprobe lists the streams of programs twice.
     if file.extension().is_some_and(|extension| extension == "ts") {
         starts.truncate(starts.len() / 2);
     }
     starts
 }
 
-/// The painting has the frames of its source, at their times, and sound where it was.
+/// Checks that the output has the frames of the source with their timestamps, and its sound.
 #[track_caller]
 pub fn compare(source: &Path, painting: &Path) {
     let (from, to) = (times(source), times(painting));
@@ -131,7 +131,7 @@ pub fn compare(source: &Path, painting: &Path) {
     assert_eq!(from.len(), to.len(), "sounds of {what}");
     for (from, to) in from.iter().zip(&to) {
         let moved = (from - seconds.0) - (to - seconds.1);
-        // Of MPEG-TS, GStreamer drops the frames of sound that come before the first picture.
+        // For MPEG-TS, GStreamer drops sound before the first video frame.
         let transport = source
             .extension()
             .is_some_and(|extension| extension == "ts");

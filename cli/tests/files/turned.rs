@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Video and pictures that say that they are rotated or mirrored come out as players show them.
+//! Video and pictures with orientation tags are written as players show them.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use super::probe::{ffmpeg, folder, paint};
 type Turn = fn(&RgbImage) -> RgbImage;
 
 const PICTURE: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=0.2";
-/// 1 in the display matrix's two kinds of numbers.
+/// The value 1 in the two fixed-point formats of the display matrix.
 const ONE: i32 = 1 << 16;
 const UNIT: i32 = 1 << 30;
 
-/// Nothing is painted, so that pictures can be compared.
+/// `strength=0`, so that pictures can be compared.
 const UNPAINTED: [&str; 3] = ["--force", "--strength", "0"];
 
 /// Mirrored at the diagonal that begins at the upper left.
@@ -51,7 +51,7 @@ fn video_with_a_display_matrix() {
         let bytes = std::fs::read(file(name)).expect("a film");
         let upright = first_frame(&file(name), &file("in.png"));
         let header = bytes.windows(4).position(|name| name == b"tkhd");
-        // Behind what the first version has before it.
+        // After the fields of version 0.
         let matrix = header.expect("a track") + 44;
         let (width, height) = (64 * ONE, 48 * ONE);
         let cases: [([i32; 6], Turn); 6] = [

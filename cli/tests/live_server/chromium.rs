@@ -25,7 +25,7 @@ pub struct Page {
 }
 
 impl Browser {
-    /// `None`, and a line that says so, where there is no Chromium.
+    /// `None`, with a message, if Chromium is not installed.
     pub fn start() -> Option<Self> {
         let found = PROGRAMS.iter().find(|program| {
             let version = Command::new(program).arg("--version").output();
@@ -43,7 +43,7 @@ impl Browser {
                 "--mute-audio",
                 "--no-first-run",
             ])
-            // Its sandbox does not work as root, as in containers; what it shows is ours.
+            // The sandbox does not work as root, as in containers; all pages are those of this project.
             .args(["--no-sandbox", "--remote-debugging-port=0"])
             .args(["--autoplay-policy=no-user-gesture-required", "about:blank"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
@@ -56,7 +56,7 @@ impl Browser {
             let (_, address) = line.split_once("DevTools listening on ws://")?;
             address.split_once('/')?.0.rsplit_once(':')?.1.parse().ok()
         });
-        // It must be able to go on writing.
+        // Reads the rest of standard error, so that Chromium does not block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self {
             child,
@@ -78,7 +78,7 @@ impl Browser {
         Page { socket, last: 0 }
     }
 
-    /// As a crash ends it: without a word to the server.
+    /// Kills it like a crash, so that nothing is sent to the server.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -121,7 +121,7 @@ impl Page {
         result["result"]["value"].take()
     }
 
-    /// Until the expression is true.
+    /// Waits until the expression is true.
     pub fn wait_for(&mut self, expression: &str) {
         let begin = Instant::now();
         while self.run(expression) != json!(true) {
@@ -133,7 +133,7 @@ impl Page {
         }
     }
 
-    /// Sets size and colour scheme, and writes what is seen to a JPEG.
+    /// Sets size and colour scheme, and writes a screenshot as JPEG.
     pub fn screenshot(&mut self, width: u32, height: u32, scheme: &str, file: &Path) {
         let phone = width < 600;
         self.command(
@@ -155,7 +155,7 @@ impl Page {
     }
 }
 
-/// What a text in base64 stands for.
+/// Decodes base64.
 fn base64(text: &str) -> Vec<u8> {
     let value = |c: u8| match c {
         b'A'..=b'Z' => Some(c - b'A'),

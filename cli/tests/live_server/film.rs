@@ -34,7 +34,7 @@ fn with(folder: &Path, sound: &str) -> PathBuf {
     file
 }
 
-/// Once for each request, from its beginning to its end; refused while `up` is false.
+/// Serves the film once for each request, from its beginning to its end. Requests are refused while `up` is false.
 pub fn serve(up: Arc<AtomicBool>) -> String {
     let dir = tempfile::tempdir().expect("a folder");
     let film = std::fs::read(make(dir.path())).expect("a film");

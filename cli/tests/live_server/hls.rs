@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Low-Latency HLS as players meet it.
+//! Low-Latency HLS over HTTP, as players use it.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::alone;
 use super::server::Server;
 
-/// The answer, which must be right, as text.
+/// The body of a response that must be 200.
 fn text(server: &Server, path: &str) -> String {
     String::from_utf8(bytes(server, path)).expect("UTF-8")
 }
@@ -22,7 +22,7 @@ fn bytes(server: &Server, path: &str) -> Vec<u8> {
     body
 }
 
-/// The address of the playlist that grows.
+/// URL of the media playlist.
 fn media(server: &Server, query: &str) -> String {
     let text = text(server, &format!("/live.m3u8{query}"));
     assert!(text.starts_with("#EXTM3U\n"), "{text}");
@@ -32,7 +32,7 @@ fn media(server: &Server, query: &str) -> String {
     format!("/{}", text.lines().last().expect("an address"))
 }
 
-/// What stands between two texts, for each place.
+/// All texts between two markers.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
     let parts = text.split(before).skip(1);
     parts
@@ -40,7 +40,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// What `ffprobe` says of each frame: 1 for a key frame.
+/// By `ffprobe`: 1 for each key frame, 0 for each other frame.
 fn frames(file: &Path) -> Vec<String> {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "v"])
@@ -58,7 +58,7 @@ fn frames(file: &Path) -> Vec<String> {
         .collect()
 }
 
-/// What `ffmpeg` makes of the stream.
+/// Decodes the stream with `ffmpeg`.
 fn play(server: &Server, count: u32, more: &[&str]) -> Vec<u8> {
     let output = Command::new("timeout")
         .args(["60", "ffmpeg", "-v", "error", "-i"])
@@ -74,7 +74,7 @@ fn play(server: &Server, count: u32, more: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn a_player_of_hls_plays_what_is_painted() {
+fn an_hls_player_plays_stylized_frames() {
     let _alone = alone();
     let mut server = Server::start(&["--style=scream"]);
     server.wait_for("live frames", |stats| stats["fps"].as_f64() > Some(5.0));
@@ -83,11 +83,11 @@ fn a_player_of_hls_plays_what_is_painted() {
     let sums = sums.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(sums.count(), 100);
 
-    // A painting, and with no strength the source.
+    // Stylized, and the source with `strength=0`.
     let picture = ["-f", "rawvideo", "-pix_fmt", "gray"];
     let painted = play(&server, 1, &picture);
     server.post("/api/controls", r#"{"strength": 0}"#);
-    // All that was painted before leaves the window.
+    // Waits until the window has no older segments.
     std::thread::sleep(Duration::from_secs(8));
     let plain = play(&server, 1, &picture);
     assert_eq!((painted.len(), plain.len()), (320 * 180, 320 * 180));
@@ -107,10 +107,10 @@ fn parts_come_one_by_one_and_can_be_decoded() {
     let [hint] = hint[..] else {
         panic!("one hint: {first}");
     };
-    // A part that the playlist names before it is there.
+    // The part of the preload hint.
     assert!(!bytes(&server, &format!("/hls/{hint}")).is_empty());
 
-    // Three seconds of reloads, each of which waits for the next part.
+    // Three seconds of blocking reloads.
     let parts = |text: &str| -> Vec<(String, bool)> {
         let lines = between(text, "#EXT-X-PART:", "\n");
         let part = |line: &&str| {
@@ -166,7 +166,7 @@ fn parts_come_one_by_one_and_can_be_decoded() {
     assert!(frames.len() > 2 * seen.len());
     assert_eq!(frames[0], "1");
 
-    // A segment is its parts.
+    // A segment is the concatenation of its parts.
     let now = text(&server, &media);
     let segment = now.lines().rfind(|line| line.ends_with(".m4s"));
     let segment = segment.expect("a segment").trim_end_matches(".m4s");
@@ -224,7 +224,7 @@ fn hls_refuses_in_json_and_ends_after_the_last_viewer() {
     let begin = Instant::now();
     while server.get(&segment).1["error"].is_null() {
         assert!(begin.elapsed() < Duration::from_secs(30));
-        // Less often than would keep it alive.
+        // Less often than the timeout of a viewer.
         std::thread::sleep(Duration::from_secs(11));
     }
     refused(&segment, 404, "nobody watches");
@@ -244,7 +244,7 @@ fn hls_refuses_in_json_and_ends_after_the_last_viewer() {
 #[test]
 fn the_token_goes_along_in_the_addresses() {
     let _alone = alone();
-    // Characters that mean something in an address.
+    // Characters that need escaping in a URL.
     let server = Server::start(&["--token=open+sesame&\"?"]);
     let token = "?token=open%2Bsesame%26%22%3F";
     let media = media(&server, token);
@@ -264,7 +264,7 @@ fn the_token_goes_along_in_the_addresses() {
     let (status, _) = server.get(&media.replace("open", "shut"));
     assert_eq!(status, 401);
 
-    // Who can send a header needs no secret in an address.
+    // With a header, URLs need no secret.
     let given = [("Authorization", "Bearer open+sesame&\"?")];
     let response = server.fetch("GET", "/live.m3u8", &given, "");
     assert_eq!(response.status(), 200);

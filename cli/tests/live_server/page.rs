@@ -15,7 +15,7 @@ pub fn plays(page: &mut Page) {
     );
 }
 
-/// A server of the test source, and a browser that plays its page, where both are there.
+/// A server with the test source, and a browser that plays its page. `None` if either is missing.
 pub fn watched() -> Option<(MutexGuard<'static, ()>, Browser, Server, Page)> {
     let alone = alone();
     let browser = Browser::start()?;

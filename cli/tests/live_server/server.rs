@@ -12,7 +12,7 @@ pub struct Server {
     child: Child,
     /// http://127.0.0.1:port
     pub url: String,
-    /// What it printed on its standard output.
+    /// Lines of its standard output.
     pub lines: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ impl Server {
         self.request("POST", path, &[], body)
     }
 
-    /// The body is null if it is not JSON.
+    /// Status and body; the body is null if it is not JSON.
     pub fn request(
         &self,
         method: &str,
@@ -73,7 +73,7 @@ impl Server {
         (response.status().as_u16(), value)
     }
 
-    /// The answer as it is.
+    /// The raw response.
     pub fn fetch(
         &self,
         method: &str,
@@ -97,7 +97,7 @@ impl Server {
             .run(request)
             .expect("an answer");
         let (parts, mut body) = response.into_parts();
-        // Some answers never end.
+        // Some responses have no end.
         let body = body.read_to_vec().unwrap_or_default();
         ureq::http::Response::from_parts(parts, body)
     }
@@ -108,7 +108,7 @@ impl Server {
         stats
     }
 
-    /// Until the statistics are as wanted.
+    /// Waits until the statistics satisfy a condition.
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
         loop {
@@ -124,7 +124,7 @@ impl Server {
         }
     }
 
-    /// Sends it a signal by name, as `kill` does.
+    /// Sends a signal by its name.
     #[allow(dead_code)] // Not all tests end it this way.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The sound of the page: asked for by a click, taken back by another.
+//! The sound of the page: switched on and off by clicks.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use super::chromium::Page;
 use super::page::{plays, watched};
 use super::server::Server;
 
-/// Energy of what has sounded, and frames that were shown, as the browser counts them.
+/// Total energy of the sound and number of frames, by the browser's statistics.
 fn heard(page: &mut Page) -> (f64, u64) {
     let counts = page.run(
         "connection.getStats().then((stats) => {
@@ -60,7 +60,7 @@ fn a_click_brings_the_sound_and_another_takes_it_away() {
     assert!(server.alive());
 }
 
-/// A source without sound has no button for it, and holds up no player, who gets silence.
+/// With a source without sound, the page has no button for it, and players get silence without delay.
 #[test]
 fn without_sound_there_is_silence() {
     let _alone = alone();
@@ -72,7 +72,7 @@ fn without_sound_there_is_silence() {
     assert!(sound(&server, 4).iter().all(|sample| *sample == 0));
 }
 
-/// So many seconds of it, as a player of HLS hears it: samples at 48 kHz.
+/// Samples at 48 kHz of this many seconds, as an HLS player decodes them.
 fn sound(server: &Server, seconds: usize) -> Vec<i16> {
     let output = Command::new("timeout")
         .args(["60", "ffmpeg", "-v", "error", "-i"])
@@ -84,7 +84,7 @@ fn sound(server: &Server, seconds: usize) -> Vec<i16> {
     assert!(output.status.success(), "{output:?}");
     let samples = output.stdout.chunks_exact(2);
     let samples: Vec<_> = samples.map(|s| i16::from_le_bytes([s[0], s[1]])).collect();
-    // Less what a packet takes.
+    // Less the length of a packet.
     assert!(samples.len() > 48_000 * (seconds - 1), "{}", samples.len());
     samples
 }
@@ -101,11 +101,11 @@ fn a_file_that_begins_again_sounds_again() {
     let loud = |tenth: &[i16]| tenth.iter().any(|sample| sample.unsigned_abs() > 3000);
     let share = tenths.clone().filter(|tenth| loud(tenth)).count() as f64 / tenths.len() as f64;
     println!("{share:.2} of the time it sounds");
-    // Three times three seconds, with a pause where it begins again.
+    // Three times three seconds, with a pause at the repetition.
     assert!(share > 0.7, "{share}");
 }
 
-/// Chromium's own player of HLS, where it has one.
+/// Chromium's HLS player, in versions that have one.
 #[test]
 fn a_browser_plays_hls_with_sound_by_itself() {
     let Some((_alone, _browser, _server, mut page)) = watched() else {

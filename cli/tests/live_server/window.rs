@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-//! The window of Low-Latency HLS by itself: no server, no clock.
+//! Unit tests of the window of Low-Latency HLS, without server and clock.
 
 use std::time::Duration;
 
 use super::hls_window::{Answer, Lengths, Part, Window};
 
-/// Four of a quarter of a second, of which the first begins with a key frame.
+/// Four parts of 250 ms, the first of which begins with a key frame.
 fn segment(window: &mut Window, number: u64) {
     for index in 0..4 {
         part(window, number, index);
@@ -106,7 +106,7 @@ fn there_is_no_playlist_before_a_player_can_begin() {
 }
 
 #[test]
-fn a_reload_waits_for_what_it_names() {
+fn a_reload_blocks_until_its_part_exists() {
     let refused = |answer: Answer<()>| match answer {
         Answer::Refused(text) => text.contains("too far ahead"),
         _ => false,
@@ -120,7 +120,7 @@ fn a_reload_waits_for_what_it_names() {
         (103, None),
         (90, Some(7)),
         (103, Some(3)),
-        // As if the first one of the next was meant.
+        // Means the first one of the next segment.
         (103, Some(4)),
         (104, Some(1)),
     ] {
@@ -193,14 +193,14 @@ fn a_segment_begins_with_a_key_frame_when_it_is_time() {
         "no key frame yet"
     );
     push(&mut window, 250, 250, true);
-    // What viewers ask for is no reason for a short segment.
+    // Key frames that viewers request do not begin a segment.
     push(&mut window, 500, 100, true);
     push(&mut window, 600, 250, false);
     push(&mut window, 850, 250, false);
     assert_eq!(window.open(), 100);
     push(&mut window, 1100, 250, true);
     assert_eq!(window.open(), 101);
-    // And a key frame that does not come makes one longer.
+    // A missing key frame makes a segment longer.
     (0..9).for_each(|index| push(&mut window, 1350 + 250 * index, 250, false));
     assert_eq!(window.open(), 101);
     push(&mut window, 3600, 250, true);
@@ -237,7 +237,7 @@ fn a_stream_that_has_ended_says_so() {
     let text = window.playlist("").expect("a playlist");
     assert!(text.ends_with("104.m4s\n#EXT-X-ENDLIST\n"), "{text}");
     assert!(!text.contains("PRELOAD-HINT"), "{text}");
-    // Nobody waits for what does not come.
+    // Requests for later parts do not wait after the end.
     assert_eq!(window.reload(200, Some(3)), Answer::Ready(()));
     assert_eq!(window.segment(104), Answer::Ready("[4000]".into()));
     assert!(matches!(window.part(104, 1), Answer::Refused(_)));

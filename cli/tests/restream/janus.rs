@@ -36,7 +36,7 @@ impl Janus {
         let home = glob("/usr/lib/*/janus").unwrap_or_else(|| {
             panic!("there is no /usr/lib/*/janus; install it with `apt install janus`")
         });
-        // Only what is needed, so that nothing else takes a port.
+        // Only the plugins that are needed, so that no other one takes a port.
         for library in [
             "plugins/libjanus_streaming.so",
             "transports/libjanus_http.so",
@@ -85,7 +85,7 @@ impl Janus {
         format!("rtp://127.0.0.1:{}", self.video)
     }
 
-    /// Watches mountpoint 1 by whoever turns an offer into an answer, both in SDP.
+    /// Watches mountpoint 1 with a WebRTC peer: `answer` maps an SDP offer to an answer.
     pub fn watch(&self, answer: impl FnOnce(&str) -> String) {
         let created = self.post("", json!({ "janus": "create" }));
         let session = format!("/{}", created["data"]["id"]);
@@ -102,7 +102,7 @@ impl Janus {
         self.post(&handle, start);
     }
 
-    /// One request of the API; the answer.
+    /// Sends a request to the API and returns the response.
     fn post(&self, path: &str, mut body: Value) -> Value {
         body["transaction"] = json!("test");
         let mut answer = ureq::post(self.url(path))
@@ -113,7 +113,7 @@ impl Janus {
         answer
     }
 
-    /// What Janus has to say next.
+    /// The next event of Janus.
     fn event(&self, session: &str) -> Value {
         let mut answer = ureq::get(self.url(session)).call().expect("an event");
         let event: Value = answer.body_mut().read_json().expect("JSON");
@@ -126,7 +126,7 @@ impl Janus {
     }
 }
 
-/// A free port whose second next is free, too.
+/// A free port p for which p + 2 is free, too.
 fn pair() -> (u16, u16) {
     let free = |port: u16| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
     std::iter::repeat_with(|| free_ports::<1>()[0])
@@ -135,7 +135,7 @@ fn pair() -> (u16, u16) {
         .expect("two ports")
 }
 
-/// The folder of Janus, whatever the machine's architecture.
+/// The folder of Janus on any architecture.
 fn glob(pattern: &str) -> Option<std::path::PathBuf> {
     let (before, after) = pattern.split_once('*')?;
     let folders = std::fs::read_dir(before).ok()?.flatten();

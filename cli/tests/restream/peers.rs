@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Who `restream` talks to: a publisher and servers, each a process on ports of its own.
+//! Peers of `restream`: a publisher and servers, each a process with ports of its own.
 
 use std::fmt::Display;
 use std::io::{BufRead, BufReader};
@@ -10,16 +10,16 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 pub const RATE: u32 = 15;
-/// Colour bars; a fifth of each second their left half is black and their right half white, and a tone
-/// sounds. Not all white: instance normalization takes away what is the same everywhere.
+/// Colour bars; for a fifth of each second the left half is black and the right half white, and a tone sounds. Not a
+/// white frame, because instance normalization removes a uniform change.
 const PICTURE: &str = "smptebars=size=320x180:rate=15,\
     drawbox=c=black:t=fill:w=160:enable='lt(mod(t,1),0.2)',\
     drawbox=c=white:t=fill:x=160:enable='lt(mod(t,1),0.2)'";
-/// Never silent, because browsers make silence longer and shorter as they like.
+/// A quiet tone between, because jitter buffers of browsers stretch and shorten silence.
 const SOUND: &str =
     "aevalsrc='sin(2*PI*300*t)*0.05+if(lt(mod(t,1),0.2),sin(2*PI*1000*t)*0.5,0)':s=48000";
 
-/// A process that ends with the test.
+/// A child process that is killed when the test ends.
 pub struct Peer(pub Child);
 
 impl Peer {
@@ -34,13 +34,13 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Fails only if it has ended already.
+        // Fails only if the process has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Ports that nobody has, for TCP and for UDP.
+/// Free ports, for TCP and UDP.
 pub fn free_ports<const N: usize>() -> [u16; N] {
     let taken: Vec<_> = std::iter::repeat_with(|| {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -55,7 +55,7 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
     std::array::from_fn(|i| taken[i].2)
 }
 
-/// Until the condition holds.
+/// Waits until the condition holds.
 #[track_caller]
 pub fn wait_for(what: impl Display, condition: impl Fn() -> bool) {
     let begin = Instant::now();
@@ -74,7 +74,7 @@ fn ffmpeg() -> Command {
     command
 }
 
-/// The publisher: `ffmpeg`, at the pace of the clock, as users have it.
+/// The publisher: `ffmpeg` in real time, as in the manual.
 pub fn publish(format: &str, address: &str) -> Peer {
     let mut command = ffmpeg();
     command.args([
@@ -124,7 +124,7 @@ impl Nginx {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path().display();
         let [rtmp, http] = free_ports();
-        // Run as root it would drop to a user who may not read the folder.
+        // As root, nginx would switch to a user that may not read the folder.
         let config = format!(
             "daemon off; master_process off; pid {dir}/pid; load_module {module};
              events {{}}
@@ -167,7 +167,7 @@ impl Nginx {
     }
 }
 
-/// `srt-live-transmit`: what one writes, another reads.
+/// `srt-live-transmit`, which relays from a publisher to a player.
 pub struct Relay {
     _process: Peer,
     write: u16,
@@ -179,7 +179,7 @@ impl Relay {
         Self::with("")
     }
 
-    /// With more for both its addresses: `&latency=20`.
+    /// With parameters for both of its URIs, such as `&latency=20`.
     pub fn with(more: &str) -> Self {
         let [write, read] = free_ports();
         let [from, to] =
@@ -187,7 +187,7 @@ impl Relay {
         let mut command = Command::new("srt-live-transmit");
         command.args(["-q", "-a:yes", &from, &to]);
         let process = Peer::start(&mut command, "srt-tools");
-        // Nobody else can have the ports then.
+        // Then the ports are taken by this process.
         wait_for("srt-live-transmit listens", || {
             [write, read]
                 .iter()
@@ -228,10 +228,10 @@ pub fn generator() -> String {
 }
 
 impl Restream {
-    /// Returns when it is on the air.
+    /// Returns when the stream has started.
     pub fn start(from: &str, to: &str) -> Self {
         let model = format!("model-file={}", generator());
-        // The pictures are compared with paintings of this size.
+        // The frames are compared with paintings of this size.
         let restream = Self::with(&[
             from,
             to,
@@ -261,7 +261,7 @@ impl Restream {
         }
     }
 
-    /// What it says when it is.
+    /// The line that it prints then.
     pub fn on_air(&self) -> String {
         let line = self.lines.recv_timeout(Duration::from_secs(60));
         line.expect("a line within a minute")

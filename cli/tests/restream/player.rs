@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A player that keeps what it gets, untouched.
+//! A player that records a stream without transcoding.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::peers::Peer;
 
-/// So many frames are waited for, ten seconds of them.
+/// Number of frames to record: ten seconds.
 pub const FRAMES: u32 = 150;
 
 /// A recording in a folder of its own.
@@ -36,7 +36,7 @@ pub fn record(address: &str) -> File {
     let mut process = Peer::start(&mut command, "ffmpeg");
     let begin = Instant::now();
     let progress = BufReader::new(process.0.stdout.take().expect("a pipe"));
-    // Kept to the end, for what it still has to say.
+    // Keeps the pipe open, because `ffmpeg` writes to it until it ends.
     let mut lines = progress.lines().map_while(Result::ok);
     let enough = lines.any(|line| {
         assert!(

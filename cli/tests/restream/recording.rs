@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What a player got: which frames are paintings, and whether flashes and tones come together.
+//! A recording of a player: which frames are stylized, and whether flashes and tones are synchronized.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,8 @@ use gst::prelude::*;
 use super::peers::{RATE, generator, pictures};
 use super::player::File;
 
-/// Mean difference of samples, of 255, below which two pictures are the same but for their encoding,
-/// and above which they are different pictures.
+/// Mean difference of samples, 0 to 255: below the first, two pictures differ by encoding only; above the second, they
+/// are different pictures.
 const ALIKE: f64 = 14.0;
 const UNLIKE: f64 = 30.0;
 /// Seconds without a tone before one counts as new.
@@ -23,7 +23,7 @@ pub struct Recording {
     tones: Vec<f64>,
 }
 
-/// Plays to the end; every buffer of the sink of this name, with its time in seconds.
+/// Plays a recording to its end. Returns every buffer of the sink of this name, with its time in seconds.
 fn buffers<const N: usize>(line: &str, names: [&str; N]) -> [Vec<(f64, Vec<u8>)>; N] {
     let pipeline = gst::parse::launch(line).expect("a pipeline");
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
@@ -65,7 +65,7 @@ fn difference(a: &[u8], b: &[u8]) -> f64 {
     sum as f64 / a.len() as f64
 }
 
-/// How much brighter the right half is.
+/// Mean brightness of the right half minus that of the left one.
 fn contrast(rgb: &[u8]) -> f64 {
     let row = rgb.len() / 180;
     let mean = |right: bool| {
@@ -78,7 +78,7 @@ fn contrast(rgb: &[u8]) -> f64 {
     mean(true) - mean(false)
 }
 
-/// A published picture, as it is or painted.
+/// A published picture, original or stylized.
 fn picture(file: &Path, filter: &str) -> Vec<u8> {
     let line = format!(
         "filesrc location={} ! pngdec ! videoconvert ! {filter} video/x-raw,format=RGB \
@@ -122,13 +122,13 @@ impl Recording {
         Self { frames, tones }
     }
 
-    /// At least a hundred frames are paintings of what was published, and none is anything else;
-    /// a flash and its tone are never more than a frame apart, at the beginning and at the end.
+    /// Checks that at least a hundred frames are paintings of the published pictures, and no other frames occur; and
+    /// that a flash and its tone are at most a frame apart, at the beginning and at the end.
     pub fn check(&self, what: &str) {
         self.check_painted_by(&format!("model-file={}", generator()), what);
     }
 
-    /// The same with other properties of `stylize`.
+    /// As [`Self::check`], with other properties of `stylize`.
     pub fn check_painted_by(&self, properties: &str, what: &str) {
         let folder = tempfile::tempdir().expect("a folder");
         let files = pictures(folder.path());
@@ -190,7 +190,7 @@ impl Recording {
             .collect();
         let least = contrasts.iter().copied().fold(f64::MAX, f64::min);
         let most = contrasts.iter().copied().fold(f64::MIN, f64::max);
-        // A painting leaves less of it than the source has.
+        // The contrast of the flash is lower in the painting than in the source.
         assert!(
             most - least > 20.0,
             "flashes can be told: {least} to {most}"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-//! A WebRTC viewer that keeps what it gets. Not a browser: what browsers hear is stretched and squeezed
-//! by their jitter buffer, by up to 200 ms on a busy machine, and says little of what was sent.
+//! A WebRTC viewer that records the stream. Not a browser, because its jitter buffer stretches and compresses sound by
+//! up to 200 ms on a busy machine, so its output says little about the stream.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -22,7 +22,7 @@ pub fn of_janus(janus: &Janus) -> File {
     record(|webrtc| janus.watch(|offer| answer(webrtc, offer)))
 }
 
-/// The same from the live server, by WHEP.
+/// Watches `stylize live` by WHEP until there are enough frames.
 pub fn of_live_server(server: &Server) -> File {
     record(|webrtc| {
         let given = [("Content-Type", "application/sdp")];
@@ -35,7 +35,7 @@ pub fn of_live_server(server: &Server) -> File {
     })
 }
 
-/// What comes once this has been connected.
+/// Records the stream after `connect`.
 fn record(connect: impl FnOnce(&gst::Element)) -> File {
     let folder = tempfile::tempdir().expect("a folder");
     let name = "recording.mkv";
@@ -76,7 +76,7 @@ fn record(connect: impl FnOnce(&gst::Element)) -> File {
     wait_for("the viewer's frames", || {
         frames.load(Ordering::SeqCst) >= FRAMES
     });
-    // webrtcbin has sinks, too, that never end; so the file tells.
+    // Not by EOS: sinks inside webrtcbin never get it. The size of the file is checked instead.
     let (sender, ended) = mpsc::channel();
     let written = part("file").static_pad("sink").expect("a pad");
     written.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
@@ -84,13 +84,13 @@ fn record(connect: impl FnOnce(&gst::Element)) -> File {
             .event()
             .is_some_and(|event| event.type_() == gst::EventType::Eos)
         {
-            // Nobody waits any more if it comes twice.
+            // The receiver is gone if the signal is emitted twice.
             let _ = sender.send(());
         }
         gst::PadProbeReturn::Ok
     });
     for end in ends {
-        // False where it had ended by itself.
+        // Returns false if the element has ended by itself.
         end.send_event(gst::event::Eos::new());
     }
     ended
@@ -107,7 +107,7 @@ fn answer(webrtc: &gst::Element, offer: &str) -> String {
     local(webrtc, "answer")
 }
 
-/// An offer to take what our payloaders send.
+/// An offer for the payload types of `stylize live`.
 fn offer(webrtc: &gst::Element) -> String {
     for (media, codec, rate, payload) in
         [("video", "H264", 90_000, 96), ("audio", "OPUS", 48_000, 97)]
@@ -134,7 +134,7 @@ fn described(kind: WebRTCSDPType, text: &str) -> WebRTCSessionDescription {
     WebRTCSessionDescription::new(kind, sdp)
 }
 
-/// Makes an offer or an answer ours, and returns it with all addresses.
+/// Sets an offer or answer as the local description. Returns it with all ICE candidates.
 fn local(webrtc: &gst::Element, kind: &str) -> String {
     let promise = gst::Promise::new();
     let create = format!("create-{kind}");
@@ -148,7 +148,7 @@ fn local(webrtc: &gst::Element, kind: &str) -> String {
     webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
         let state = webrtc.property::<WebRTCICEGatheringState>("ice-gathering-state");
         if state == WebRTCICEGatheringState::Complete {
-            // Nobody waits any more if it comes twice.
+            // The receiver is gone if the signal is emitted twice.
             let _ = sender.send(());
         }
     });

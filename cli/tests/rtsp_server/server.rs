@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 pub struct Server {
     child: Child,
-    /// Kept open, as whoever starts a server does.
+    /// Standard output, kept open as a shell does.
     _output: BufReader<ChildStdout>,
     /// rtsp://127.0.0.1:port
     pub base: String,
@@ -33,7 +33,7 @@ impl Server {
 }
 
 impl Server {
-    /// Sends it SIGTERM; its exit code, if it ends within ten seconds.
+    /// Sends SIGTERM. Returns the exit code, if the process ends within ten seconds.
     pub fn terminated(&mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", "TERM", &id]).status();
@@ -50,7 +50,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails only if it has ended already.
+        // Fails only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

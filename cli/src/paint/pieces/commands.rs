@@ -8,15 +8,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::files::{FileRef, write_whole};
+use super::files::{FileRef, write_atomically};
 use super::film_plan::FilmPlan;
 use super::here::{Here, Machine};
 use super::make::{Length, make};
 use super::store::{Record, Store};
 use super::{assemble, fixed, of_device};
 use crate::paint::look::look;
-use crate::paint::progress::{Show, tell};
-use crate::paint::{Args, beside, claim, interrupt, safe};
+use crate::paint::progress::{Show, print_json};
+use crate::paint::{Args, interrupt, lock_file, safe, with_suffix};
 use crate::shared::address::uri;
 use crate::shared::failure::usage;
 
@@ -113,7 +113,7 @@ pub fn piece(args: &PieceArgs) -> Result<()> {
     let film_plan = FilmPlan::read(&args.plan)?;
     film_plan.piece(args.piece)?;
     let store = Store::new(&args.out, &film_plan)?;
-    if let Some(record) = store.whole(args.piece)? {
+    if let Some(record) = store.complete(args.piece)? {
         args.say(&record, "is there already");
         return Ok(());
     }
@@ -133,7 +133,7 @@ pub fn piece(args: &PieceArgs) -> Result<()> {
 impl PieceArgs {
     fn say(&self, record: &Record, what: &str) {
         if self.json {
-            tell(&json!({ "event": "piece", "record": record }));
+            print_json(&json!({ "event": "piece", "record": record }));
         } else if !self.quiet {
             println!(
                 "piece {} {what}: {} frames, {:.1} s, on {} in {}",
@@ -181,13 +181,13 @@ pub fn join(args: &JoinArgs) -> Result<()> {
         bail!("{} is not a folder", args.pieces.display());
     }
     let store = Store::new(&args.pieces, &film_plan)?;
-    let part = beside(&output, ".part");
-    let Some(_lock) = claim(&part)? else {
+    let part = with_suffix(&output, ".part");
+    let Some(_lock) = lock_file(&part)? else {
         bail!("{} is being written by another process", part.display());
     };
     interrupt::watch_signal(false)?;
     let result = Here::for_join(&film_plan, &args.places).and_then(|here| {
-        safe::spare_source(&here.film.uri, [&output, &part])?;
+        safe::check_not_input(&here.film.uri, [&output, &part])?;
         assemble(&store, &film_plan, &here, &output, &part)
     });
     let (notes, frames) = result.inspect_err(|_| drop(std::fs::remove_file(&part)))?;
@@ -195,7 +195,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
         plan: identity,
         output: FileRef::new(&output)?,
     };
-    write_whole(&joined, serde_json::to_string(&record)?.as_bytes())?;
+    write_atomically(&joined, serde_json::to_string(&record)?.as_bytes())?;
     for note in notes {
         args.say(&format!("note: {note}"));
     }

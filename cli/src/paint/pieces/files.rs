@@ -115,7 +115,7 @@ pub fn of_file(path: &Path) -> Result<String> {
     if data.len() > 8 << 20
         && let Some(name) = cached
     {
-        let _ = write_whole(&name, sum.as_bytes());
+        let _ = write_atomically(&name, sum.as_bytes());
     }
     Ok(sum)
 }
@@ -134,11 +134,11 @@ fn cache() -> Option<PathBuf> {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_atomically(file: &Path, bytes: &[u8]) -> Result<()> {
     let cannot = || format!("{} cannot be written", file.display());
     let folder = file.parent().context("a file without a folder")?;
     std::fs::create_dir_all(folder).with_context(cannot)?;
-    let part = own_name(file);
+    let part = temporary_name(file);
     let written = std::fs::write(&part, bytes)
         .and_then(|()| File::open(&part)?.sync_all())
         .and_then(|()| std::fs::rename(&part, file));
@@ -148,9 +148,9 @@ pub fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// A temporary name beside a file that no other process uses, on this machine or another one.
-pub fn own_name(file: &Path) -> PathBuf {
+pub fn temporary_name(file: &Path) -> PathBuf {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    super::super::beside(
+    super::super::with_suffix(
         file,
         &format!(".{}.{}.part", host.trim(), std::process::id()),
     )

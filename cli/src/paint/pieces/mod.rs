@@ -19,7 +19,7 @@ use super::look::Film;
 use super::plan::Plan;
 use super::play::mux;
 use super::progress::Show;
-use super::{Args, beside, claim, encode, whole};
+use super::{Args, encode, lock_file, with_suffix, write_then_rename};
 
 mod commands;
 mod files;
@@ -53,16 +53,16 @@ struct Pieces {
 pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
     let (args, plan) = fixed(args)?;
     let film_plan = make(&args, &plan, film, Length::Count(args.segments), false)?;
-    let folder = beside(&args.output, ".pieces");
+    let folder = with_suffix(&args.output, ".pieces");
     let pieces = Pieces::prepare(folder, film_plan, args.force)?;
     let here = Here::new(&pieces.plan, &Machine::of(&args))?;
     let begin = Instant::now();
     let count = pieces.plan.pieces.len();
     let (mut frames, mut there, mut elsewhere) = (0, 0, 0);
-    // First the pieces that no process has locked; then those of other processes, in case they fail.
+    // First the pieces that no process has locked; then those of other processes (`patient`), in case they fail.
     for patient in [false, true] {
         for i in 0..count {
-            if pieces.store.whole(i)?.is_some() {
+            if pieces.store.complete(i)?.is_some() {
                 there += u32::from(!patient);
                 continue;
             }
@@ -82,7 +82,7 @@ pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
             if !pieces.plan_file().exists() {
                 return Ok(None);
             }
-            if pieces.store.whole(i)?.is_some() {
+            if pieces.store.complete(i)?.is_some() {
                 elsewhere += 1;
                 continue;
             }
@@ -102,7 +102,7 @@ pub fn film(args: &Args, film: &Film, part: &Path) -> Result<Option<String>> {
     if !pieces.plan_file().exists() {
         return Ok(None);
     }
-    let Some(_part) = claim(part)? else {
+    let Some(_part) = lock_file(part)? else {
         return Ok(None);
     };
     let (mut notes, _) = assemble(&pieces.store, &pieces.plan, &here, &args.output, part)?;
@@ -155,7 +155,7 @@ fn assemble(
     }
     let mut plan = here.plan.clone();
     plan.pieces = Some(ordered.pattern());
-    let played = whole(part, output, || mux(Show::Nothing, &plan, &here.film, part))?;
+    let played = write_then_rename(part, output, || mux(Show::Nothing, &plan, &here.film, part))?;
     Ok((played.notes, frames))
 }
 
@@ -197,7 +197,7 @@ impl Pieces {
         let store = Store::new(&folder, &plan)?;
         if !same {
             // Written atomically, because several processes may start at the same time.
-            files::write_whole(&file, plan.text()?.as_bytes())?;
+            files::write_atomically(&file, plan.text()?.as_bytes())?;
         }
         Ok(Self {
             folder,

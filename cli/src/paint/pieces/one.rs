@@ -95,7 +95,7 @@ fn add_video(
     };
     let (decoded, painted) = (pad("frames")?, pad("stylize")?);
     // The seek is sent after the first frame: `decodebin` must have chosen its decoder before the flush.
-    tell_when_known(pipeline, &decoded);
+    post_at_first_frame(pipeline, &decoded);
     // Frames before the seek are dropped, whatever their timestamp.
     let sought = AtomicBool::new(false);
     let types = gst::PadProbeType::BUFFER
@@ -104,7 +104,7 @@ fn add_video(
     decoded.add_probe(types, move |pad, info| {
         if let Some(gst::PadProbeData::Event(event)) = &mut info.data {
             sought.fetch_or(event.type_() == gst::EventType::FlushStop, Ordering::SeqCst);
-            if let Some(whole) = as_in_one_run(event) {
+            if let Some(whole) = without_seek(event) {
                 *event = whole;
             }
             return gst::PadProbeReturn::Ok;
@@ -154,7 +154,7 @@ fn add_video(
 }
 
 /// Posts an application message at the first frame.
-fn tell_when_known(pipeline: &gst::Pipeline, pad: &gst::Pad) {
+fn post_at_first_frame(pipeline: &gst::Pipeline, pad: &gst::Pad) {
     let weak = pipeline.downgrade();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
         if let Some(pipeline) = weak.upgrade() {
@@ -167,7 +167,7 @@ fn tell_when_known(pipeline: &gst::Pipeline, pad: &gst::Pad) {
 
 /// The segment with the running time that frames would have without the seek, because playlists use running time.
 /// `None`: not a time segment.
-fn as_in_one_run(event: &gst::Event) -> Option<gst::Event> {
+fn without_seek(event: &gst::Event) -> Option<gst::Event> {
     let gst::EventView::Segment(segment) = event.view() else {
         return None;
     };

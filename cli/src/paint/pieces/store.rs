@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::files::{of_file, own_name, write_whole};
+use super::files::{of_file, temporary_name, write_atomically};
 use super::film_plan::FilmPlan;
 use super::here::Here;
 use super::one;
@@ -63,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// If it belongs to another plan.
-    pub fn whole(&self, piece: usize) -> Result<Option<Record>> {
+    pub fn complete(&self, piece: usize) -> Result<Option<Record>> {
         let Some(record) = self.record(piece)? else {
             return Ok(None);
         };
@@ -96,7 +96,7 @@ impl Store {
     /// If it cannot be stylized as planned; then no file is left.
     pub fn paint(&self, plan: &FilmPlan, here: &Here, piece: usize, show: Show) -> Result<Record> {
         let begin = std::time::Instant::now();
-        let part = own_name(&self.name(piece, "gdp"));
+        let part = temporary_name(&self.name(piece, "gdp"));
         let painted = one::paint(here, plan.piece(piece)?, &part, show)
             .and_then(|painted| here.check(plan, &painted).map(|()| painted));
         let kept = painted.and_then(|painted| {
@@ -118,7 +118,7 @@ impl Store {
                 seconds: begin.elapsed().as_secs_f64(),
             };
             let text = serde_json::to_string(&record)?;
-            write_whole(&self.name(piece, "json"), text.as_bytes())?;
+            write_atomically(&self.name(piece, "json"), text.as_bytes())?;
             Ok(record)
         });
         kept.inspect_err(|_| drop(std::fs::remove_file(&part)))
@@ -138,12 +138,12 @@ impl Store {
     pub fn in_order(&self, plan: &FilmPlan) -> Result<(Ordered, u64)> {
         let mut frames = 0;
         let mut missing = Vec::new();
-        let ordered = Ordered(own_name(&self.folder.join("join")));
+        let ordered = Ordered(temporary_name(&self.folder.join("join")));
         let cannot = || format!("{} cannot be written", self.folder.display());
         let _ = std::fs::remove_dir_all(&ordered.0);
         std::fs::create_dir(&ordered.0).with_context(cannot)?;
         for piece in 0..plan.pieces.len() {
-            match self.whole(piece)? {
+            match self.complete(piece)? {
                 Some(record) => {
                     frames += record.frames;
                     let link = ordered.0.join(format!("{piece:05}.gdp"));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The element `stylizeanimationdec`: an animated GIF, PNG or WebP comes in, its frames go out with their times.
 //!
-//! GStreamer 1.22 takes an animated PNG or WebP for its first frame, and `avdemux_gif` does not see the end of some
-//! short GIFs: FFmpeg asks for more data for ever. A type of its own, found by the first bytes of a file, leads such
-//! files here, wherever a decoder is looked for. Pictures in other containers keep their types and decoders.
+//! GStreamer 1.22 decodes only the first frame of an animated PNG or WebP, and `avdemux_gif` waits for more data at the
+//! end of some short GIFs. A media type of its own, found by the first bytes of a file, makes `decodebin` choose this
+//! element for such files. Pictures in other containers keep their types and decoders.
 //!
 //! The decoders of `image` seek in the file, so all of it is kept; frames are decoded one at a time, after EOS.
 
@@ -20,7 +20,7 @@ use super::reader::{Kind, Reader};
 use crate::shared::pads::always;
 
 glib::wrapper! {
-    /// The element.
+    /// The element `stylizeanimationdec`.
     pub struct Decoder(ObjectSubclass<Imp>) @extends gst::Element, gst::Object;
 }
 
@@ -55,7 +55,7 @@ pub fn register() -> Result<(), glib::BoolError> {
     let rank = gst::Rank::PRIMARY;
     gst::Element::register(None, "stylizeanimationdec", rank, Decoder::static_type())?;
     let caps = gst::Caps::new_empty_simple(TYPE);
-    // Before those of GStreamer, which are as sure.
+    // Above GStreamer's typefinders, which report the same probability.
     let before = rank + 64;
     let names = Some("gif,png,apng,webp");
     let find = |find: &mut gst::TypeFind| {
@@ -84,7 +84,7 @@ pub struct Imp {
     src: gst::Pad,
     /// Bytes of the file that have arrived.
     file: Mutex<Vec<u8>>,
-    /// Whether decoding stops before the last frame.
+    /// Whether decoding is to stop before the last frame.
     ended: AtomicBool,
 }
 
@@ -236,7 +236,7 @@ impl Imp {
         }
     }
 
-    /// Hands on all frames.
+    /// Decodes and pushes all frames. `Err(None)`: downstream refused data.
     fn play(&self, file: Vec<u8>) -> Result<(), Option<anyhow::Error>> {
         let ended = || self.ended.load(Ordering::Relaxed);
         if file.is_empty() || ended() {

@@ -6,7 +6,7 @@ use gif::{DisposalMethod, Frame};
 use gst::glib;
 
 glib::wrapper! {
-    /// The element.
+    /// The element `stylizegifenc`.
     pub struct GifEncoder(ObjectSubclass<imp::GifEncoder>)
         @extends gst_video::VideoEncoder, gst::Element, gst::Object;
 }

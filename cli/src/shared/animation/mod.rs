@@ -148,7 +148,10 @@ mod tests {
                 frame.buffer().get_pixel(2, 5),
                 frame.buffer().get_pixel(15, 5),
             );
-            assert_eq!(left[3], 0, "{n}: it does not show what was before");
+            assert_eq!(
+                left[3], 0,
+                "{n}: not transparent: the frame before it shows"
+            );
             assert!(right[0].abs_diff((n * 30) as u8) <= 3, "{n}: {right:?}");
         }
     }
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_animations_can_be_read() {
         let png = |picture: &RgbaImage| encoded(picture, ImageFormat::Png);
         let webp = |picture: &RgbaImage| encoded(picture, ImageFormat::WebP);
         let gif = |picture: &RgbaImage| {
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_an_error() {
+    fn truncated_pictures_are_errors() {
         let shown = Span {
             from: Duration::ZERO,
             to: Duration::from_secs(1),

@@ -17,7 +17,7 @@ use super::{Span, Writer, writer};
 use crate::shared::pads::always;
 
 glib::wrapper! {
-    /// The element.
+    /// The element `stylizeanimation`.
     pub struct Animation(ObjectSubclass<Imp>) @extends gst::Element, gst::Object;
 }
 

@@ -18,7 +18,7 @@ const LARGEST_FRAME: u64 = 1 << 30;
 
 /// Delays up to the first are replaced by the second, as in browsers and in FFmpeg's GIF demuxer.
 const TOO_SHORT: Duration = Duration::from_millis(10);
-const INSTEAD: Duration = Duration::from_millis(100);
+const REPLACEMENT: Duration = Duration::from_millis(100);
 
 /// An animation format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,17 +74,20 @@ impl Reader {
                 // Some files lack the trailer; data after it is ignored.
                 file.push(gif::TRAILER);
                 let mut decoder = GifDecoder::new(Cursor::new(file))?;
-                let size = small(decoder.dimensions())?;
+                let size = checked_size(decoder.dimensions())?;
                 decoder.set_limits(limits)?;
                 (size, decoder.into_frames())
             }
             Kind::Png => {
                 let decoder = PngDecoder::with_limits(Cursor::new(file), limits)?;
-                (small(decoder.dimensions())?, decoder.apng()?.into_frames())
+                (
+                    checked_size(decoder.dimensions())?,
+                    decoder.apng()?.into_frames(),
+                )
             }
             Kind::WebP => {
                 let decoder = WebPDecoder::new(Cursor::new(file))?;
-                (small(decoder.dimensions())?, decoder.into_frames())
+                (checked_size(decoder.dimensions())?, decoder.into_frames())
             }
         };
         Ok(Self {
@@ -107,7 +110,7 @@ impl Iterator for Reader {
         self.failed = frame.is_err();
         Some(frame.map_err(Into::into).and_then(|frame| {
             let said = Duration::from(frame.delay());
-            let shown = if said <= TOO_SHORT { INSTEAD } else { said };
+            let shown = if said <= TOO_SHORT { REPLACEMENT } else { said };
             let picture = frame.into_buffer();
             ensure!(picture.dimensions() == self.size, "a frame of another size");
             Ok((picture, shown))
@@ -116,7 +119,7 @@ impl Iterator for Reader {
 }
 
 /// The size, if it is within the limits.
-fn small((width, height): (u32, u32)) -> Result<(u32, u32)> {
+fn checked_size((width, height): (u32, u32)) -> Result<(u32, u32)> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
         bail!("it has no pixels");
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_animation_is_an_error() {
+    fn other_files_are_errors() {
         for file in ["", "GIF", "\u{89}PNG", "RIFF    WEBPVP8X", "text"] {
             assert!(read(file.into()).is_err(), "{file}");
         }

@@ -45,9 +45,9 @@ impl Writer for WebP {
         let mut frame = [
             [0; 3],
             [0; 3],
-            three(width - 1),
-            three(height - 1),
-            three(shown.units(1000).min(0xff_ffff)),
+            u24(width - 1),
+            u24(height - 1),
+            u24(shown.units(1000).min(0xff_ffff)),
         ]
         .concat();
         frame.push(REPLACE);
@@ -77,7 +77,7 @@ impl WebP {
         head.extend(self.length.to_le_bytes());
         head.extend(b"WEBPVP8X\x0a\0\0\0");
         head.extend([flags, 0, 0, 0]);
-        head.extend([three(width - 1), three(height - 1)].concat());
+        head.extend([u24(width - 1), u24(height - 1)].concat());
         head
     }
 }
@@ -140,7 +140,7 @@ fn parts(file: &[u8]) -> Result<Parts<'_>> {
 }
 
 /// The lower 24 bits, little endian.
-fn three(number: u32) -> [u8; 3] {
+fn u24(number: u32) -> [u8; 3] {
     let [a, b, c, _] = number.to_le_bytes();
     [a, b, c]
 }
