@@ -29,6 +29,7 @@ pub struct Args {
 
 /// Runs the command; see the module.
 ///
+/// # Errors
 /// If a property is wrong or the element cannot run on this machine.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;

@@ -29,6 +29,7 @@ const FACTS: [&str; 6] = [
 
 /// Runs the command; see the module.
 ///
+/// # Errors
 /// If the model cannot be loaded or run.
 pub fn run(args: &Args) -> Result<()> {
     crate::init()?;

@@ -23,6 +23,7 @@ pub mod styles;
 
 /// Initializes GStreamer and registers the element.
 ///
+/// # Errors
 /// If GStreamer cannot be initialized, or an element cannot be registered.
 pub fn init() -> anyhow::Result<()> {
     gst::init()?;

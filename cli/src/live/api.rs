@@ -13,7 +13,6 @@ use axum::routing::{any, get, post};
 use axum::{Json, http};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::controls::{self, Change, StyleChange, Values};
@@ -21,6 +20,7 @@ use super::error::ApiError;
 use super::events::events;
 use super::guard::{guard, isolate};
 use super::hls_api;
+use super::seats::seat;
 use super::serve::limit;
 
 /// Largest body of a request, bytes; SDP offers of browsers have a few kilobytes.
@@ -190,36 +190,6 @@ async fn whep(State(app): Server, headers: HeaderMap, body: Body) -> Answer<Resp
         (header::LOCATION, format!("/whep/{id}")),
     ];
     Ok((StatusCode::CREATED, headers, answer).into_response())
-}
-
-/// A permit to watch, held for as long as the viewer watches.
-///
-/// # Errors
-/// 503 if there are `--max-viewers` already.
-pub fn seat(app: &App) -> Answer<OwnedSemaphorePermit> {
-    let seat = app.seats.clone().try_acquire_owned();
-    seat.map_err(|_| full(app))
-}
-
-/// Whether another viewer could watch.
-///
-/// # Errors
-/// 503 if there are `--max-viewers` already.
-pub fn room(app: &App) -> Answer<()> {
-    match app.seats.available_permits() {
-        0 => Err(full(app)),
-        _ => Ok(()),
-    }
-}
-
-fn full(app: &App) -> ApiError {
-    ApiError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        format!(
-            "{} are watching already; start the server with a larger --max-viewers",
-            app.max_viewers
-        ),
-    )
 }
 
 /// `DELETE /whep/ID`: ends a session.

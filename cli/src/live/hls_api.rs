@@ -11,11 +11,11 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::api::{room, seat};
 use super::error::ApiError;
 use super::guard::random;
 use super::hls::Look;
 use super::hls_window::{Answer, Window};
+use super::seats::{room, seat};
 
 /// Longest wait for the first segments.
 const START: Duration = Duration::from_secs(15);

@@ -12,8 +12,9 @@ use tokio::sync::watch;
 
 use super::hls_window::{Lengths, Part, Window};
 use super::key_frames::running_time;
-use super::output::cast;
 use super::sound;
+
+use crate::shared::run::cast;
 
 /// AAC-LC for `CODECS` (RFC 6381).
 const AAC: &str = "mp4a.40.2";

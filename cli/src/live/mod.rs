@@ -33,6 +33,7 @@ mod meter;
 mod mjpeg;
 mod offer;
 mod output;
+mod seats;
 mod serve;
 mod sound;
 mod source;

@@ -17,6 +17,8 @@ use super::meter::Meter;
 use super::mjpeg::Mjpeg;
 use super::sound::{self, Sound};
 
+use crate::shared::run::cast;
+
 /// The output pipeline and its elements.
 pub struct Output {
     pub pipeline: gst::Pipeline,
@@ -158,14 +160,6 @@ fn blank(args: &Args) -> Result<Vec<u8>> {
     let mut frame = vec![128; info.size()];
     frame[..info.offset()[1]].fill(50);
     Ok(frame)
-}
-
-/// Casts an element to its class.
-pub fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
-    let name = element.name();
-    element
-        .downcast()
-        .map_err(|_| anyhow!("{name} is another element"))
 }
 
 /// Prints warnings; the first error is sent to `failed`.

@@ -11,7 +11,7 @@ use gst::prelude::*;
 use gst_utils::StreamProducer;
 use gst_utils::streamproducer::ProducerSettings;
 
-use super::output::cast;
+use crate::shared::run::cast;
 
 /// Caps of sound between source and output.
 pub const CAPS: &str =

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Args, container, interrupt, pieces};
+use super::{Args, container, interrupt, source};
 use crate::shared::address::uri;
 
 /// Extensions of films; other files are skipped.
@@ -151,7 +151,7 @@ fn one(args: &Args, film: &Path, output: PathBuf) -> Result<Outcome> {
 
 /// Duration in seconds.
 fn seconds(film: &Path) -> Result<f64> {
-    let duration = pieces::duration(&uri(&film.to_string_lossy())?);
+    let duration = source::duration(&uri(&film.to_string_lossy())?);
     let duration = duration.with_context(|| format!("{} cannot be played", film.display()))?;
     Ok(duration.nseconds() as f64 / 1e9)
 }

@@ -160,6 +160,7 @@ pub struct Encoder {
 impl Encoder {
     /// The encoder that `--encoder` names, or the first of the container's codecs that works here.
     ///
+    /// # Errors
     /// A usage error for an encoder that is unknown, does not fit the container, or has no such quality setting; an
     /// error if none works.
     pub fn new(args: &Args, container: &Container) -> Result<Self> {

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 use gst::prelude::*;
 
-use super::{pieces, safe};
+use super::{safe, source};
 use crate::shared::animation::end_early;
 
 /// The playing pipeline, and the unfinished file that it writes.
@@ -64,7 +64,7 @@ pub fn report(name: &Path) {
     }
     let uri = std::path::absolute(name).ok();
     let uri = uri.and_then(|path| gst::glib::filename_to_uri(path, None).ok());
-    let time = uri.and_then(|uri| pieces::duration(&uri).ok());
+    let time = uri.and_then(|uri| source::duration(&uri).ok());
     let time = time.map_or(String::new(), |time| {
         format!("{:.1} s of ", time.nseconds() as f64 / 1e9)
     });

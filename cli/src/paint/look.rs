@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, anyhow, bail};
 use gst::prelude::*;
 
+use super::film::{Film, Stream, Video};
 use super::source::{caps, drop_all, source, stream_id};
 use super::turn::{self, Turn};
 use super::watch::Watch;
@@ -16,41 +17,6 @@ const ENOUGH: usize = 64 << 20;
 
 /// Picture files that may have an orientation in their EXIF data.
 const PICTURES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
-
-/// A stream of the input.
-#[derive(Clone, Debug)]
-pub struct Stream {
-    /// Stream id, equal in all pipelines that read the input.
-    pub id: String,
-    pub caps: gst::Caps,
-}
-
-/// The video that is painted.
-#[derive(Clone, Debug)]
-pub struct Video {
-    pub stream: Stream,
-    /// Format of the first frame.
-    pub info: gst_video::VideoInfo,
-    /// The rotation or flip that makes it upright, if it is not.
-    pub turned: Option<Turn>,
-    /// Whether it has one frame only.
-    pub still: bool,
-}
-
-/// An input that can be painted.
-#[derive(Clone, Debug)]
-pub struct Film {
-    pub uri: String,
-    pub video: Video,
-    /// All streams except the video, in the input's order.
-    pub others: Vec<Stream>,
-    pub chapters: bool,
-    /// Whether it has a cover picture, as a tag.
-    pub cover: bool,
-    /// Timestamp of the film's beginning, if the demuxer corrects it. `matroskademux` takes the first packet's
-    /// timestamp until an earlier one arrives, so the first frame would be too early by the difference.
-    pub origin: Option<gst::ClockTime>,
-}
 
 #[derive(Default)]
 struct State {
@@ -93,6 +59,7 @@ impl State {
 
 /// Reads the input until everything is known.
 ///
+/// # Errors
 /// If it cannot be read, is encrypted, has no video, or no decoder is installed for it.
 pub fn look(uri: &str) -> Result<Film> {
     let pipeline = gst::Pipeline::new();

@@ -9,7 +9,7 @@ use gst_video::VideoTransferFunction;
 
 use super::container::{self, Container, Pictures};
 use super::encode::{Encoder, cores};
-use super::look::Video;
+use super::film::Video;
 use super::{Args, Hdr};
 use crate::shared::element;
 use crate::shared::text::quoted;
@@ -29,6 +29,7 @@ pub struct Plan {
 impl Plan {
     /// The settings for these arguments.
     ///
+    /// # Errors
     /// A usage error for wrong arguments; an error if an element is missing.
     pub fn new(args: &Args) -> Result<Self> {
         let container = container::of(args)?;
@@ -43,6 +44,7 @@ impl Plan {
 
     /// Launch description of the video branch from demuxer to muxer, and notes for the user.
     ///
+    /// # Errors
     /// If it is HDR with `--hdr refuse`, or does not fit the container.
     pub fn video(&self, video: &Video) -> Result<(String, Vec<String>)> {
         let (info, encoder) = (&video.info, &self.encoder);
@@ -181,6 +183,7 @@ fn stylize(args: &Args) -> Result<String> {
 
 /// Properties from options and after `--`. A name may occur twice; the last one counts.
 ///
+/// # Errors
 /// A usage error for a property without a value.
 pub fn properties(args: &Args) -> Result<Vec<(&str, String)>> {
     let options = [

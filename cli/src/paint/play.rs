@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use gst::prelude::*;
 
-use super::look::Film;
+use super::film::Film;
 use super::plan::Plan;
-use super::progress::{Progress, Show};
+use super::progress::{Progress, Show, stats};
 use super::watch::Watch;
 use super::{interrupt, streams};
 
@@ -25,6 +25,7 @@ pub struct Played {
 
 /// Writes all streams of the input to the container.
 ///
+/// # Errors
 /// If anything on the way fails, or there is no progress.
 pub fn mux(show: Show, plan: &Plan, film: &Film, part: &Path) -> Result<Played> {
     let pipeline = gst::Pipeline::new();
@@ -57,6 +58,7 @@ pub fn sink(pipeline: &gst::Pipeline, last: &gst::Element, part: &Path) -> Resul
 /// Plays to EOS and shows the progress. `on_message` is called at each application message. Later errors are
 /// consequences of the first one.
 ///
+/// # Errors
 /// The first error, that of `on_message`, or no progress.
 pub fn wait(
     pipeline: &gst::Pipeline,
@@ -100,9 +102,4 @@ pub fn wait(
     }
     progress.end();
     Ok(())
-}
-
-/// `stats` of `stylize`, if the pipeline has it.
-pub fn stats(pipeline: &gst::Pipeline) -> Option<gst::Structure> {
-    Some(pipeline.by_name("stylize")?.property("stats"))
 }

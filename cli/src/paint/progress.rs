@@ -10,8 +10,6 @@ use gst::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::play::stats;
-
 /// Kind of progress display.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Show {
@@ -113,4 +111,9 @@ impl Progress {
 /// Prints a line of JSON. Errors are ignored: the film is finished even if the reader has closed the pipe.
 pub fn print_json(value: &Value) {
     let _ = writeln!(std::io::stdout(), "{value}");
+}
+
+/// `stats` of `stylize`, if the pipeline has it.
+pub fn stats(pipeline: &gst::Pipeline) -> Option<gst::Structure> {
+    Some(pipeline.by_name("stylize")?.property("stats"))
 }

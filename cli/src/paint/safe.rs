@@ -8,6 +8,7 @@ use same_file::is_same_file;
 
 /// Checks that no output is the input, also through links.
 ///
+/// # Errors
 /// If an output is the input.
 pub fn check_not_input(input: &str, outputs: [&Path; 2]) -> Result<()> {
     let Some(source) = local(input) else {

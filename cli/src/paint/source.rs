@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use gst::prelude::*;
 
 use super::edits::read_to_the_end;
-use super::look::Film;
+use super::film::Film;
 use super::watch::Watch;
 
 /// Adds source and demuxer; pads for the streams appear on the returned element.
@@ -137,9 +137,21 @@ fn is_container(caps: &gst::Caps) -> bool {
 
 /// Caps of a pad, also before they are negotiated.
 ///
+/// # Errors
 /// If the caps are empty.
 pub fn caps(pad: &gst::Pad) -> Result<gst::Caps> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     caps.structure(0).context("a stream without a type")?;
     Ok(caps)
+}
+
+/// Duration of a film.
+///
+/// # Errors
+/// If it is unknown.
+pub fn duration(uri: &str) -> Result<gst::ClockTime> {
+    let discoverer = gst_pbutils::Discoverer::new(gst::ClockTime::from_seconds(60))?;
+    let info = discoverer.discover_uri(uri)?;
+    let duration = info.duration().filter(|duration| !duration.is_zero());
+    duration.context("how long it is cannot be told, so it cannot be cut into pieces")
 }

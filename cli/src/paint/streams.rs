@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use gst::prelude::*;
 
 use super::container::template;
-use super::look::{Film, Stream, name};
-use super::pieces::seamless;
+use super::film::{Film, Stream};
+use super::look::name;
 use super::plan::Plan;
+use super::seam::seamless;
 use super::source::reader;
 use super::watch::Watch;
 use crate::shared::animation::is_animation;
@@ -22,6 +23,7 @@ const MOST_ON_THEIR_WAY: usize = 1000;
 
 /// Adds a branch for every stream that the container supports. Returns notes for the user on the others.
 ///
+/// # Errors
 /// If the container does not support the video, or an element is missing.
 pub fn add_all(
     pipeline: &gst::Pipeline,

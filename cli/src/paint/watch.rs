@@ -154,6 +154,7 @@ impl Watch {
 
     /// Checks for progress. To be called several times a second.
     ///
+    /// # Errors
     /// If there was no progress for [`LIMIT`] or [`PATIENCE`]; names the stream that is furthest behind.
     pub fn check(&self) -> Result<()> {
         let moved = self.0.moved.load(Ordering::Relaxed);

@@ -80,6 +80,7 @@ fn close_idle(client: &gst_rtsp_server::RTSPClient) {
 
 /// Runs the command; see the module.
 ///
+/// # Errors
 /// If the address is public without `--open`, the source cannot be played, or the port is taken.
 pub fn run(args: &Args) -> Result<()> {
     if !args.address.is_loopback() && !args.open {

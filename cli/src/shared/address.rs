@@ -23,6 +23,7 @@ pub enum Input {
 impl Input {
     /// Parses `test`, `v4l2`, `v4l2:/dev/video1`, `/dev/video1`, a file or a URI.
     ///
+    /// # Errors
     /// If it is none of them, the device does not exist, or no element reads such URIs.
     pub fn new(text: &str) -> Result<Self> {
         let device = match text.strip_prefix("v4l2") {
@@ -85,6 +86,7 @@ pub fn uri(input: &str) -> Result<String> {
 
 /// The URI of a file.
 ///
+/// # Errors
 /// If the current directory is unknown or the path cannot be encoded as a URI.
 pub fn file(path: &Path) -> Result<String> {
     let path = std::path::absolute(path)?;

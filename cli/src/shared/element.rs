@@ -13,6 +13,7 @@ const RESERVED: [&str; 2] = ["name", "parent"];
 
 /// A launch description of the element: `base`, then the properties, quoted.
 ///
+/// # Errors
 /// A usage error for the first property that does not exist, is not writable, or does not accept its value.
 pub fn describe<'a>(
     base: &str,

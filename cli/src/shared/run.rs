@@ -6,6 +6,7 @@ use gst::prelude::*;
 
 /// Parses a launch description into a pipeline in the state NULL.
 ///
+/// # Errors
 /// If it cannot be parsed, or describes a single element.
 pub fn pipeline(line: &str) -> Result<gst::Pipeline> {
     gst::parse::launch(line)?
@@ -31,4 +32,12 @@ pub fn to_end(pipeline: &gst::Pipeline) -> Result<()> {
         Some(gst::MessageView::Error(error)) => Err(anyhow!("{}", error.error().message())),
         _ => bail!("the pipeline does not start"),
     }
+}
+
+/// Casts an element to its class.
+pub fn cast<T: IsA<gst::Element>>(element: gst::Element) -> Result<T> {
+    let name = element.name();
+    element
+        .downcast()
+        .map_err(|_| anyhow!("{name} is another element"))
 }

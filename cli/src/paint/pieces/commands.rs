@@ -88,6 +88,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// Runs `plan`: prints the plan.
 ///
+/// # Errors
 /// If the input cannot be stylized here, or not in pieces.
 pub fn plan(args: &PlanArgs) -> Result<()> {
     crate::init()?;
@@ -107,6 +108,7 @@ pub fn plan(args: &PlanArgs) -> Result<()> {
 
 /// Runs `piece`: stylizes the piece, unless it exists.
 ///
+/// # Errors
 /// If this machine cannot follow the plan.
 pub fn piece(args: &PieceArgs) -> Result<()> {
     crate::init()?;
@@ -152,6 +154,7 @@ struct Joined {
 
 /// Runs `join`: joins the pieces, unless the output exists and is theirs.
 ///
+/// # Errors
 /// If pieces are missing, or the output exists and is another film.
 pub fn join(args: &JoinArgs) -> Result<()> {
     crate::init()?;

@@ -38,6 +38,7 @@ impl FileRef {
 
     /// Its path on this machine: the original one, or one of these files or in one of these folders.
     ///
+    /// # Errors
     /// If none of them has this content.
     pub fn find(&self, places: &[PathBuf]) -> Result<PathBuf> {
         let mut looked = vec![self.path.clone()];

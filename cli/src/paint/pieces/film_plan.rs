@@ -101,6 +101,7 @@ pub struct Piece {
 impl FilmPlan {
     /// Reads a document.
     ///
+    /// # Errors
     /// If it is not a valid plan, or was written by another version of the program.
     pub fn read(file: &Path) -> Result<Self> {
         let name = || file.display().to_string();
@@ -198,4 +199,13 @@ impl Piece {
         let time = gst::ClockTime::from_nseconds;
         (time(self.begin), time(self.start), self.stop.map(time))
     }
+}
+
+/// Result of a piece.
+pub struct Painted {
+    /// Number of frames in the file.
+    pub frames: u64,
+    pub provider: String,
+    pub precision: String,
+    pub model: String,
 }

@@ -9,10 +9,10 @@ use clap::Parser;
 use gststylize::model::modelinfo;
 
 use super::files::sha256;
-use super::film_plan::FilmPlan;
-use super::one::Painted;
+use super::film_plan::{FilmPlan, Painted};
 use crate::paint::Args;
-use crate::paint::look::{Film, look};
+use crate::paint::film::Film;
+use crate::paint::look::look;
 use crate::paint::plan::Plan;
 use crate::shared::address;
 
@@ -100,6 +100,7 @@ impl Here {
 
     /// Checks that provider and precision were those of the plan.
     ///
+    /// # Errors
     /// If they were not.
     pub fn check(&self, film_plan: &FilmPlan, painted: &Painted) -> Result<()> {
         let provider = match &self.provider {
@@ -218,6 +219,7 @@ fn generator(film_plan: &FilmPlan, file: &Path, places: &[PathBuf]) -> Result<Pa
 
 /// SHA-256 of a model with its external weights, its sidecar and its style predictor.
 ///
+/// # Errors
 /// If it is not a model.
 pub fn of_generator(file: &Path) -> Result<String> {
     let mut bytes = gststylize::model::file::whole(file)
@@ -234,6 +236,7 @@ pub fn of_generator(file: &Path) -> Result<String> {
 
 /// Value of `quality` for a built-in generator, and the SHA-256 of its model.
 ///
+/// # Errors
 /// If there is no such generator.
 pub fn built_in(name: &str) -> Result<(&'static str, String)> {
     use gststylize::gallery::{FULL, LITE, LITE_INT8, QUICK};

@@ -14,9 +14,9 @@ use super::film_plan::{Encoding, FORMAT, FilmPlan, Generator, LOCAL, Piece};
 use super::here::{built_in, of_generator};
 use super::warm_up::{self, Changes};
 use crate::paint::Args;
-use crate::paint::look::Film;
+use crate::paint::film::Film;
 use crate::paint::plan::{Plan, properties};
-use crate::paint::source::reader;
+use crate::paint::source::{self, reader};
 use crate::paint::watch::Watch;
 use crate::shared::failure::usage;
 
@@ -56,6 +56,7 @@ pub enum Length {
 
 /// Makes the plan of a film from arguments and their settings `plan`.
 ///
+/// # Errors
 /// If the input is not a local file of known duration, or a property cannot be used in pieces.
 pub fn make(
     args: &Args,
@@ -109,7 +110,7 @@ pub fn make(
         },
     };
     let input = local(&film.uri)?;
-    let duration = super::duration(&film.uri)?.nseconds();
+    let duration = source::duration(&film.uri)?.nseconds();
     let pieces = Cutter {
         duration,
         rate: rate(film),
@@ -184,7 +185,7 @@ fn resolve(plan: &Plan, film: &Film) -> Result<Resolved> {
         gst::ClockTime::from_seconds(600),
         &[gst::MessageType::Eos, gst::MessageType::Error],
     );
-    let stats = crate::paint::play::stats(&pipeline);
+    let stats = crate::paint::progress::stats(&pipeline);
     pipeline.set_state(gst::State::Null)?;
     match end.as_ref().map(|message| message.view()) {
         Some(gst::MessageView::Eos(_)) => (),

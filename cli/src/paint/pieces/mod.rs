@@ -3,7 +3,7 @@
 //! order, and kept until all exist; then they are joined.
 //!
 //! `film_plan` is the document, `make` writes it, `here` applies it to a machine, `one` stylizes a piece, `store` keeps
-//! pieces, `seam` concatenates their streams, `warm_up` computes how early a piece begins, and `commands` has `plan`,
+//! pieces, `warm_up` computes how early a piece begins, and `commands` has `plan`,
 //! `piece` and `join`. This module has `--segments`, which does all three in one process, or in several that share the
 //! work.
 //!
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::look::Film;
+use super::film::Film;
 use super::plan::Plan;
 use super::play::mux;
 use super::progress::Show;
@@ -27,12 +27,10 @@ mod film_plan;
 mod here;
 mod make;
 mod one;
-mod seam;
 mod store;
 mod warm_up;
 
 pub use commands::{JoinArgs, PieceArgs, PlanArgs, join, piece, plan};
-pub use seam::seamless;
 
 use film_plan::FilmPlan;
 use here::{Here, Machine};
@@ -157,16 +155,6 @@ fn assemble(
     plan.pieces = Some(ordered.pattern());
     let played = write_then_rename(part, output, || mux(Show::Nothing, &plan, &here.film, part))?;
     Ok((played.notes, frames))
-}
-
-/// Duration of a film.
-///
-/// If it is unknown.
-pub fn duration(uri: &str) -> Result<gst::ClockTime> {
-    let discoverer = gst_pbutils::Discoverer::new(gst::ClockTime::from_seconds(60))?;
-    let info = discoverer.discover_uri(uri)?;
-    let duration = info.duration().filter(|duration| !duration.is_zero());
-    duration.context("how long it is cannot be told, so it cannot be cut into pieces")
 }
 
 impl Pieces {

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 
-use super::film_plan::Piece;
+use super::film_plan::{Painted, Piece};
 use super::here::Here;
-use crate::paint::play::{sink, stats, wait};
-use crate::paint::progress::Show;
+use crate::paint::play::{sink, wait};
+use crate::paint::progress::{Show, stats};
 use crate::paint::source::reader;
 use crate::paint::streams;
 use crate::paint::watch::Watch;
@@ -21,17 +21,9 @@ use crate::paint::watch::Watch;
 /// Decoded and dropped at both ends of a piece, so that the seek's clipping does not touch frames of the piece.
 const MARGIN: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
-/// Result of a piece.
-pub struct Painted {
-    /// Number of frames in the file.
-    pub frames: u64,
-    pub provider: String,
-    pub precision: String,
-    pub model: String,
-}
-
 /// Stylizes a piece into a file.
 ///
+/// # Errors
 /// If anything on the way fails, or the input is not seekable.
 pub fn paint(here: &Here, piece: &Piece, file: &Path, show: Show) -> Result<Painted> {
     let (begin, start, stop) = piece.times();

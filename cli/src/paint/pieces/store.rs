@@ -93,6 +93,7 @@ impl Store {
 
     /// Stylizes a piece and stores it.
     ///
+    /// # Errors
     /// If it cannot be stylized as planned; then no file is left.
     pub fn paint(&self, plan: &FilmPlan, here: &Here, piece: usize, show: Show) -> Result<Record> {
         let begin = std::time::Instant::now();

@@ -14,6 +14,7 @@ const SECOND: f64 = 1e9;
 
 /// Number of warm-up frames for a value of the property `stability`, 0 to 1.
 ///
+/// # Errors
 /// If it exceeds [`MOST`].
 pub fn frames(stability: f64) -> Result<u64> {
     let weight = gststylize::stylize::weight_of_past(stability);
@@ -39,6 +40,7 @@ impl Changes {
     /// Parses a playlist for a film of this duration. `transition` is the property's value. Times are nanoseconds.
     /// Names of styles are not checked.
     ///
+    /// # Errors
     /// If a time is wrong, or there are more than a million changes.
     pub fn new(playlist: &str, transition: u64, duration: u64) -> Result<Self> {
         let mut changes = Vec::new();

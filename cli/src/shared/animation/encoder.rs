@@ -17,6 +17,7 @@ const SPEED: i32 = 10;
 /// Encodes RGBA pixels as a GIF. In an animation the frame is disposed to the background, so transparent pixels do not
 /// show the frame before.
 ///
+/// # Errors
 /// If the number of bytes does not match the size, or is 0.
 pub fn encode(width: u16, height: u16, mut pixels: Vec<u8>) -> Result<Vec<u8>> {
     anyhow::ensure!(

@@ -57,6 +57,7 @@ pub struct Reader {
 impl Reader {
     /// Parses the header of a file.
     ///
+    /// # Errors
     /// If it is not an animation, or its frames are larger than the limits.
     pub fn new(mut file: Vec<u8>) -> Result<Self> {
         let peek = |at: u64| {
