@@ -133,9 +133,11 @@ impl Player {
         self.pipeline.set_state(state).expect("it goes there");
         let timeout = gst::ClockTime::from_seconds(60);
         let (change, now, _) = self.pipeline.state(timeout);
-        let errors = common::errors(&self.pipeline.bus().expect("a bus"));
-        assert!(errors.is_empty(), "{errors:?}");
-        assert_eq!(change, Ok(gst::StateChangeSuccess::Success), "to {state:?}");
+        if change != Ok(gst::StateChangeSuccess::Success) {
+            // Only then: reading the bus discards other messages, an EOS of short films among them.
+            let errors = common::errors(&self.pipeline.bus().expect("a bus"));
+            panic!("to {state:?}: {change:?}, {errors:?}");
+        }
         assert_eq!(now, state);
     }
 
