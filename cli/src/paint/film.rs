@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What is known of an input before it is played.
+//! Data that `look` finds about an input before it is played: its streams, and the format of its video.
 
 use super::turn::Turn;
 
