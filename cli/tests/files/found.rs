@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Files from practice: from a DVD, with a cover, cut without transcoding; and some that cannot be stylized.
 
-use super::probe::{compare, ffmpeg, folder, paint, probe as values, stylize, text, times};
+use super::probe::{
+    compare, ffmpeg, folder, mean_difference, paint, probe as values, stylize, text, times,
+};
 
 const PICTURE: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=2";
 
@@ -163,9 +165,7 @@ fn jpegs_of_every_subsampling_have_their_colours() {
             let picture = image::open(file(name)).expect("a picture");
             picture.into_rgb8()
         });
-        let pairs = got.iter().zip(wanted.iter());
-        let sum: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-        let mean = sum / wanted.len() as u64;
+        let mean = mean_difference(&got, &wanted);
         // The decoders upsample chroma differently; a wrong subsampling differs by 20.
         assert!(mean < 10, "{format}: {mean} off");
     }

@@ -146,3 +146,10 @@ pub fn folder() -> (tempfile::TempDir, impl Fn(&str) -> PathBuf) {
     let path = dir.path().to_owned();
     (dir, move |name: &str| path.join(name))
 }
+
+/// Mean absolute difference of two pictures of one size, in whole codes of 8 bits.
+pub fn mean_difference(a: &image::RgbImage, b: &image::RgbImage) -> u64 {
+    let pairs = a.iter().zip(b.iter());
+    let sum: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum / a.len() as u64
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::RgbImage;
 use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
 
-use super::probe::{ffmpeg, folder, paint};
+use super::probe::{ffmpeg, folder, mean_difference, paint};
 
 type Turn = fn(&RgbImage) -> RgbImage;
 
@@ -31,9 +31,7 @@ fn transverse(picture: &RgbImage) -> RgbImage {
 #[track_caller]
 fn same(got: &RgbImage, wanted: &RgbImage, what: &str) {
     assert_eq!(got.dimensions(), wanted.dimensions(), "{what}");
-    let pairs = got.iter().zip(wanted.iter());
-    let sum: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-    let mean = sum / got.len() as u64;
+    let mean = mean_difference(got, wanted);
     assert!(mean < 5, "{what}: {mean} off");
 }
 

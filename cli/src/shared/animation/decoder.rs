@@ -17,7 +17,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::reader::{Kind, Reader};
-use crate::shared::pads::always;
+use crate::shared::pads::{self, always, sink_and_source};
 
 glib::wrapper! {
     /// The element `stylizeanimationdec`.
@@ -95,28 +95,11 @@ impl ObjectSubclass for Imp {
     type ParentType = gst::Element;
 
     fn with_class(class: &Self::Class) -> Self {
-        let pad = |name| {
-            let template = class.pad_template(name);
-            template.map_or_else(
-                || gst::Pad::builder(gst::PadDirection::Unknown),
-                |template| gst::Pad::builder_from_template(&template),
-            )
-        };
-        let sink = pad("sink")
-            .chain_function(|_, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |imp| imp.chain(&buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.event(pad, event))
-            })
-            .build();
+        let (sink, src) =
+            sink_and_source::<Self>(class, |imp, buffer| imp.chain(&buffer), Self::event);
         Self {
             sink,
-            src: pad("src").build(),
+            src,
             file: Mutex::default(),
             ended: AtomicBool::default(),
         }
@@ -126,10 +109,7 @@ impl ObjectSubclass for Imp {
 impl ObjectImpl for Imp {
     fn constructed(&self) {
         self.parent_constructed();
-        for pad in [&self.sink, &self.src] {
-            // Fails only if the element has a pad of this name, and it has none yet.
-            let _ = self.obj().add_pad(pad);
-        }
+        pads::add(&*self.obj(), [&self.sink, &self.src]);
     }
 }
 

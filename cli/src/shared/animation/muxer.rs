@@ -14,7 +14,7 @@ use gst::subclass::prelude::*;
 
 use super::encoder::GifEncoder;
 use super::{Span, Writer, writer};
-use crate::shared::pads::always;
+use crate::shared::pads::{self, always, sink_and_source};
 
 glib::wrapper! {
     /// The element `stylizeanimation`.
@@ -61,28 +61,10 @@ impl ObjectSubclass for Imp {
     type ParentType = gst::Element;
 
     fn with_class(class: &Self::Class) -> Self {
-        let pad = |name| {
-            let template = class.pad_template(name);
-            template.map_or_else(
-                || gst::Pad::builder(gst::PadDirection::Unknown),
-                |template| gst::Pad::builder_from_template(&template),
-            )
-        };
-        let sink = pad("sink")
-            .chain_function(|_, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |imp| imp.chain(buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |imp| imp.event(pad, event))
-            })
-            .build();
+        let (sink, src) = sink_and_source::<Self>(class, Self::chain, Self::event);
         Self {
             sink,
-            src: pad("src").build(),
+            src,
             state: Mutex::default(),
         }
     }
@@ -91,10 +73,7 @@ impl ObjectSubclass for Imp {
 impl ObjectImpl for Imp {
     fn constructed(&self) {
         self.parent_constructed();
-        for pad in [&self.sink, &self.src] {
-            // Fails only if the element has a pad of this name, and it has none yet.
-            let _ = self.obj().add_pad(pad);
-        }
+        pads::add(&*self.obj(), [&self.sink, &self.src]);
     }
 }
 
