@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Reading of files that users name. Only regular files up to a size limit: opening a FIFO or a terminal may block, and
+//! Files that users name: their reading, and temporary names for their writing. Only regular files up to a size limit: opening a FIFO or a terminal may block, and
 //! a device may have no end.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, Read, Result};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Part of a temporary file's name that no other thread or process of this machine uses, such as `1234-0`.
+pub fn unique() -> String {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{serial}", std::process::id())
+}
 
 /// Opens a regular file for reading, without blocking on a FIFO.
 ///

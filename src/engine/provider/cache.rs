@@ -8,7 +8,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -17,6 +16,7 @@ use super::kinds::Provider;
 use crate::engine::error::EngineError;
 use crate::engine::log::CAT;
 use crate::engine::runtime::Runtime;
+use crate::files;
 
 /// The list of a folder's files in the format of `sha256sum --check`: checksum, two blanks, name in each line.
 const LIST: &str = "SHA256SUMS";
@@ -126,10 +126,8 @@ pub(crate) fn with_folder<T>(
 
 /// Creates a temporary folder beside `place`, under a name that no other thread or process uses.
 fn begin(place: &Path) -> io::Result<Folder> {
-    static SERIAL: AtomicU32 = AtomicU32::new(0);
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let root = place.parent().unwrap_or(place);
-    let path = root.join(format!(".{}-{serial}.partial", std::process::id()));
+    let path = root.join(format!(".{}.partial", files::unique()));
     fs::create_dir_all(root)?;
     // Left behind by an earlier process with the same id.
     let _ = fs::remove_dir_all(&path);

@@ -2,7 +2,6 @@
 //! The property `dump-graph`: writes compiled graphs to a file for inspection.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::files;
 use crate::stylize::report::Error;
@@ -12,16 +11,14 @@ use crate::stylize::report::Error;
 /// # Errors
 /// [`Error::Dump`].
 pub(crate) fn write(file: &Path, graph: &[u8]) -> Result<(), Error> {
-    static SERIAL: AtomicU32 = AtomicU32::new(0);
     let failed = |err: std::io::Error| Error::Dump {
         file: file.display().to_string(),
         reason: err.to_string(),
     };
     // A name of its own for each write: with a common one, an element could rename a file that another thread of the
     // process has only begun to write.
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let mut name = file.as_os_str().to_owned();
-    name.push(format!(".{}-{serial}.tmp", std::process::id()));
+    name.push(format!(".{}.tmp", files::unique()));
     let part = Path::new(&name);
     files::may_replace(file).map_err(failed)?;
     let written = std::fs::write(part, graph).and_then(|()| std::fs::rename(part, file));
