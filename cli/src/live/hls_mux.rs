@@ -11,10 +11,10 @@ use gst::prelude::*;
 use tokio::sync::watch;
 
 use super::hls_window::{Lengths, Part, Window};
-use super::key_frames::running_time;
 use super::sound;
 
 use crate::shared::run::cast;
+use crate::shared::time::running_time;
 
 /// AAC-LC for `CODECS` (RFC 6381).
 const AAC: &str = "mp4a.40.2";

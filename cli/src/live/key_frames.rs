@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use gst::prelude::*;
 
+use crate::shared::time::running_time;
+
 /// Shortest interval of requested key frames: each is many times as large as another frame, for all viewers.
 const ASKED: Duration = Duration::from_millis(500);
 
@@ -102,12 +104,4 @@ impl KeyFrames {
         }
         begins && state.made
     }
-}
-
-/// Running time of a buffer. Timestamps alone are no measure: those of `x264enc` begin at 1000 hours, and so does its
-/// segment.
-pub fn running_time(pad: &gst::Pad, time: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
-    let event = pad.sticky_event::<gst::event::Segment>(0)?;
-    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
-    segment.to_running_time(time)
 }

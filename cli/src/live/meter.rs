@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use serde::Serialize;
+use crate::shared::time::running_time;
 
-use super::key_frames::running_time;
 
 /// Number of the latest frames that are kept.
 const WINDOW: usize = 512;

@@ -17,6 +17,7 @@ use super::source::reader;
 use super::watch::Watch;
 use crate::shared::animation::is_animation;
 use crate::shared::text::quoted;
+use crate::shared::time::running_time;
 
 /// Largest number of frames between decoder and muxer, encoder and queues included.
 const MOST_ON_THEIR_WAY: usize = 1000;
@@ -170,7 +171,7 @@ fn keep_durations(frames: &gst::Pad, encoded: &gst::Pad) {
     let on_their_way = lasting.clone();
     frames.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         if let Some(buffer) = info.buffer()
-            && let Some(shown) = running(pad, buffer)
+            && let Some(shown) = running_time(pad, buffer.pts())
             && let Some(duration) = buffer.duration()
         {
             let mut lasting = lasting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,7 +185,7 @@ fn keep_durations(frames: &gst::Pad, encoded: &gst::Pad) {
     });
     encoded.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         if let Some(buffer) = info.buffer_mut()
-            && let Some(shown) = running(pad, buffer)
+            && let Some(shown) = running_time(pad, buffer.pts())
         {
             let mut lasting = on_their_way.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(duration) = lasting.remove(&shown) {
@@ -193,13 +194,6 @@ fn keep_durations(frames: &gst::Pad, encoded: &gst::Pad) {
         }
         gst::PadProbeReturn::Ok
     });
-}
-
-/// Running time of a buffer.
-fn running(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
-    let event = pad.sticky_event::<gst::event::Segment>(0)?;
-    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
-    segment.to_running_time(buffer.pts())
 }
 
 /// Start of a pad's segment.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::Result;
 use gst::prelude::*;
 
+use crate::shared::time::running_time;
+
 /// Latency in frame durations for waiting, painting and encoding. A frame that takes longer is sent at once, after its
 /// sound.
 const FRAMES: f64 = 3.0;
@@ -46,8 +48,6 @@ pub fn synchronize(
 /// Running time of the pipeline minus that of a buffer, ns; `None` before the clock runs.
 fn late(pad: &gst::Pad, info: &gst::PadProbeInfo) -> Option<i64> {
     let now = pad.parent_element()?.current_running_time()?;
-    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
-    let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
-    let time = segment.to_running_time(info.buffer()?.pts())?;
+    let time = running_time(pad, info.buffer()?.pts())?;
     Some(now.nseconds() as i64 - time.nseconds() as i64)
 }

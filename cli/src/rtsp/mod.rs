@@ -48,8 +48,8 @@ pub struct Args {
     /// Bitrate of each stream, kbit/s
     #[arg(long, default_value_t = 2500, value_parser = clap::value_parser!(u32).range(50..=100_000))]
     bitrate: u32,
-    /// Which built-in generator: auto, quick, lite, full
-    #[arg(long, default_value = "auto", value_parser = ["auto", "quick", "lite", "full"])]
+    /// Which built-in generator
+    #[arg(long, default_value = "auto", value_parser = crate::shared::element::QUALITIES)]
     quality: String,
     /// Most styles and mixes painted at once; clients of the same one share its pipeline
     #[arg(long, default_value_t = 8)]

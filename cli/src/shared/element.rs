@@ -8,6 +8,9 @@ use gst::prelude::*;
 use super::failure::usage;
 use super::text::quoted;
 
+/// Values of the property `quality`, as possible values of an option; a test compares them with the element.
+pub const QUALITIES: [&str; 4] = ["auto", "quick", "lite", "full"];
+
 /// Properties that only the program may set.
 const RESERVED: [&str; 2] = ["name", "parent"];
 
@@ -105,4 +108,23 @@ fn similarity(one: &str, other: &str) -> f64 {
     });
     let shared = shared.count();
     2.0 * shared as f64 / all.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn qualities_are_those_of_the_element() {
+        crate::init().expect("the plugin");
+        let element = gst::ElementFactory::make("stylize").build();
+        let spec = element.expect("the element").find_property("quality");
+        let kind = spec.expect("the property").value_type();
+        let class = glib::EnumClass::with_type(kind).expect("an enumeration");
+        let mut nicks: Vec<_> = class.values().iter().map(|value| value.nick()).collect();
+        let mut qualities = QUALITIES.to_vec();
+        nicks.sort_unstable();
+        qualities.sort_unstable();
+        assert_eq!(qualities, nicks);
+    }
 }

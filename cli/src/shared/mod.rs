@@ -13,3 +13,4 @@ pub mod place;
 pub mod restart;
 pub mod run;
 pub mod text;
+pub mod time;

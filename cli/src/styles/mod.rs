@@ -12,11 +12,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use gst::prelude::*;
 
 use crate::shared::failure::usage;
+use crate::shared::run::{pipeline, to_end};
 use crate::shared::text;
+use crate::shared::time::running_time;
 
 /// Size of a tile on the sheet, pixels: smaller than [`FRAME`], in which it is painted.
 const TILE: (usize, usize) = (384, 216);
@@ -40,8 +42,8 @@ pub struct Args {
     /// Write a clip that glides through all styles to this MP4 file
     #[arg(long, requires = "film")]
     clip: Option<PathBuf>,
-    /// Which built-in generator: auto, quick, lite, full
-    #[arg(long, default_value = "auto", value_parser = ["auto", "quick", "lite", "full"])]
+    /// Which built-in generator
+    #[arg(long, default_value = "auto", value_parser = crate::shared::element::QUALITIES)]
     quality: String,
     /// Length of the clip
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -158,12 +160,7 @@ fn glide(pipeline: &gst::Pipeline, styles: &[String], seconds: u64) -> Result<()
     let styles = styles.to_vec();
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let pts = info.buffer().and_then(|buffer| buffer.pts());
-        let segment = pad.sticky_event::<gst::event::Segment>(0);
-        let time = segment.and_then(|event| {
-            let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
-            segment.to_running_time(pts)
-        });
-        if let Some(time) = time {
+        if let Some(time) = running_time(pad, pts) {
             let index = (time.nseconds() / turn.nseconds().max(1)) as usize;
             let style = &styles[index.min(styles.len() - 1)];
             stylize.set_property("style", style);
@@ -174,28 +171,11 @@ fn glide(pipeline: &gst::Pipeline, styles: &[String], seconds: u64) -> Result<()
     Ok(())
 }
 
-fn launch(line: &str) -> Result<gst::Pipeline> {
-    let pipeline = gst::parse::launch(line)?;
-    pipeline
-        .downcast()
-        .map_err(|_| anyhow!("not a pipeline: {line}"))
-}
-
 /// Plays a description to its end.
 fn play(line: &str, prepare: impl FnOnce(&gst::Pipeline) -> Result<()>) -> Result<()> {
-    let pipeline = launch(line)?;
+    let pipeline = pipeline(line)?;
     prepare(&pipeline)?;
-    let bus = pipeline.bus().context("a bus")?;
-    let started = pipeline.set_state(gst::State::Playing);
-    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let end = match started {
-        Ok(_) => bus.timed_pop_filtered(None, &ends),
-        Err(_) => bus.pop_filtered(&ends),
-    };
+    let ended = to_end(&pipeline);
     pipeline.set_state(gst::State::Null)?;
-    match end.as_ref().map(|message| message.view()) {
-        Some(gst::MessageView::Eos(_)) => Ok(()),
-        Some(gst::MessageView::Error(error)) => Err(anyhow!("{}", error.error())),
-        _ => Err(anyhow!("the pipeline does not start: {line}")),
-    }
+    ended
 }
