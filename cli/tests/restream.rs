@@ -155,6 +155,21 @@ fn a_publisher_that_comes_back_is_on_the_air_again() {
     Recording::read(&record(&to)).check("RTMP again");
 }
 
+#[test]
+fn a_source_that_sends_nothing_is_waited_for_and_named() {
+    let _alone = alone();
+    let nginx = Nginx::start();
+    let mut command = peers::restream();
+    command.args([nginx.rtmp("nobody"), nginx.rtmp("out")]);
+    let mut waiting = peers::Peer::start(command.stderr(std::process::Stdio::piped()), "");
+    let err = std::io::BufReader::new(waiting.0.stderr.take().expect("a pipe"));
+    let line = std::io::BufRead::lines(err).next().expect("a line");
+    assert_eq!(
+        line.expect("text"),
+        "the source has sent no frame yet; waiting for it"
+    );
+}
+
 /// Standard error of a run that cannot start.
 fn refused(arguments: &[&str]) -> String {
     let mut command = peers::restream();

@@ -5,10 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::shared::time::running_time;
 use gst::prelude::*;
 use serde::Serialize;
-use crate::shared::time::running_time;
-
 
 /// Number of the latest frames that are kept.
 const WINDOW: usize = 512;

@@ -106,6 +106,11 @@ impl Streams {
         self.lock().error.take()
     }
 
+    /// Whether a frame has arrived.
+    pub fn has_begun(&self) -> bool {
+        self.lock().last.is_some()
+    }
+
     /// Time since the last frame; zero before the first.
     pub fn silent_for(&self) -> Duration {
         self.lock()

@@ -118,6 +118,7 @@ fn play(
     let bus = pipeline.bus().context("a pipeline without a bus")?;
     // If this fails, an error message on the bus has the reason.
     let started = pipeline.set_state(gst::State::Playing);
+    let (begun, mut told) = (Instant::now(), false);
     let mut interrupted = None;
     loop {
         let message = bus.timed_pop(gst::ClockTime::from_mseconds(200));
@@ -140,6 +141,11 @@ fn play(
             Some(MessageView::Latency(_)) => drop(pipeline.recalculate_latency()),
             Some(_) => (),
             None if started.is_err() => bail!("the pipeline does not start"),
+            // A server without a publisher may send nothing for hours, without an error.
+            None if !told && !streams.has_begun() && begun.elapsed() > SILENCE => {
+                eprintln!("the source has sent no frame yet; waiting for it");
+                told = true;
+            }
             None if input.live && streams.silent_for() > SILENCE => {
                 bail!("no picture has come for {SILENCE:?}")
             }
