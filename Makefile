@@ -29,7 +29,7 @@ SECONDS ?=
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz gpu-check gpu-bundle install uninstall deb wheel test-training test-cluster train campaign galleries clean
+.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz gpu-check gpu-bundle install uninstall deb wheel capi test-training test-cluster train campaign galleries clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -93,6 +93,9 @@ install: build ## Install plugin, ONNX Runtime and models for this user
 
 deb: setup ## Make a Debian package of plugin, program, ONNX Runtime and models: target/debian/stylize_*.deb
 	@scripts/deb.sh
+
+capi: setup ## Install the plugin with cargo-c into a temporary folder, as distributions do, and paint with it
+	@scripts/capi.sh
 
 wheel: setup ## Make a Python wheel of program and plugin: target/wheels/gst_plugin_stylize-*.whl
 	@scripts/wheel.sh
