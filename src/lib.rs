@@ -17,6 +17,7 @@ pub mod graph;
 pub mod model;
 mod numbers;
 pub mod onnx;
+pub mod planes;
 pub mod stylize;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, and the folders that each may import.
-const MAY_IMPORT: [(&str, &[&str]); 8] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
     (
         "stylize",
-        &["gallery", "engine", "graph", "model", "files", "numbers"],
+        &[
+            "gallery", "engine", "graph", "model", "files", "numbers", "planes",
+        ],
     ),
     ("engine", &["model", "onnx", "files"]),
     ("graph", &["model", "onnx"]),
@@ -18,6 +20,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("onnx", &[]),
     ("files", &[]),
     ("numbers", &[]),
+    ("planes", &[]),
 ];
 
 /// Folders within a folder, from the top layer down: each may import those below it, and all may import the files

@@ -176,3 +176,51 @@ fn a_meta_of_another_size_is_refused() {
         .expect("a meta");
     assert_eq!(harness.push(frame), Err(gst::FlowError::Error));
 }
+
+/// An I420 frame with a memory for each plane, so that it is copied, whose meta has these offsets and strides.
+fn planar(offsets: &[usize; 3], strides: &[i32; 3]) -> gst::Buffer {
+    let mut buffer = gst::Buffer::new();
+    let fresh = buffer.get_mut().expect("fresh");
+    for samples in [WIDTH * HEIGHT, WIDTH * HEIGHT / 4, WIDTH * HEIGHT / 4] {
+        fresh.append_memory(gst::Memory::from_mut_slice(vec![128_u8; samples]));
+    }
+    let flags = VideoFrameFlags::empty();
+    let (format, width, height) = (VideoFormat::I420, WIDTH as u32, HEIGHT as u32);
+    gst_video::VideoMeta::add_full(fresh, flags, format, width, height, offsets, strides)
+        .expect("a meta");
+    buffer
+}
+
+#[test]
+fn a_frame_outside_its_memory_is_one_error() {
+    for (offsets, strides, reason) in [
+        ([0, 3072, 3841], [64, 32, 32], "ends at byte 4609"),
+        ([0, 3072, 3840], [64, 66, 32], "ends at byte 4622"),
+        ([0, 3072, 3840], [128, 32, 32], "a stride of 128"),
+        ([0, 3072, 4576], [64, 32, -32], "stride of -32 bytes"),
+    ] {
+        for while_loading in ["block", "passthrough"] {
+            let (_dir, element) = common::element(&negative(13).bytes());
+            element.set_property_from_str("while-loading", while_loading);
+            let bus = gst::Bus::new();
+            element.set_bus(Some(&bus));
+            let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+            harness.set_src_caps_str("video/x-raw,format=I420,width=64,height=48,framerate=25/1");
+            let right = planar(&[0, 3072, 3840], &[64, 32, 32]);
+            harness.push_and_pull(right).expect("a frame");
+            let pushed = harness.push(planar(&offsets, &strides));
+            assert_eq!(pushed, Err(gst::FlowError::Error), "{reason}");
+            let errors = common::errors(&bus);
+            let [error] = &errors[..] else {
+                panic!("{reason}: {} errors", errors.len());
+            };
+            let text = error.error.message();
+            assert!(
+                text.starts_with("A frame's memory cannot be used: "),
+                "{text}"
+            );
+            assert!(text.contains(reason), "{text}");
+            assert!(text.contains("Correct the element"), "{text}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ use crate::engine::EngineError;
 use crate::gallery::painting::PaintingError;
 use crate::graph::GraphError;
 use crate::model::{ModelError, StyleError};
+use crate::planes::{self, PlaneError};
 
 /// Errors and warnings of the element. The text is for the user: what is wrong, with which value, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +95,7 @@ pub(crate) enum Error {
         "This build of the plugin cannot read GstAnalyticsRelationMeta, so there is no mask=analytics. Build it with `cargo build --release --features analytics` where GStreamer 1.26 or newer is installed, or set mask=roi."
     )]
     NoAnalytics,
-    #[error("A frame's memory cannot be used: {0}. Correct the element that allocates the buffer.")]
+    #[error("{}", planes::unusable(.0))]
     Memory(String),
     #[error(
         "The compiled graph cannot be written to \"{file}\": {reason}. Set dump-graph to a file in a folder that exists and can be written."
@@ -110,6 +111,12 @@ pub(crate) enum Error {
     /// A bug in the application or in this element: a buffer arrived before caps, or after stop.
     #[error("A buffer arrived before caps. Send a caps event before the first buffer.")]
     NotNegotiated,
+}
+
+impl From<PlaneError> for Error {
+    fn from(error: PlaneError) -> Self {
+        Self::Memory(error.to_string())
+    }
 }
 
 impl Error {

@@ -137,15 +137,16 @@ mod imp {
     use std::sync::{LazyLock, Mutex, PoisonError};
 
     use gst_base::subclass::prelude::*;
-    use gst_video::prelude::*;
     use gst_video::subclass::prelude::*;
+    use gststylize::planes::{Plane, PlaneError, unusable};
 
     use super::*;
     use crate::shared::pads::always;
 
     #[derive(Default)]
     pub struct ToneMap {
-        tables: Mutex<Option<Tables>>,
+        /// The tables, and the formats of both pads.
+        format: Mutex<Option<(Tables, gst_video::VideoInfo, gst_video::VideoInfo)>>,
     }
 
     #[glib::object_subclass]
@@ -189,6 +190,24 @@ mod imp {
         const PASSTHROUGH_ON_SAME_CAPS: bool = false;
         const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
+        // Not `transform_frame`, whose frames are mapped without comparing them with their memory.
+        fn transform(
+            &self,
+            from: &gst::Buffer,
+            to: &mut gst::BufferRef,
+        ) -> Result<gst::FlowSuccess, gst::FlowError> {
+            let format = self.format.lock().unwrap_or_else(PoisonError::into_inner);
+            let (tables, from_info, to_info) =
+                format.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
+            let mapped = tone_map(tables, (from, from_info), (to, to_info));
+            drop(format);
+            mapped.map_err(|err| {
+                gst::element_imp_error!(self, gst::StreamError::Failed, ("{}", unusable(&err)));
+                gst::FlowError::Error
+            })?;
+            Ok(gst::FlowSuccess::Ok)
+        }
+
         fn transform_caps(
             &self,
             direction: gst::PadDirection,
@@ -218,47 +237,65 @@ mod imp {
             _incaps: &gst::Caps,
             info: &gst_video::VideoInfo,
             _outcaps: &gst::Caps,
-            _out_info: &gst_video::VideoInfo,
+            out_info: &gst_video::VideoInfo,
         ) -> Result<(), gst::LoggableError> {
             let hlg = info.colorimetry().transfer() == gst_video::VideoTransferFunction::AribStdB67;
             let curve = if hlg { Curve::Hlg } else { Curve::Pq };
-            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-            *tables = Some(Tables::new(curve));
+            let mut format = self.format.lock().unwrap_or_else(PoisonError::into_inner);
+            *format = Some((Tables::new(curve), info.clone(), out_info.clone()));
             Ok(())
         }
+    }
 
-        fn transform_frame(
-            &self,
-            inframe: &gst_video::VideoFrameRef<&gst::BufferRef>,
-            outframe: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>,
-        ) -> Result<gst::FlowSuccess, gst::FlowError> {
-            let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-            let tables = tables.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
-            let stride = |stride: i32| usize::try_from(stride).map_err(|_| gst::FlowError::Error);
-            let from_stride = stride(inframe.plane_stride()[0])?;
-            let to_stride = stride(outframe.plane_stride()[0])?;
-            let width = inframe.width() as usize;
-            let from = inframe.plane_data(0).map_err(|_| gst::FlowError::Error)?;
-            let to = outframe
-                .plane_data_mut(0)
-                .map_err(|_| gst::FlowError::Error)?;
-            let rows = from.chunks(from_stride).zip(to.chunks_mut(to_stride));
-            for (from, to) in rows {
-                let (from, _) = from.as_chunks::<4>();
-                let (to, _) = to.as_chunks_mut::<3>();
-                for (from, to) in from.iter().zip(to).take(width) {
-                    let word = u32::from_le_bytes(*from) as usize;
-                    *to = tables.pixel([word, word >> 10, word >> 20].map(|code| code & 0x3ff));
-                }
+    pub(super) fn tone_map(
+        tables: &Tables,
+        (from, from_info): (&gst::BufferRef, &gst_video::VideoInfo),
+        (to, to_info): (&mut gst::BufferRef, &gst_video::VideoInfo),
+    ) -> Result<(), PlaneError> {
+        let (width, height) = (from_info.width() as usize, from_info.height() as usize);
+        let from_plane = Plane::find(from_info, from, 0, (height, width * 4))?;
+        let to_plane = Plane::find(to_info, to, 0, (height, width * 3))?;
+        let (from, mut to) = (from_plane.read(from)?, to_plane.write(to)?);
+        for (from, to) in from.rows().zip(to.rows_mut()) {
+            let (from, _) = from.as_chunks::<4>();
+            let (to, _) = to.as_chunks_mut::<3>();
+            for (from, to) in from.iter().zip(to) {
+                let word = u32::from_le_bytes(*from) as usize;
+                *to = tables.pixel([word, word >> 10, word >> 20].map(|code| code & 0x3ff));
             }
-            Ok(gst::FlowSuccess::Ok)
         }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_outside_their_memory_are_refused() {
+        gst::init().expect("GStreamer");
+        let info = |format| {
+            let info = gst_video::VideoInfo::builder(format, 16, 8);
+            info.build().expect("a format")
+        };
+        let format = gst_video::VideoFormat::Rgb10a2Le;
+        let (from_info, to_info) = (info(format), info(gst_video::VideoFormat::Rgb));
+        let tables = Tables::new(Curve::Pq);
+        let to_sdr = |stride: i32| {
+            let mut from = gst::Buffer::from_mut_slice(vec![0_u8; 16 * 8 * 4]);
+            let flags = gst_video::VideoFrameFlags::empty();
+            let fresh = from.get_mut().expect("fresh");
+            gst_video::VideoMeta::add_full(fresh, flags, format, 16, 8, &[0], &[stride])
+                .expect("a meta");
+            let mut to = gst::Buffer::from_mut_slice(vec![1_u8; 16 * 8 * 3]);
+            let to = (to.get_mut().expect("fresh"), &to_info);
+            imp::tone_map(&tables, (&from, &from_info), to)
+        };
+        to_sdr(64).expect("is mapped");
+        let error = to_sdr(65).expect_err("is not read").to_string();
+        assert!(error.contains("ends at byte 519"), "{error}");
+    }
 
     /// Codes of 10 bits for SDR white, from BT.2408.
     #[test]

@@ -140,7 +140,7 @@ fn segments(segmentation: &AnalyticsMtdRef<Segmentation>) -> Result<Segments, Er
     // Not mapped as a video frame, because that trusts the meta's sizes without comparing them to the memory.
     let row = |line: usize| {
         let stride = usize::try_from(*meta.stride().first()?).ok()?;
-        let from = memory.get(meta.offset().first()? + line * stride..)?;
+        let from = memory.get(meta.offset().first()?.checked_add(line * stride)?..)?;
         from.get(..wide * bytes)
     };
     let mut mask = Vec::with_capacity(memory.len());

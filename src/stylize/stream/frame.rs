@@ -5,11 +5,10 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use gst_video::VideoFrameRef;
-
 use crate::engine::Runner;
 use crate::engine::session::{Controls, Rows, Source};
 use crate::graph::{Frame, Memory};
+use crate::planes::{self, Plane, PlaneError};
 use crate::stylize::caps;
 use crate::stylize::mask::canvas::Mask;
 use crate::stylize::report::Error;
@@ -92,8 +91,8 @@ impl Task {
         begin: Instant,
     ) -> Result<Timing, Error> {
         let (source_at, target_at) = (
-            first_plane(&self.info, source)?,
-            first_plane(&self.info, target)?,
+            first_plane(&self.info, &self.layout, source)?,
+            first_plane(&self.info, &self.layout, target)?,
         );
         let source = source.map_readable().map_err(unmapped)?;
         let mut target = target.map_writable().map_err(unmapped)?;
@@ -154,17 +153,17 @@ fn unmapped(_: gst::glib::BoolError) -> Error {
 }
 
 /// Copies a frame's picture between buffers of any memory layout.
+///
+/// # Errors
+/// [`Error::Memory`] for a buffer that does not hold a frame of its caps.
 pub(crate) fn copy(
     info: &gst_video::VideoInfo,
     source: &gst::BufferRef,
     target: &mut gst::BufferRef,
 ) -> Result<(), Error> {
-    let source = VideoFrameRef::from_buffer_ref_readable(source, info);
-    let target = VideoFrameRef::from_buffer_ref_writable(target, info);
-    let mut target = target.map_err(unmapped)?;
-    source
-        .and_then(|source| source.copy(&mut target))
-        .map_err(unmapped)
+    let frame = usual_layout(info)?;
+    let extents = (0..frame.planes()).map(|index| frame.plane(index));
+    Ok(planes::copy(info, extents, source, target)?)
 }
 
 /// A buffer for a frame in the default layout of its caps.
@@ -192,7 +191,7 @@ fn lies_as(info: &gst_video::VideoInfo, buffer: &gst::BufferRef, wanted: &Memory
 }
 
 fn memory_of(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> Result<Memory, Error> {
-    match buffer.meta::<gst_video::VideoMeta>() {
+    match planes::described(info, buffer)? {
         Some(meta) if in_one_piece(info, buffer) => memory(meta.offset(), meta.stride()),
         _ => memory(info.offset(), info.stride()),
     }
@@ -233,8 +232,7 @@ pub(crate) fn layout_in(
 fn memory(offsets: &[usize], strides: &[i32]) -> Result<Memory, Error> {
     let mut memory = Memory::default();
     for (to, stride) in memory.strides.iter_mut().zip(strides) {
-        *to = usize::try_from(*stride)
-            .map_err(|_| Error::Memory(format!("its stride of {stride} bytes is negative")))?;
+        *to = usize::try_from(*stride).map_err(|_| PlaneError::Negative(*stride))?;
     }
     // Relative to the first plane (`first_plane`).
     let first = offsets.first().copied().unwrap_or(0);
@@ -284,37 +282,28 @@ impl Drop for SpareRows {
     }
 }
 
-/// Offset in bytes of the first plane in a buffer whose planes are in one piece.
+/// Offset in bytes of the first plane in a buffer whose planes are in one piece and all lie in it.
 ///
 /// The planes are mapped as the buffer's bytes, not as a `VideoFrame`: its planes come without their lengths, and
 /// a meta with a `map` function of its own need not fill in the `GstMapInfo`.
 ///
 /// # Errors
 /// [`Error::Memory`] for a buffer whose meta describes other frames than the caps, or that is too short for them.
-fn first_plane(info: &gst_video::VideoInfo, buffer: &gst::BufferRef) -> Result<usize, Error> {
-    let Some(meta) = buffer.meta::<gst_video::VideoMeta>() else {
-        return match buffer.size() < info.size() {
-            true => Err(short(buffer.size(), info.size())),
-            false => Ok(info.offset().first().copied().unwrap_or(0)),
-        };
-    };
-    let small = meta.width() < info.width() || meta.height() < info.height();
-    if meta.format() != info.format() || small {
-        return Err(Error::Memory(format!(
-            "its GstVideoMeta is of {} in {}x{}, its caps of {} in {}x{}",
-            meta.format(),
-            meta.width(),
-            meta.height(),
-            info.format(),
-            info.width(),
-            info.height()
-        )));
+fn first_plane(
+    info: &gst_video::VideoInfo,
+    layout: &Frame,
+    buffer: &gst::BufferRef,
+) -> Result<usize, Error> {
+    let find = |index| Plane::find(info, buffer, index, layout.plane(index));
+    let first = find(0)?;
+    for index in 1..layout.planes() {
+        find(index)?;
     }
-    Ok(meta.offset().first().copied().unwrap_or(0))
+    Ok(first.offset)
 }
 
 fn short(has: usize, needed: usize) -> Error {
-    Error::Memory(format!("it has {has} bytes where {needed} are needed"))
+    PlaneError::Short { has, needed }.into()
 }
 
 /// The bytes of a frame that is read, from those of its buffer behind [`first_plane`]. A buffer may end with the

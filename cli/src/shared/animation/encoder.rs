@@ -42,6 +42,7 @@ mod imp {
 
     use gst_video::prelude::*;
     use gst_video::subclass::prelude::*;
+    use gststylize::planes::{Plane, unusable};
 
     use super::*;
     use crate::shared::pads::always;
@@ -121,13 +122,36 @@ mod imp {
         }
     }
 
-    fn picture(buffer: &gst::BufferRef, info: &gst_video::VideoInfo) -> Result<Vec<u8>> {
-        let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)?;
+    pub(super) fn picture(buffer: &gst::BufferRef, info: &gst_video::VideoInfo) -> Result<Vec<u8>> {
         let (width, height) = (u16::try_from(info.width())?, u16::try_from(info.height())?);
-        let stride = usize::try_from(frame.plane_stride()[0])?;
-        let rows = frame.plane_data(0)?.chunks(stride);
-        let rows = rows.take(usize::from(height));
-        let pixels = rows.flat_map(|row| &row[..usize::from(width) * 4]).copied();
+        let extent = (usize::from(height), usize::from(width) * 4);
+        let plane = Plane::find(info, buffer, 0, extent).and_then(|plane| plane.read(buffer));
+        let plane = plane.map_err(|err| anyhow::anyhow!(unusable(&err)))?;
+        let pixels = plane.rows().flatten().copied();
         encode(width, height, pixels.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_outside_their_memory_are_refused() {
+        gst::init().expect("GStreamer");
+        let format = gst_video::VideoFormat::Rgba;
+        let info = gst_video::VideoInfo::builder(format, 16, 8).build();
+        let info = info.expect("a format");
+        let encoded = |offset: usize| {
+            let mut buffer = gst::Buffer::from_mut_slice(vec![9_u8; 16 * 8 * 4]);
+            let fresh = buffer.get_mut().expect("fresh");
+            let flags = gst_video::VideoFrameFlags::empty();
+            gst_video::VideoMeta::add_full(fresh, flags, format, 16, 8, &[offset], &[64])
+                .expect("a meta");
+            imp::picture(&buffer, &info)
+        };
+        encoded(0).expect("is encoded");
+        let error = encoded(4).expect_err("is not read").to_string();
+        assert!(error.contains("at offset 4 with a stride of 64"), "{error}");
     }
 }
