@@ -25,11 +25,12 @@ FEATURES ?=
 DOCTOR_ARGS ?=
 TARGET ?=
 SECONDS ?=
+TESTS ?=
 
 # WebGPU is tested on a Vulkan driver in software, so that a GPU's provider runs on every machine.
 TEST_PROVIDERS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),webgpu swiftshader)
 
-.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz gpu-check gpu-bundle install uninstall deb wheel capi test-training test-cluster train campaign galleries clean
+.PHONY: help setup build demo gallery pictures docs test test-older matrix soak lint bench doctor fuzz tsan gpu-check gpu-bundle install uninstall deb wheel capi test-training test-cluster train campaign galleries clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -105,6 +106,9 @@ uninstall: ## Remove what `make install` put there
 
 fuzz: setup ## Inputs that nobody vouches for, a minute for each kind: TARGET=model SECONDS=3600 for one, longer
 	@scripts/fuzz.sh "$(TARGET)" "$(SECONDS)"
+
+tsan: setup ## Run the tests that use threads under ThreadSanitizer (half an hour to build): TESTS="lib sharing …" for some
+	@scripts/tsan.sh $(TESTS)
 
 test-training: setup ## Run the tests of the training tool
 	@training/setup.sh
