@@ -81,6 +81,12 @@ fn pictures_in_a_container_are_video() {
 }
 
 #[test]
+fn vp9_of_rgb_pictures_is_written_to_mp4() {
+    let line = format!("{PICTURE} -c:v png");
+    painted(&line, "in.mov", "out.mp4", &["--encoder", "vp9"]);
+}
+
+#[test]
 fn frames_that_change_their_size_are_fitted_into_the_first() {
     let (_dir, file) = folder();
     for (name, size) in [("a.ts", "64x48"), ("b.ts", "128x96")] {

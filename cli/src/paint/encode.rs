@@ -155,6 +155,8 @@ pub struct Encoder {
     pub caps: gst::Caps,
     codec: &'static str,
     formats: [Option<&'static str>; 3],
+    /// More fields of the raw caps.
+    raw: &'static str,
 }
 
 impl Encoder {
@@ -246,14 +248,21 @@ impl Encoder {
             caps: caps(codec)?,
             codec: codec.name,
             formats: codec.formats,
+            // `mp4mux` 1.22 reads a null pointer where VP9 has no chroma siting, as after a conversion from RGB.
+            raw: if codec.name == "vp9" && !bare {
+                ",chroma-site=mpeg2"
+            } else {
+                ""
+            },
         })
     }
 
     /// Launch description from raw frames on. `deep`: more than 8 bits.
     pub fn line(&self, deep: bool, alpha: bool) -> String {
         format!(
-            "video/x-raw,format={} ! {}",
+            "video/x-raw,format={}{} ! {}",
             self.format(deep, alpha),
+            self.raw,
             self.line
         )
     }
