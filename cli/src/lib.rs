@@ -33,6 +33,7 @@ pub fn init() -> anyhow::Result<()> {
     gststylize::plugin_register_static()?;
     shared::animation::register()?;
     paint::hdr::register()?;
+    paint::alpha::register()?;
     // `openjpegdec` 1.22 fails on JPEG 2000 in QuickTime, whose YCbCr it takes for RGB, and crashes the program when it
     // is stopped after that.
     prefer("avdec_jpeg2000", "openjpegdec");

@@ -4,8 +4,8 @@
 use anyhow::{Result, anyhow, bail};
 use gst::prelude::*;
 
-use super::Args;
 use super::container::{Container, template};
+use super::{Args, alpha};
 use crate::shared::failure::usage;
 
 /// Default quality on x264's scale, 0 to 51.
@@ -155,6 +155,8 @@ pub struct Encoder {
     pub caps: gst::Caps,
     codec: &'static str,
     formats: [Option<&'static str>; 3],
+    /// Whether alpha is a second stream, which [`alpha`] adds to the file.
+    adds_alpha: bool,
     /// More fields of the raw caps.
     raw: &'static str,
 }
@@ -243,11 +245,16 @@ impl Encoder {
             "" => String::new(),
             parser => format!(" ! {parser}"),
         };
+        // Of these two it is known that colours and alpha have the same key frames.
+        let adds_alpha =
+            ["mkv", "webm"].contains(&container.extension) && ["vp9enc", "vp8enc"].contains(&name);
+        let adds_alpha = adds_alpha && cfg!(unix);
         Ok(Self {
             line: format!("{name} {settings}{parser}"),
             caps: caps(codec)?,
             codec: codec.name,
             formats: codec.formats,
+            adds_alpha,
             // `mp4mux` 1.22 reads a null pointer where VP9 has no chroma siting, as after a conversion from RGB.
             raw: if codec.name == "vp9" && !bare {
                 ",chroma-site=mpeg2"
@@ -259,6 +266,9 @@ impl Encoder {
 
     /// Launch description from raw frames on. `deep`: more than 8 bits.
     pub fn line(&self, deep: bool, alpha: bool) -> String {
+        if alpha && self.adds_alpha {
+            return alpha::line(&self.line);
+        }
         format!(
             "video/x-raw,format={}{} ! {}",
             self.format(deep, alpha),
@@ -269,7 +279,12 @@ impl Encoder {
 
     /// Whether it encodes alpha.
     pub fn keeps_alpha(&self) -> bool {
-        self.formats[2].is_some()
+        self.formats[2].is_some() || self.adds_alpha
+    }
+
+    /// Whether [`alpha`] adds the alpha to the file when it is complete.
+    pub fn adds_alpha(&self) -> bool {
+        self.adds_alpha
     }
 
     /// Whether it encodes more than 8 bits.

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
+pub mod alpha;
 mod batch;
 mod container;
 mod edits;

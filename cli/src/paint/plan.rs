@@ -42,6 +42,11 @@ impl Plan {
         })
     }
 
+    /// Whether the video's alpha is added to the file when it is complete.
+    pub fn adds_alpha(&self, video: &Video) -> bool {
+        video.info.format_info().has_alpha() && self.encoder.adds_alpha()
+    }
+
     /// Launch description of the video branch from demuxer to muxer, and notes for the user.
     ///
     /// # Errors
@@ -64,7 +69,7 @@ impl Plan {
         let alpha = has_alpha && encoder.keeps_alpha();
         if has_alpha && !alpha {
             notes.push(format!(
-                "what is transparent is filled: {} keeps no alpha here; prores in .mov does",
+                "what is transparent is filled: {} keeps no alpha here; vp9 in .webm and prores in .mov do",
                 encoder.codec()
             ));
         }

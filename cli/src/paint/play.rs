@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Builds and plays the pipelines that write files.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::film::Film;
 use super::plan::Plan;
 use super::progress::{Progress, Show, stats};
 use super::watch::Watch;
-use super::{interrupt, streams};
+use super::{alpha, interrupt, streams};
 
 /// Result of a pipeline that reached its end.
 pub struct Played {
@@ -31,7 +32,19 @@ pub fn mux(show: Show, plan: &Plan, film: &Film, part: &Path) -> Result<Played> 
     let pipeline = gst::Pipeline::new();
     let muxer = plan.container.muxer()?;
     pipeline.add(&muxer)?;
-    sink(&pipeline, &muxer, part)?;
+    // Alpha is added by a copy of what the muxer writes, which is a file without a name: nothing of it is left, however
+    // the program ends.
+    let muxed = plan.adds_alpha(&film.video).then(|| {
+        let folder = part.parent().filter(|dir| !dir.as_os_str().is_empty());
+        tempfile::tempfile_in(folder.unwrap_or(Path::new(".")))
+    });
+    let muxed = muxed
+        .transpose()
+        .with_context(|| format!("{} cannot be written", part.display()))?;
+    match &muxed {
+        Some(muxed) => sink_of(&pipeline, &muxer, descriptor(muxed)?, part)?,
+        None => sink(&pipeline, &muxer, part)?,
+    }
     let watch = Watch::default();
     let mut notes = streams::add_all(&pipeline, &muxer, film, plan, &watch)?;
     let begin = Instant::now();
@@ -40,19 +53,43 @@ pub fn mux(show: Show, plan: &Plan, film: &Film, part: &Path) -> Result<Played> 
     let stats = stats(&pipeline);
     pipeline.set_state(gst::State::Null)?;
     result?;
+    if let Some(muxed) = muxed {
+        alpha::finish(&muxed, part)?;
+    }
     notes.extend(watch.notes());
     Ok(Played { notes, stats, time })
 }
 
 /// Adds a `filesink`; an interruption removes its file.
 pub fn sink(pipeline: &gst::Pipeline, last: &gst::Element, part: &Path) -> Result<()> {
-    let sink = gst::ElementFactory::make("filesink")
-        .property("location", part)
-        .build()?;
+    let sink = gst::ElementFactory::make("filesink").property("location", part);
+    sink_of(pipeline, last, sink.build()?, part)
+}
+
+/// Adds a sink; an interruption removes `part`.
+fn sink_of(
+    pipeline: &gst::Pipeline,
+    last: &gst::Element,
+    sink: gst::Element,
+    part: &Path,
+) -> Result<()> {
     pipeline.add(&sink)?;
     last.link(&sink)?;
     interrupt::set_current(pipeline, part);
     Ok(())
+}
+
+/// A sink that writes to an open file, which must stay open as long as it plays.
+#[cfg(unix)]
+fn descriptor(file: &File) -> Result<gst::Element> {
+    use std::os::fd::AsRawFd;
+    let sink = gst::ElementFactory::make("fdsink").property("fd", file.as_raw_fd());
+    Ok(sink.build()?)
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &File) -> Result<gst::Element> {
+    bail!("alpha in Matroska is written on Unix only")
 }
 
 /// Plays to EOS and shows the progress. `on_message` is called at each application message. Later errors are

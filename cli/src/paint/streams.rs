@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use gst::prelude::*;
 
+use super::alpha;
 use super::container::template;
 use super::film::{Film, Stream};
 use super::look::name;
@@ -114,8 +115,8 @@ fn place(muxer: &gst::Element, wanted: &gst::Caps) -> Option<gst::Pad> {
     muxer.request_pad(&template(muxer, wanted)?, None, None)
 }
 
-/// Adds missing timestamps and durations to the frames of the video branch, and watches their progress. Returns the pad
-/// with raw frames.
+/// Adds missing timestamps and durations to the frames of the video branch, joins alpha that is encoded separately, and
+/// watches their progress. Returns the pad with raw frames.
 pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<gst::Pad> {
     let pad = |element: &str, pad: &str| {
         let element = bin.by_name(element);
@@ -125,6 +126,7 @@ pub fn prepare_frames(bin: &gst::Bin, watch: &Watch) -> Result<gst::Pad> {
     };
     watch.count_frames(&pad("stylize", "sink")?, &pad("stylize", "src")?);
     let before = Mutex::new((None::<gst::ClockTime>, gst::ClockTime::ZERO));
+    alpha::join(bin)?;
     let frames = pad("frames", "src")?;
     note_size(&frames, watch);
     // Matroska often has no durations, and muxers take that of the last frame. The first frame of a GIF has no
