@@ -42,6 +42,10 @@ mod rtsp;
 #[path = "../tests/live_server/server.rs"]
 #[allow(dead_code)] // The tests use more of it.
 mod server;
+/// What the server's files name.
+mod shared {
+    pub use stylize_cli::shared::time;
+}
 #[path = "live/streams.rs"]
 mod streams;
 #[path = "live/table.rs"]
