@@ -106,7 +106,9 @@ def lattice(image: Tensor, period: int = 4) -> Tensor:
     A network that enlarges can print a fixed pattern on flat areas, and the Gram losses of
     shallow layers even reward it as texture. Strokes average out over the positions of one
     phase, a pattern does not: this is the mean square of the ``period**2`` phase means in
-    each window of 8 periods of the image less its local mean. [N, 3, H, W] to a scalar.
+    each window of 8 periods of the image less its local mean. Texture does not average out
+    completely: 1/64 of its energy remains, so a large weight also reduces fine texture, and
+    without a pattern the value is not zero. [N, 3, H, W] to a scalar.
     """
     before, after = period // 2, (period - 1) // 2
     padded = F.pad(image, (before, after, before, after), mode="reflect")
