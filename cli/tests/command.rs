@@ -154,6 +154,32 @@ fn styles_models_and_speeds_are_told() {
     );
 }
 
+#[test]
+fn a_sheet_takes_the_place_of_no_picture_and_is_complete_or_not_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| dir.path().join(name);
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/frame.png");
+    std::fs::copy(picture, file("photo.png")).expect("a picture");
+    std::fs::write(file("broken.png"), "no picture").expect("a file");
+    std::fs::write(file("sheet.png"), "an older sheet").expect("a file");
+    let sheet = |picture: &str, sheet: &str| {
+        let mut command = stylize(&["styles"]);
+        command.arg(file(picture)).arg("--sheet").arg(file(sheet));
+        command.output().expect("it runs")
+    };
+    let before = std::fs::read(file("photo.png")).expect("a picture");
+    let output = sheet("photo.png", "photo.png");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is the input itself"));
+    assert_eq!(std::fs::read(file("photo.png")).expect("a picture"), before);
+    let output = sheet("broken.png", "sheet.png");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let kept = std::fs::read_to_string(file("sheet.png")).expect("a file");
+    assert_eq!(kept, "an older sheet");
+    let left = std::fs::read_dir(dir.path()).expect("a folder").count();
+    assert_eq!(left, 3, "nothing is left over");
+}
+
 /// A film that is shorter than the clip is repeated, without a gap at the seams.
 #[test]
 fn a_short_film_is_repeated_without_a_gap() {

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 use gst::prelude::*;
 
-use super::{safe, source};
+use super::source;
 use crate::shared::animation::end_early;
 
 /// The playing pipeline, and the unfinished file that it writes.
@@ -52,9 +52,18 @@ pub fn ended_early() -> bool {
 /// Final name of an output: a film that was ended early does not replace a complete one.
 pub fn final_name(name: &Path) -> PathBuf {
     match ended_early() {
-        true => safe::interrupted_name(name),
+        true => interrupted_name(name),
         false => name.into(),
     }
+}
+
+/// File name of an interrupted film: the output's if that does not exist, else one beside it.
+fn interrupted_name(output: &Path) -> PathBuf {
+    if !output.exists() {
+        return output.into();
+    }
+    let extension = output.extension().unwrap_or_default().to_string_lossy();
+    output.with_extension(format!("interrupted.{extension}"))
 }
 
 /// Prints the duration of a film that was ended early.

@@ -11,7 +11,6 @@
 //! are launch descriptions. `watch` ends runs that make no progress. Ctrl-C ends the file early but playable; after an
 //! error no output is left.
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -32,7 +31,6 @@ mod pipe;
 mod plan;
 mod play;
 mod progress;
-mod safe;
 mod seam;
 mod source;
 mod streams;
@@ -45,6 +43,7 @@ use play::{Played, mux};
 use progress::{Show, print_json};
 
 use crate::shared::address::uri;
+use crate::shared::output::{check_not_input, lock_file, with_suffix, write_then_rename};
 
 /// Stylize a video file, keeping its sound and subtitles.
 #[derive(clap::Args, Clone)]
@@ -199,52 +198,25 @@ fn film(args: &Args) -> Result<Option<String>> {
     let film = look(&uri).with_context(|| args.input.clone())?;
     // Written under another name beside the output, so that a file with the final name is always complete.
     let part = with_suffix(&args.output, ".part");
-    safe::check_not_input(&args.input, [&args.output, &part])?;
+    check_not_input(&args.input, [&args.output, &part])?;
     if args.segments > 1 {
         return pieces::film(args, &film, &part);
     }
     let Some(_lock) = lock_file(&part)? else {
         return Ok(None);
     };
-    let played = write_then_rename(&part, &args.output, || {
+    let played = complete(&part, &args.output, || {
         mux(args.show(), &plan, &film, &part).with_context(|| args.input.clone())
     })?;
     Ok(Some(played.summary(args)?))
 }
 
-/// The path with a suffix.
-fn with_suffix(file: &Path, more: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(more);
-    name.into()
-}
-
-/// Creates and locks a file until the returned handle is dropped. `None`: another process has the lock.
-fn lock_file(file: &Path) -> Result<Option<File>> {
-    let cannot = || format!("{} cannot be written", file.display());
-    let claimed = File::options().create(true).append(true).open(file);
-    let claimed = claimed.with_context(cannot)?;
-    match claimed.try_lock() {
-        Ok(()) => Ok(Some(claimed)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(err)) => Err(err).with_context(cannot),
-    }
-}
-
-/// Calls `write`, then syncs `part` and renames it to `name`. After an error, `part` is removed.
-fn write_then_rename<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
-    let finish = |value| {
-        File::open(part)?.sync_all()?;
-        let name = interrupt::final_name(name);
-        std::fs::rename(part, &name)?;
-        interrupt::report(&name);
-        Ok::<_, std::io::Error>(value)
-    };
-    let result = write().and_then(|value| {
-        finish(value).with_context(|| format!("{} cannot be written", name.display()))
-    });
-    // The file may not exist.
-    result.inspect_err(|_| drop(std::fs::remove_file(part)))
+/// Writes a film under the name `part`, and renames it ([`write_then_rename`]). One that was ended early does not replace a
+/// complete one.
+fn complete<T>(part: &Path, name: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (value, name) = write_then_rename(part, || interrupt::final_name(name), write)?;
+    interrupt::report(&name);
+    Ok(value)
 }
 
 impl Played {

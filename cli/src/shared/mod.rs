@@ -8,6 +8,7 @@ pub mod failure;
 #[cfg(test)]
 pub mod fuzz;
 pub mod live;
+pub mod output;
 pub mod pads;
 pub mod place;
 pub mod restart;

@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use gst::prelude::*;
 
 use crate::shared::failure::usage;
+use crate::shared::output::{check_not_input, with_suffix, write_then_rename};
 use crate::shared::run::{pipeline, to_end};
 use crate::shared::text;
 use crate::shared::time::running_time;
@@ -59,13 +60,17 @@ pub fn run(args: &Args) -> Result<()> {
     let stylize = gst::ElementFactory::make("stylize").build()?;
     let styles = stylize.property::<Vec<String>>("styles");
     if let (Some(picture), Some(sheet)) = (&args.picture, &args.sheet) {
-        play(&sheet_line(args, &styles, picture, sheet)?, |_| Ok(()))?;
+        write(picture, sheet, |part| {
+            play(&sheet_line(args, &styles, picture, part)?, |_| Ok(()))
+        })?;
         println!("{}: {} styles", sheet.display(), styles.len());
     }
     if let (Some(film), Some(clip)) = (&args.film, &args.clip) {
         let repeats = repeats(film, args.seconds)?;
-        play(&clip_line(args, film, repeats, clip)?, |pipeline| {
-            glide(pipeline, &styles, args.seconds)
+        write(film, clip, |part| {
+            play(&clip_line(args, film, repeats, part)?, |pipeline| {
+                glide(pipeline, &styles, args.seconds)
+            })
         })?;
         println!("{}: {} seconds", clip.display(), args.seconds);
     }
@@ -77,6 +82,14 @@ pub fn run(args: &Args) -> Result<()> {
             println!("{style}");
         }
     }
+    Ok(())
+}
+
+/// Writes an output under another name, and renames it when it is complete.
+fn write(input: &Path, output: &Path, play: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let part = with_suffix(output, ".part");
+    check_not_input(&input.to_string_lossy(), [output, &part])?;
+    write_then_rename(&part, || output.into(), || play(&part))?;
     Ok(())
 }
 

@@ -16,9 +16,10 @@ use super::store::{Record, Store};
 use super::{assemble, fixed, of_device};
 use crate::paint::look::look;
 use crate::paint::progress::{Show, print_json};
-use crate::paint::{Args, interrupt, lock_file, safe, with_suffix};
+use crate::paint::{Args, interrupt};
 use crate::shared::address::uri;
 use crate::shared::failure::usage;
+use crate::shared::output::{check_not_input, lock_file, with_suffix};
 
 /// Write a plan for many machines.
 #[derive(clap::Args)]
@@ -190,7 +191,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     };
     interrupt::watch_signal(false)?;
     let result = Here::for_join(&film_plan, &args.places).and_then(|here| {
-        safe::check_not_input(&here.film.uri, [&output, &part])?;
+        check_not_input(&here.film.uri, [&output, &part])?;
         assemble(&store, &film_plan, &here, &output, &part)
     });
     let (notes, frames) = result.inspect_err(|_| drop(std::fs::remove_file(&part)))?;

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::shared::output::with_suffix;
+
 /// A file's content, and its path when the plan was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -151,7 +153,7 @@ pub fn write_atomically(file: &Path, bytes: &[u8]) -> Result<()> {
 /// A temporary name beside a file that no other process uses, on this machine or another one.
 pub fn temporary_name(file: &Path) -> PathBuf {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    super::super::with_suffix(
+    with_suffix(
         file,
         &format!(".{}.{}.part", host.trim(), std::process::id()),
     )

@@ -19,7 +19,8 @@ use super::film::Film;
 use super::plan::Plan;
 use super::play::mux;
 use super::progress::Show;
-use super::{Args, encode, lock_file, with_suffix, write_then_rename};
+use super::{Args, complete, encode};
+use crate::shared::output::{lock_file, with_suffix};
 
 mod commands;
 mod files;
@@ -153,7 +154,7 @@ fn assemble(
     }
     let mut plan = here.plan.clone();
     plan.pieces = Some(ordered.pattern());
-    let played = write_then_rename(part, output, || mux(Show::Nothing, &plan, &here.film, part))?;
+    let played = complete(part, output, || mux(Show::Nothing, &plan, &here.film, part))?;
     Ok((played.notes, frames))
 }
 

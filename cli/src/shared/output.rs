@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Protects files: the input must not be overwritten by the output, nor a complete film by an interrupted one.
+//! Output files: a source is never overwritten, and a file with the name of an output is complete.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use same_file::is_same_file;
 
 /// Checks that no output is the input, also through links.
@@ -37,13 +38,50 @@ fn local(input: &str) -> Option<PathBuf> {
     }
 }
 
-/// File name of an interrupted film: the output's if that does not exist, else one beside it.
-pub fn interrupted_name(output: &Path) -> PathBuf {
-    if !output.exists() {
-        return output.into();
+/// The path with a suffix.
+pub fn with_suffix(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(more);
+    name.into()
+}
+
+/// Creates and locks a file until the returned handle is dropped. `None`: another process has the lock.
+///
+/// # Errors
+/// If the file cannot be written or locked.
+pub fn lock_file(file: &Path) -> Result<Option<File>> {
+    let cannot = || format!("{} cannot be written", file.display());
+    let claimed = File::options().create(true).append(true).open(file);
+    let claimed = claimed.with_context(cannot)?;
+    match claimed.try_lock() {
+        Ok(()) => Ok(Some(claimed)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(err)) => Err(err).with_context(cannot),
     }
-    let extension = output.extension().unwrap_or_default().to_string_lossy();
-    output.with_extension(format!("interrupted.{extension}"))
+}
+
+/// Calls `write`, then syncs `part` and renames it to what `name` returns. Returns that name, too. After an error, `part`
+/// is removed.
+///
+/// # Errors
+/// That of `write`, and if the file cannot be renamed.
+pub fn write_then_rename<T>(
+    part: &Path,
+    name: impl FnOnce() -> PathBuf,
+    write: impl FnOnce() -> Result<T>,
+) -> Result<(T, PathBuf)> {
+    let finish = |value| {
+        let name = name();
+        let renamed = File::open(part)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(part, &name));
+        renamed.with_context(|| format!("{} cannot be written", name.display()))?;
+        Ok((value, name))
+    };
+    // The file may not exist.
+    write()
+        .and_then(finish)
+        .inspect_err(|_| drop(std::fs::remove_file(part)))
 }
 
 #[cfg(test)]
@@ -74,7 +112,5 @@ mod tests {
             assert!(check_not_input(input, [&file("b.mp4"), &other]).is_ok());
         }
         assert!(check_not_input("http://localhost/a.mp4", [&file("a.mp4"), &other]).is_ok());
-        assert_eq!(interrupted_name(&other), other);
-        assert_eq!(interrupted_name(&file("a.mp4")), file("a.interrupted.mp4"));
     }
 }
