@@ -81,9 +81,7 @@ fn line(container: &str, sound: &str, kind: &str, cue: &str) -> Option<String> {
     } else {
         ""
     };
-    // `avdemux_gif` 1.22 does not end with some shorter ones, which the program then reports.
-    let length = if container == "gif" { 2.0 } else { 1.2 };
-    let picture = format!("{late} -f lavfi -i testsrc2=s={size}:r=25:d={length}");
+    let picture = format!("{late} -f lavfi -i testsrc2=s={size}:r=25:d=1.2");
     let audio = if sound == "none" { "" } else { audio };
     allows.then(|| format!("{picture} {inputs} {maps} {filter} {codec} {audio} {text}"))
 }
