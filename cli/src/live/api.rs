@@ -214,3 +214,29 @@ async fn session(
 async fn mjpeg(State(app): Server) -> Answer<Response> {
     Ok(app.mjpeg.stream(seat(&app)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::fuzz;
+
+    #[test]
+    fn bodies_of_any_kind_are_a_change_or_an_error() {
+        let seeds = [
+            r#"{"style":"great-wave:0.7,scream:0.3","transition_ms":500.0}"#,
+            r#"{"strength":0.5,"stability":1,"split":0,"style_a":null,"style_b":"scream","style_mix":1e-3}"#,
+        ];
+        let (mut read, mut refused) = (0, 0);
+        let mut count = |status: Option<StatusCode>| match status {
+            None => read += 1,
+            Some(StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) => refused += 1,
+            Some(other) => panic!("{other}"),
+        };
+        fuzz::each(&seeds, |bytes| {
+            let body = || Ok::<_, std::convert::Infallible>(Bytes::copy_from_slice(bytes));
+            count(parse::<StyleChange>(body()).err().map(|err| err.status));
+            count(parse::<Change>(body()).err().map(|err| err.status));
+        });
+        assert!(read > 100 && refused > 100, "{read} {refused}");
+    }
+}
