@@ -138,10 +138,10 @@ mod imp {
 
     use gst_base::subclass::prelude::*;
     use gst_video::subclass::prelude::*;
-    use gststylize::planes::{Plane, PlaneError, unusable};
+    use gststylize::planes::{Plane, PlaneError};
 
     use super::*;
-    use crate::shared::pads::always;
+    use crate::shared::pads::{always, changed, refuse_frame};
 
     #[derive(Default)]
     pub struct ToneMap {
@@ -201,10 +201,7 @@ mod imp {
                 format.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
             let mapped = tone_map(tables, (from, from_info), (to, to_info));
             drop(format);
-            mapped.map_err(|err| {
-                gst::element_imp_error!(self, gst::StreamError::Failed, ("{}", unusable(&err)));
-                gst::FlowError::Error
-            })?;
+            mapped.map_err(|err| refuse_frame(self, &err))?;
             Ok(gst::FlowSuccess::Ok)
         }
 
@@ -214,8 +211,7 @@ mod imp {
             caps: &gst::Caps,
             filter: Option<&gst::Caps>,
         ) -> Option<gst::Caps> {
-            let mut other = caps.copy();
-            for structure in other.make_mut().iter_mut() {
+            Some(changed(caps, filter, |structure| {
                 structure.remove_fields(["colorimetry", "chroma-site"]);
                 if direction == gst::PadDirection::Sink {
                     structure.set("format", "RGB");
@@ -223,11 +219,7 @@ mod imp {
                 } else {
                     structure.set("format", "RGB10A2_LE");
                 }
-            }
-            Some(match filter {
-                Some(filter) => filter.intersect_with_mode(&other, gst::CapsIntersectMode::First),
-                None => other,
-            })
+            }))
         }
     }
 

@@ -3,6 +3,7 @@
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gststylize::planes::{self, PlaneError};
 
 /// Always templates of a filter's sink and source pads.
 pub fn always(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTemplate> {
@@ -45,6 +46,34 @@ where
         })
         .build();
     (sink, pad("src").build())
+}
+
+/// Caps of the pad opposite to the one with `caps`, for a filter that changes fields in every structure; the answer of
+/// `transform_caps`, limited to `filter`.
+pub fn changed(
+    caps: &gst::Caps,
+    filter: Option<&gst::Caps>,
+    change: impl Fn(&mut gst::StructureRef),
+) -> gst::Caps {
+    let mut other = caps.copy();
+    other.make_mut().iter_mut().for_each(change);
+    match filter {
+        Some(filter) => filter.intersect_with_mode(&other, gst::CapsIntersectMode::First),
+        None => other,
+    }
+}
+
+/// Posts the element error about a frame whose memory cannot be used.
+pub fn refuse_frame<T: ElementImpl>(imp: &T, reason: &PlaneError) -> gst::FlowError
+where
+    T::Type: IsA<gst::Element>,
+{
+    gst::element_imp_error!(
+        imp,
+        gst::StreamError::Failed,
+        ("{}", planes::unusable(reason))
+    );
+    gst::FlowError::Error
 }
 
 /// Adds its pads to a new element.
