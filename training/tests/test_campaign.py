@@ -191,12 +191,42 @@ def test_styles_may_come_and_go(folder: Path, photos: Path, tmp_path: Path) -> N
     changed.train_step()
 
 
+@pytest.mark.parametrize(
+    "larger",
+    [{"width": 12}, {"edges": [8, 7, 6]}, {"dilations": [1, 2]}],
+    ids=["width", "edges", "depth"],
+)
+def test_a_generator_that_grows_first_paints_as_before(
+    folder: Path, photos: Path, tmp_path: Path, larger: dict[str, object]
+) -> None:
+    run = campaign(folder, photos, lr=0.05)
+    for _ in range(3):
+        run.train_step()
+    write_checkpoint(tmp_path / "small.pt", run.state())
+    table = {"third": Style("third.png", 64), **run.plan.styles}
+    grown = campaign(folder, photos, options={**BODY, **larger}, styles=table)
+    stored = store.load(tmp_path / "small.pt")
+    grown.restore(stored)
+    image, mix = torch.rand(2, 3, 32, 32), torch.eye(2)
+    padded = torch.nn.functional.pad(mix, (1, 0))
+    with torch.no_grad():
+        wanted = run.generator(image, None, mix)
+        torch.testing.assert_close(grown.generator(image, None, padded), wanted)
+        wanted = run.averaged()(image, None, mix)
+        torch.testing.assert_close(grown.averaged()(image, None, padded), wanted)
+    parameters = {n: p.detach().clone() for n, p in grown.generator.named_parameters()}
+    for _ in range(2):
+        grown.train_step()
+    for name, parameter in grown.generator.named_parameters():
+        assert (parameter != parameters[name]).any(), name
+
+
 def test_a_checkpoint_of_another_body_is_refused(
     folder: Path, photos: Path, tmp_path: Path
 ) -> None:
     run = campaign(folder, photos)
     write_checkpoint(tmp_path / "one.pt", run.state())
-    other = campaign(folder, photos, options={**BODY, "width": 12})
+    other = campaign(folder, photos, options={**BODY, "width": 6})
     with pytest.raises(UserError, match="does not fit"):
         other.restore(store.load(tmp_path / "one.pt"))
     (tmp_path / "bad.pt").write_bytes(b"PK")

@@ -37,12 +37,17 @@ def new_generator(plan: Plan) -> Generator:
     return create(plan.generator, options)
 
 
+def fitted(stored: dict[str, Any], generator: Generator, plan: Plan) -> dict[str, Any]:
+    """A checkpoint's state with the plan's styles and the size of its generator."""
+    return store.grow(store.rearrange(stored, generator, plan.style_names), generator)
+
+
 def averaged_generator(plan: Plan, stored: dict[str, Any]) -> Generator:
     """The averaged weights of a checkpoint, for the styles of the plan."""
     generator = new_generator(plan)
     adam = store.Adam(generator)
     average = {name: p.detach().clone() for name, p in adam.parameters.items()}
-    store.load_small(store.rearrange(stored, generator, plan.style_names), adam, average)
+    store.load_small(fitted(stored, generator, plan), adam, average)
     generator.load_state_dict(average)
     return generator
 
@@ -227,9 +232,8 @@ class Campaign:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state; the plan's styles may have changed since."""
-        wanted = store.rearrange(state, self.generator, self.plan.style_names)
-        store.load_small(wanted, self.adam, self.average)
+        """Take up a state; the plan may have other styles, or a larger generator, since."""
+        store.load_small(fitted(state, self.generator, self.plan), self.adam, self.average)
         self.step = state["step"]
         self.samples = {name: state["samples"].get(name, 0) for name in self.plan.style_names}
         self.balance.restore(state["balance"])

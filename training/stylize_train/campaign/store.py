@@ -18,10 +18,15 @@ from torch import Tensor
 from ..checkpoint import read_checkpoint
 from ..errors import UserError
 from ..generators import Generator
+from ..generators.layers import Block
 from ..norms import ConditionalNorm
 
 HELD = {"name", "generator", "styles", "weights", "average", "first", "second", "step", "samples"}
 """What every checkpoint of a campaign holds."""
+
+
+PARTS = ("weights", "average", "first", "second")
+"""What it holds for each parameter."""
 
 
 def rounded(value: Tensor) -> Tensor:
@@ -118,15 +123,60 @@ def rearrange(
         return torch.stack([table[had.index(s)] if s in had else fill for s in styles])
 
     result = dict(stored)
-    for part in ("weights", "average", "first", "second"):
+    for part in PARTS:
         result[part] = dict(stored[part])
-        for name in tables:
+        for name in tables & stored[part].keys():
             table = stored[part][name]
             remembered = part in ("weights", "average")
             mean = table.float().mean(0).to(table.dtype)
             result[part][name] = rows(table, mean if remembered else torch.zeros_like(mean))
     result["styles"] = list(styles)
     return result
+
+
+@torch.no_grad()
+def grow(stored: dict[str, Any], generator: Generator) -> dict[str, Any]:
+    """The stored state for a generator that is wider or deeper than the checkpoint's.
+
+    What it computes stays the same until the next step (as in Net2Net of Chen, Goodfellow and
+    Shlens, arXiv:1511.05641): new channels begin with random weights into them and zeros out of
+    them, new residual blocks with a scale of zero behind the last convolution. What is smaller
+    than the checkpoint's is left to ``load_small``, which refuses it.
+    """
+    held = stored["weights"]
+    closing = {
+        f"{name}.norm2.scale"
+        for name, module in generator.named_modules()
+        if isinstance(module, Block) and f"{name}.conv1.weight" not in held
+    }
+    changed = {
+        name: parameter
+        for name, parameter in generator.named_parameters()
+        if name not in held or _larger(parameter, held[name])
+    }
+    if not changed:
+        return stored
+    result = {**stored, **{part: dict(stored[part]) for part in PARTS}}
+    for name, parameter in changed.items():
+        fresh = torch.zeros_like(parameter) if name in closing else parameter.detach().clone()
+        if name in held:
+            shape = held[name].shape
+            if len(shape) == 4:
+                fresh[: shape[0], shape[1] :] = 0
+            fresh[tuple(map(slice, shape))] = held[name]
+        result["weights"][name] = fresh
+        for part in ("average", "first", "second"):
+            around = torch.zeros_like(fresh, dtype=torch.bfloat16)
+            if name in held:
+                around[tuple(map(slice, held[name].shape))] = stored[part][name]
+            result[part][name] = around
+    return result
+
+
+def _larger(parameter: Tensor, stored: Tensor) -> bool:
+    """Whether no side is smaller than the stored one's, and one is larger."""
+    sides = list(zip(parameter.shape, stored.shape, strict=False))
+    return parameter.shape != stored.shape and all(new >= old for new, old in sides)
 
 
 def load(path: Path) -> dict[str, Any]:
