@@ -53,21 +53,21 @@ def painted_share(source: Tensor, output: Tensor) -> float:
 
 
 def octave_energies(picture: Tensor, octaves: int = OCTAVES) -> Tensor:
-    """Variance in each octave of a luma [H, W], the finest first: 2, 4, 8 ... pixels.
+    """Variance in each octave of planes [..., H, W], the finest first: 2, 4, 8 ... pixels.
 
     The picture is cut to whole blocks of the coarsest octave. Only as many octaves are
     taken as fit at least once into the shorter side.
     """
-    octaves = min(octaves, min(picture.shape).bit_length() - 1)
-    height, width = (side >> octaves << octaves for side in picture.shape)
-    rest = picture[None, None, :height, :width]
+    octaves = min(octaves, min(picture.shape[-2:]).bit_length() - 1)
+    height, width = (side >> octaves << octaves for side in picture.shape[-2:])
+    rest = picture[..., :height, :width].reshape(-1, 1, height, width)
     energies = []
     for _ in range(octaves):
         coarser = F.avg_pool2d(rest, 2)
         finer = rest - F.interpolate(coarser, scale_factor=2, mode="nearest")
-        energies.append(finer.square().mean())
+        energies.append(finer.square().mean((1, 2, 3)))
         rest = coarser
-    return torch.stack(energies)
+    return torch.stack(energies, -1).reshape(*picture.shape[:-2], octaves)
 
 
 def spectrum_distance(picture: Tensor, painting: Tensor) -> float:

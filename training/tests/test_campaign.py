@@ -260,6 +260,12 @@ def test_a_release_decays_plays_and_leaves_the_campaign_alone(
     assert "A gallery." in card and "| `second` | second.png | 80 |" in card
 
 
+def test_outputs_take_on_the_paintings_palettes(folder: Path, photos: Path) -> None:
+    run = campaign(folder, photos, palette=20.0, ratio=((0.0, 0.01),))
+    values = [run.train_step(0.01)["palette"] for _ in range(40)]
+    assert sum(values[-5:]) < 0.5 * sum(values[:5])
+
+
 def test_a_pupil_learns_its_teachers_pictures(folder: Path, photos: Path) -> None:
     teacher = campaign(folder, photos)
     with torch.no_grad():  # Colours that an untrained pupil does not have, and little else.

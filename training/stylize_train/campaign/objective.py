@@ -11,14 +11,52 @@ from torch import Tensor
 from ..balance import Balance
 from ..generators import Generator
 from ..losses import PerceptualLoss
+from ..pixels import PixelStatistics
 from .plan import Plan
 
+WEIGHED = ("tv", "lattice", "palette", "octaves")
+"""Terms whose weights are the plan's values of these names."""
 
-class Perceptual:
+
+class Objective:
+    """What both kinds of step share: the balance of the terms.
+
+    Args:
+        plan: weights of the terms.
+        loss: style and content.
+        balance: running values, which decide what the style term weighs.
+        pixels: of each painting, in the order of the styles.
+    """
+
+    def __init__(
+        self, plan: Plan, loss: PerceptualLoss, balance: Balance, pixels: PixelStatistics
+    ) -> None:
+        self.plan, self.loss, self.balance, self.pixels = plan, loss, balance, pixels
+
+    def balanced(
+        self,
+        terms: Mapping[str, Tensor],
+        output: Tensor,
+        which: Tensor,
+        ratios: Sequence[float],
+        main: Tensor,
+    ) -> dict[str, Tensor]:
+        """Add ``palette``, ``octaves`` and, from ``main`` and all by their weights, ``total``."""
+        plan, terms = self.plan, dict(terms)
+        each = terms.pop("each_style")
+        styles = which.tolist()
+        self.balance.note_content(main.item())
+        self.balance.note_style(styles, each.tolist())
+        weights = torch.tensor(self.balance.weights(styles, ratios), device=each.device)
+        terms["palette"] = self.pixels.palette_error(output, which).mean()
+        terms["octaves"] = self.pixels.octave_error(output, which).mean()
+        others = sum(getattr(plan, name) * terms[name] for name in WEIGHED)
+        terms["total"] = (weights * each).mean() + main + others
+        return terms
+
+
+class Perceptual(Objective):
     """The perceptual loss, balanced for each style."""
-
-    def __init__(self, plan: Plan, loss: PerceptualLoss, balance: Balance) -> None:
-        self.plan, self.loss, self.balance = plan, loss, balance
 
     def __call__(
         self,
@@ -38,17 +76,21 @@ class Perceptual:
             mix: which as one-hot rows; not read.
         """
         terms = self.loss(output, photo, which)
-        self.balance.note_content(terms["content"].item())
-        return balanced(self.plan, terms, which, ratios, self.balance, terms["content"])
+        return self.balanced(terms, output, which, ratios, terms["content"])
 
 
-class Taught:
-    """A teacher's pictures: the difference in pixels and in features, beside a little style."""
+class Taught(Objective):
+    """A teacher's pictures: the difference in pixels and in features, beside a style term."""
 
     def __init__(
-        self, plan: Plan, loss: PerceptualLoss, balance: Balance, teacher: Generator
+        self,
+        plan: Plan,
+        loss: PerceptualLoss,
+        balance: Balance,
+        pixels: PixelStatistics,
+        teacher: Generator,
     ) -> None:
-        self.plan, self.loss, self.balance = plan, loss, balance
+        super().__init__(plan, loss, balance, pixels)
         self.teacher = teacher.eval().requires_grad_(False)
 
     def __call__(
@@ -70,25 +112,4 @@ class Taught:
         terms["feature"] = terms.pop("content")
         terms["pixel"] = (output - wanted).abs().mean()
         guided = self.plan.pixel * terms["pixel"] + self.plan.feature * terms["feature"]
-        self.balance.note_content(guided.item())
-        return balanced(self.plan, terms, which, ratios, self.balance, guided)
-
-
-def balanced(
-    plan: Plan,
-    terms: Mapping[str, Tensor],
-    which: Tensor,
-    ratios: Sequence[float],
-    balance: Balance,
-    main: Tensor,
-) -> dict[str, Tensor]:
-    """Add the weighed style term, smoothness and lattice to the ``main`` term."""
-    terms = dict(terms)
-    each = terms.pop("each_style")
-    styles = which.tolist()
-    balance.note_style(styles, each.tolist())
-    weights = torch.tensor(balance.weights(styles, ratios), device=each.device)
-    terms["total"] = (
-        (weights * each).mean() + main + plan.tv * terms["tv"] + plan.lattice * terms["lattice"]
-    )
-    return terms
+        return self.balanced(terms, output, which, ratios, guided)

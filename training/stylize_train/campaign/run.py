@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..generators import Generator, create
 from ..loss_options import LossOptions, load_network, perceptual_loss, read_style
 from ..losses import PerceptualLoss
+from ..pixels import PixelStatistics
 from . import store
 from .objective import Perceptual, Taught
 from .plan import Loss, Plan
@@ -106,11 +107,17 @@ class Campaign:
                 raise UserError(f"the plan {plan.name} has a teacher, whose checkpoint is needed.")
             taught_by = averaged_generator(teacher[0], teacher[1]).to(self.device)
 
+        pictures = [
+            read_style(find_painting(paintings, style.file), style.size).to(self.device)
+            for style in plan.styles.values()
+        ]
+        pixels = PixelStatistics.of(pictures)
+
         def objective(options: Loss, file: Path, balance: Balance) -> Perceptual | Taught:
-            loss = self._loss(options, paintings, file)
+            loss = self._loss(options, pictures, file)
             if taught_by is None:
-                return Perceptual(plan, loss, balance)
-            return Taught(plan, loss, balance, taught_by)
+                return Perceptual(plan, loss, balance, pixels)
+            return Taught(plan, loss, balance, pixels, taught_by)
 
         self.objective = objective(plan.loss, weights, self.balance)
         self.mixed_balance = Balance(plan.style_names)
@@ -120,14 +127,10 @@ class Campaign:
                 raise UserError(f"the plan {plan.name} mixes losses: give --mixed-vgg, too.")
             self.mixed = objective(plan.mixed, mixed_weights, self.mixed_balance)
 
-    def _loss(self, options: Loss, paintings: list[Path], weights: Path) -> PerceptualLoss:
+    def _loss(self, options: Loss, pictures: list[Tensor], weights: Path) -> PerceptualLoss:
         """A loss of the plan, with each painting at its own size."""
         named = LossOptions(vgg=str(weights), **asdict(options))
         network = load_network(named).to(self.device)
-        pictures = [
-            read_style(find_painting(paintings, style.file), style.size).to(self.device)
-            for style in self.plan.styles.values()
-        ]
         loss = perceptual_loss(named, network, pictures, self.autocast)
         loss.weights.periods = self.generator.lattice_periods
         return loss
