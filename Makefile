@@ -52,7 +52,7 @@ pictures: setup ## Make the pictures in README and docs anew: OUT=folder for ano
 	@scripts/pictures.sh "$(OUT)"
 
 docs: setup ## Write anew what the element says of itself: docs/properties.md, and the plugins cache for hotdoc
-	STYLIZE_UPDATE_DOCS=1 cargo test --test docs --test plugins_cache
+	STYLIZE_UPDATE_DOCS=1 cargo test --workspace --test docs --test plugins_cache
 
 test: setup ## Run every test of plugin and program
 	@scripts/setup.sh tests $(TEST_PROVIDERS)
@@ -71,7 +71,7 @@ soak: setup ## A million frames with all that happens to a stream: memory, order
 
 matrix: setup ## Paint every combination of container, sound and video that is known (about half an hour)
 	@scripts/setup.sh tests
-	STYLIZE_MATRIX=all cargo test -p stylize-cli --test files matrix -- --nocapture
+	STYLIZE_MATRIX=all cargo test --workspace --test files matrix -- --nocapture
 
 lint: setup ## Check formatting and lints
 	cargo fmt --all --check
@@ -81,7 +81,8 @@ bench: setup ## Measure speed and memory (a few minutes, on a quiet machine)
 	@scripts/bench.sh
 
 doctor: setup ## Try every execution provider that can be found, compare and time it
-	@cargo run --release --quiet --bin stylize -- doctor $(DOCTOR_ARGS)
+	@cargo build --release --quiet --workspace --bin stylize
+	@target/release/stylize doctor $(DOCTOR_ARGS)
 
 gpu-check: setup ## The GPU's providers on every shipped generator: correctness, and fps from 512x512 to 4K
 	@scripts/gpu-check.sh

@@ -18,5 +18,6 @@ if [ -z "$photo" ]; then
     [ -e "$photo" ] || gst-launch-1.0 --quiet filesrc location="$film" ! decodebin ! videoconvert \
         ! video/x-raw,format=RGB ! pngenc snapshot=true ! filesink location="$photo"
 fi
-cargo run --release --quiet --bin stylize -- styles "$photo" --sheet "$out/gallery.png" \
+cargo build --release --quiet --workspace --bin stylize
+target/release/stylize styles "$photo" --sheet "$out/gallery.png" \
     --film "$film" --clip "$out/gallery.mp4" --quality "${4:-auto}"

@@ -18,7 +18,7 @@ mapfile -t models < <(ls models/*.onnx | grep -v -- -int8.onnx)
 for provider in "${providers[@]}"; do options+=(--provider "$provider"); done
 for size in "${sizes[@]}"; do options+=(--size "$size"); done
 
-cargo build --release --quiet --bin stylize
+cargo build --release --quiet --workspace --bin stylize
 program=target/release/stylize
 
 if [ "${1:-}" != --bundle ]; then

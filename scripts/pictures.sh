@@ -16,7 +16,7 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cargo build --release --quiet -p stylize-cli --bin stylize --example pictures
+cargo build --release --quiet --workspace --bin stylize --example pictures
 convert() { ffmpeg -v error -y "$@"; }
 convert -ss 2.5 -i "$clip" -frames:v 1 "$work/frame.png"
 target/release/stylize styles "$work/frame.png" --sheet "$work/gallery.png" --film "$clip" --clip "$work/film.mp4" --seconds 12
