@@ -33,6 +33,7 @@ from .files import refuse_folder, write_whole
 from .loss_options import LossOptions, load_network, perceptual_loss, read_style
 from .onnx_graph import INPUT, STYLE_INPUT
 from .onnx_torch import TABLE, Graph
+from .pixels import PixelStatistics
 from .styles import style_names
 
 STEPS = 250
@@ -90,9 +91,12 @@ class Learner:
             options={},
             styles={name: Style(name)},
             ratio=((0.0, 1.5), (0.35 * end, 1.5), (0.7 * end, 0.55), (end + 1, 0.55)),
+            palette=6.0,
+            octaves=4.0,
         )
         self.plan = plan
-        self.objective = Perceptual(plan, loss, Balance([name]))
+        pixels = PixelStatistics.of([painting.to(device)])
+        self.objective = Perceptual(plan, loss, Balance([name]), pixels)
         self.row = self._nearest().clone().requires_grad_(True)
 
     @torch.no_grad()
