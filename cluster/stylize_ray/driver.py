@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import ray
-from ray.exceptions import RayError, TaskCancelledError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .program import PieceError
@@ -74,7 +74,12 @@ class State:
 
 
 class Driver:
-    """Starts pieces, looks after them, and keeps what they become."""
+    """Starts pieces, looks after them, and keeps what they become.
+
+    No task is cancelled with `ray.cancel`: a task that ends in the same moment aborts the whole
+    process ("Tried to complete task that was not pending"). A copy that is not needed any more asks
+    `Progress` and ends by itself, and the end of the job ends all of its tasks.
+    """
 
     def __init__(
         self,
@@ -112,15 +117,11 @@ class Driver:
         """
         for piece in sorted(self.missing):
             self.start(piece)
-        try:
-            while self.missing:
-                ready, _ = ray.wait(list(self.tasks), num_returns=1, timeout=0.5)
-                for ref in ready:
-                    self.finish(ref)
-                self.look_round()
-        finally:
-            for ref in self.tasks:
-                ray.cancel(ref, force=True)
+        while self.missing:
+            ready, _ = ray.wait(list(self.tasks), num_returns=1, timeout=0.5)
+            for ref in ready:
+                self.finish(ref)
+            self.look_round()
 
     def start(self, piece: int) -> None:
         """Hands a piece, or another copy of it, to the cluster."""
@@ -135,8 +136,6 @@ class Driver:
             return
         try:
             result = ray.get(ref)
-        except TaskCancelledError:
-            return
         except RayError as err:
             result = PieceError(str(err).strip().splitlines()[-1])
         if isinstance(result, Result):
@@ -148,16 +147,13 @@ class Driver:
         self.start(piece)
 
     def keep(self, piece: int, result: Result) -> None:
-        """A piece is there; its other copies are not needed any more."""
+        """A piece is there; its other copies end when they hear of it."""
         keep(Path(self.job.folder), result)
         self.missing.discard(piece)
         self.times.append(result.seconds)
         self.frames[piece] = result.record["frames"]
         self.state.done += 1
-        for other, (theirs, _) in list(self.tasks.items()):
-            if theirs == piece:
-                del self.tasks[other]
-                ray.cancel(other, force=True)
+        self.progress.keep.remote(piece)
 
     def look_round(self) -> None:
         """Shows how far the film is, and starts what is slow once more where there is room."""

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import ray
+from ray.exceptions import RayError
 
-from .program import PieceError, run
+from .program import NOT_NEEDED, PieceError, run
 
 # Seconds between two reports of a piece.
 REPORT = 0.5
+# Seconds that a task waits for the answer whether its piece is still needed.
+ANSWER = 30
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,23 @@ class Result:
 
 @ray.remote(num_cpus=0)
 class Progress:
-    """How far pieces are, from all nodes."""
+    """How far pieces are, from all nodes, and which are there."""
 
     def __init__(self) -> None:
         self.running: dict[tuple[int, int], dict] = {}
+        self.kept: set[int] = set()
 
     def tell(self, piece: int, copy: int, frames: int, node: str, began: float) -> None:
         """One copy of a piece has painted so many frames."""
         self.running[(piece, copy)] = {"frames": frames, "node": node, "began": began}
+
+    def keep(self, piece: int) -> None:
+        """The driver has this piece."""
+        self.kept.add(piece)
+
+    def needed(self, piece: int) -> bool:
+        """Whether the driver still waits for a piece."""
+        return piece not in self.kept
 
     def all(self) -> dict[tuple[int, int], dict]:
         """All that was told."""
@@ -63,7 +75,20 @@ class Progress:
 # often as it takes. What the program refuses is told to the driver, which counts.
 @ray.remote(max_retries=-1, retry_exceptions=False)
 def paint(job: Job, piece: int, copy: int, progress: ray.actor.ActorHandle) -> Result | PieceError:
-    """Paints a piece; errors come back as values, so that they are told from a lost node."""
+    """Paints a piece; errors come back as values, so that they are told from a lost node.
+
+    It ends early, also with an error that nobody counts, when another copy was faster.
+    """
+
+    def needed() -> bool:
+        try:
+            return ray.get(progress.needed.remote(piece), timeout=ANSWER)
+        except RayError:
+            # The actor, or the way to it, is gone: the work goes on.
+            return True
+
+    if not needed():
+        return PieceError(NOT_NEEDED)
     began = time.time()
     node = f"{platform.node()}/{ray.get_runtime_context().get_node_id()[:8]}"
     progress.tell.remote(piece, copy, 0, node, began)
@@ -87,7 +112,7 @@ def paint(job: Job, piece: int, copy: int, progress: ray.actor.ActorHandle) -> R
         if cpus > 0 and "--threads" not in job.options:
             command += ["--threads", str(cpus)]
         try:
-            printed = run(command + job.options, report)
+            printed = run(command + job.options, report, needed)
         except PieceError as err:
             return PieceError(f"on {node}: {err}")
         except OSError as err:

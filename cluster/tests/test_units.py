@@ -27,6 +27,15 @@ def test_events_come_as_they_are_printed() -> None:
     assert events == [{"event": "progress", "frames": 3}]
 
 
+def test_a_child_that_is_not_needed_any_more_is_killed() -> None:
+    answers = iter([True, False])
+    began = time.time()
+    with pytest.raises(PieceError, match=r"^not needed any more$"):
+        run(["sleep", "100"], needed=lambda: next(answers))
+    assert time.time() - began < 60
+    assert run(["echo", "done"], needed=lambda: True) == "done\n"
+
+
 def test_a_child_ends_with_its_parent() -> None:
     code = """
 import sys
