@@ -13,11 +13,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .data import LUMA
 from .losses import mean_std
 from .painted import octave_energies
 
 LEAST_AMPLITUDE = 1e-3
 """A quarter of a grey level, added in quadrature: the root of 0 has no slope."""
+
+WINDOW = 32
+"""Side in pixels of the windows whose waves are compared."""
+
+LONGEST_WAVE = 6.0
+"""Period in pixels; longer waves are not compared."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,9 @@ class PixelStatistics:
     octaves: Tensor
     """Amplitude of each octave in R, G and B, [N, 3, octaves], the finest first."""
 
+    concentration: Tensor
+    """Of the energy of short waves on few of them, [N]; see ``concentration``."""
+
     @classmethod
     def of(cls, paintings: list[Tensor]) -> PixelStatistics:
         """Statistics of paintings [1, 3, H, W] of any sizes."""
@@ -37,6 +47,7 @@ class PixelStatistics:
         return cls(
             torch.cat([mean_std(p) for p in paintings]),
             torch.cat([_amplitudes(p, count) for p in paintings]),
+            torch.cat([concentration(p) for p in paintings]),
         )
 
     def palette_error(self, image: Tensor, which: Tensor) -> Tensor:
@@ -65,6 +76,38 @@ class PixelStatistics:
         target = target[..., : amplitudes.shape[-1]]
         error = (amplitudes - target).square().sum(-1)
         return (error / target.square().sum(-1)).mean(1)
+
+    def weave_error(self, image: Tensor, which: Tensor) -> Tensor:
+        """How much more the energy of short waves is concentrated than the painting's; [N].
+
+        Squared logarithm of the ratio, 0 where it is below 1. Arguments as above. Octaves do not
+        tell the regular waves of a weave from the brushwork of a painting: both may have the same
+        energy.
+        """
+        ratio = concentration(image) / self.concentration[which]
+        return ratio.clamp_min(1).log().square()
+
+
+def concentration(image: Tensor) -> Tensor:
+    """How few waves hold the energy of fine texture: [N, 3, H, W] to [N], 1 and above.
+
+    Of the luma's power spectra in Hann windows, half of their side apart, at periods of at most
+    ``LONGEST_WAVE``: the number of frequencies times the sum of squared powers by the square of
+    the sum of powers (the inverse of the participation ratio), mean over the windows by their
+    energy. White noise has 2, a single wave a quarter of the number of frequencies.
+    """
+    luma = (image * image.new_tensor(LUMA).view(3, 1, 1)).sum(1)
+    step = WINDOW // 2
+    windows = luma.unfold(1, WINDOW, step).unfold(2, WINDOW, step).flatten(1, 2)
+    hann = torch.hann_window(WINDOW, device=image.device)
+    windows = (windows - windows.mean((-2, -1), keepdim=True)) * hann * hann[:, None]
+    rows, columns = torch.fft.fftfreq(WINDOW)[:, None], torch.fft.rfftfreq(WINDOW)
+    short = (rows.square() + columns.square()).sqrt() >= 1 / LONGEST_WAVE
+    power = torch.fft.rfft2(windows)[..., short.to(image.device)].abs().square()
+    energy = power.sum(-1)
+    least = (LEAST_AMPLITUDE**2) * WINDOW**2
+    peaks = power.square().sum(-1) / (energy + least)
+    return short.sum() * peaks.sum(-1) / (energy.sum(-1) + least)
 
 
 def _amplitudes(image: Tensor, octaves: int) -> Tensor:

@@ -193,8 +193,14 @@ def test_styles_may_come_and_go(folder: Path, photos: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "larger",
-    [{"width": 12}, {"edges": [8, 7, 6]}, {"dilations": [1, 2]}],
-    ids=["width", "edges", "depth"],
+    [
+        {"width": 12},
+        {"edges": [8, 7, 6]},
+        {"dilations": [1, 2]},
+        {"body_noise": 2},
+        {"body_noise": 2, "width": 12},
+    ],
+    ids=["width", "edges", "depth", "noise", "noise and width"],
 )
 def test_a_generator_that_grows_first_paints_as_before(
     folder: Path, photos: Path, tmp_path: Path, larger: dict[str, object]
@@ -249,7 +255,7 @@ def test_training_ends_with_the_budget_and_leaves_checkpoint_curve_and_sheet(
 def test_a_release_decays_plays_and_leaves_the_campaign_alone(
     folder: Path, photos: Path, tmp_path: Path
 ) -> None:
-    run = campaign(folder, photos, about="A gallery.")
+    run = campaign(folder, photos, about="A gallery.", options={**BODY, "body_noise": 3})
     run.train_step()
     assert release(run, tmp_path / "gallery.onnx", 2) < 1
     image = torch.from_numpy(np.array(picture(5, 48, 40))).permute(2, 0, 1)
@@ -257,6 +263,7 @@ def test_a_release_decays_plays_and_leaves_the_campaign_alone(
     assert first.shape == image.shape and not torch.equal(first, second)
     card = (tmp_path / "gallery.md").read_text()
     assert "--release gallery.onnx --decay 2" in card
+    assert "`noise8` float32 [1, 3, H/8, W/8], standard normal" in card
     assert "A gallery." in card and "| `second` | second.png | 80 |" in card
 
 
@@ -280,6 +287,22 @@ def test_a_pupil_learns_its_teachers_pictures(folder: Path, photos: Path) -> Non
     assert values[0].keys() >= {"pixel", "feature", "style", "temporal", "total"}
     pixel = [v["pixel"] for v in values]
     assert sum(pixel[-5:]) < 0.6 * sum(pixel[:5])
+
+
+def test_teacher_and_pupil_read_the_same_noise(folder: Path, photos: Path) -> None:
+    noisy = {**BODY, "body_noise": 2}
+    teacher = campaign(folder, photos, options=noisy)
+    plan, weights = read_plan(folder / "small.toml"), folder / "distilled.safetensors"
+    given = (teacher.plan, teacher.state())
+    with pytest.raises(UserError, match="same noise"):
+        Campaign(plan, photos, [folder], weights, teacher=given)
+    plan = dataclasses.replace(plan, options=noisy)
+    pupil = Campaign(plan, photos, [folder], weights, teacher=given)
+    pupil.generator.load_state_dict(teacher.average)
+    values = pupil.train_step(0.0)
+    # The pupil is its teacher, and differs by the grain on what it sees.
+    assert values["pixel"] < 0.01
+    assert pupil.noise(torch.zeros(2, 3, 32, 32))[0].shape == (2, 2, 4, 4)
 
 
 def test_the_command_goes_on_where_it_was(

@@ -45,6 +45,10 @@ def inputs(model: onnx.ModelProto) -> dict[str, list[int | str]]:
 
 
 VARIANTS: dict[str, list[dict[str, object]]] = {
+    "eighth": [
+        {"width": 12, "edges": [8, 6, 4]},
+        {"width": 8, "edges": [6, 6, 4], "dilations": [1, 2], "body_noise": 2},
+    ],
     "lite": [{}, {"width": 12, "dilations": [3, 1]}],
     "residual": [{"width": 8}, {"width": 5, "blocks": 2}],
     "pyramid": [{}, {"width": 6, "levels": 3}, {"levels": 1}],

@@ -112,6 +112,22 @@ def test_each_level_of_a_pyramid_has_noise_of_its_own() -> None:
     assert normal.std().item() == pytest.approx(1, abs=0.02)
 
 
+def test_noise_of_the_body_is_of_an_eighth_and_reaches_every_pixel() -> None:
+    generator = small("eighth", body_noise=3, noise_channels=1)
+    image = picture(1, 3, 64, 96)
+    noise = generator.draw_noise(image)
+    assert [tuple(n.shape) for n in noise] == [(1, 1, 64, 96), (1, 3, 8, 12)]
+    assert [n.name for n in generator.noise_inputs()] == ["noise1", "noise8"]
+    changed = [noise[0], noise[1].flip(0, 1, 2, 3)]
+    difference = (generator(image, changed) - generator(image, noise)).abs().sum(1)
+    assert (difference > 0).float().mean() > 0.95
+    again = create("eighth", generator.options())
+    again.load_state_dict(generator.state_dict())
+    assert torch.equal(again(image, noise), generator(image, noise))
+    with pytest.raises(UserError, match="body_noise is -1"):
+        small("eighth", body_noise=-1)
+
+
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_texture_does_not_see_colours(name: str) -> None:
     generator = small(name, noise_channels=3, task="texture")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylize_train.pixels import PixelStatistics
+from stylize_train.pixels import PixelStatistics, concentration
 
 FIRST = torch.tensor([0, 0])
 
@@ -37,8 +37,34 @@ def test_waves_that_the_painting_does_not_have_are_seen() -> None:
     )
 
 
+def test_concentration_is_2_of_noise_and_a_quarter_of_the_frequencies_of_a_wave() -> None:
+    torch.manual_seed(0)
+    noise = torch.rand(1, 1, 512, 512).expand(1, 3, 512, 512)
+    assert concentration(noise).item() == pytest.approx(2.0, abs=0.05)
+    rows, columns = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
+    wave = (torch.sin(2 * torch.pi * (4 * rows + 10 * columns) / 32) / 4 + 0.5).expand(1, 3, -1, -1)
+    frequencies = 32 * 17 * (1 - torch.pi / 36)
+    assert concentration(wave).item() == pytest.approx(frequencies / 4, rel=0.05)
+
+
+def test_a_weave_is_told_from_noise_of_its_energy() -> None:
+    torch.manual_seed(0)
+    noise = torch.rand(1, 1, 96, 128).expand(1, 3, 96, 128) - 0.5
+    columns = torch.arange(128)
+    weave = ((columns // 2 % 2).float() - 0.5).expand(1, 3, 96, 128) * noise.std() * 2
+    statistics = PixelStatistics.of([0.5 + noise])
+    errors = statistics.weave_error(torch.cat([0.5 + noise.flip(3), 0.5 + weave]), FIRST)
+    assert errors[0] < 0.01 and errors[1] > 5
+    # Longer waves are the painting's business, and fewer peaks than it has are no fault.
+    wide = (columns // 8 % 2).float().expand(1, 3, 96, 128)
+    assert PixelStatistics.of([0.5 + weave]).weave_error(0.5 + noise, FIRST[:1]).item() == 0
+    blurred = torch.nn.functional.avg_pool2d(wide, 9, 1, 4)
+    assert statistics.weave_error(0.5 + 0.02 * blurred + noise, FIRST[:1]).item() < 0.05
+
+
 def test_a_flat_picture_has_a_slope() -> None:
-    image = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
     statistics = PixelStatistics.of([torch.rand(1, 3, 64, 80)])
-    statistics.octave_error(image, FIRST[:1]).sum().backward()
-    assert image.grad is not None and torch.isfinite(image.grad).all()
+    for error in (statistics.octave_error, statistics.weave_error):
+        image = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
+        error(image, FIRST[:1]).sum().backward()
+        assert image.grad is not None and torch.isfinite(image.grad).all()

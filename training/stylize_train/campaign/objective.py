@@ -14,7 +14,7 @@ from ..losses import PerceptualLoss
 from ..pixels import PixelStatistics
 from .plan import Plan
 
-WEIGHED = ("tv", "lattice", "palette", "octaves")
+WEIGHED = ("tv", "lattice", "palette", "octaves", "weave")
 """Terms whose weights are the plan's values of these names."""
 
 
@@ -41,7 +41,7 @@ class Objective:
         ratios: Sequence[float],
         main: Tensor,
     ) -> dict[str, Tensor]:
-        """Add ``palette``, ``octaves`` and, from ``main`` and all by their weights, ``total``."""
+        """Add the errors of pixels and, from ``main`` and all by their weights, ``total``."""
         plan, terms = self.plan, dict(terms)
         each = terms.pop("each_style")
         styles = which.tolist()
@@ -50,6 +50,7 @@ class Objective:
         weights = torch.tensor(self.balance.weights(styles, ratios), device=each.device)
         terms["palette"] = self.pixels.palette_error(output, which).mean()
         terms["octaves"] = self.pixels.octave_error(output, which).mean()
+        terms["weave"] = self.pixels.weave_error(output, which).mean()
         others = sum(getattr(plan, name) * terms[name] for name in WEIGHED)
         terms["total"] = (weights * each).mean() + main + others
         return terms
@@ -65,6 +66,7 @@ class Perceptual(Objective):
         which: Tensor,
         ratios: Sequence[float],
         mix: Tensor,
+        noise: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
         """Terms of a batch, all scalars, and the ``total`` that is minimised.
 
@@ -74,6 +76,7 @@ class Perceptual(Objective):
             which: style of each sample, [N].
             ratios: of the style term to the content term, for each sample.
             mix: which as one-hot rows; not read.
+            noise: what the generator read besides; not read.
         """
         terms = self.loss(output, photo, which)
         return self.balanced(terms, output, which, ratios, terms["content"])
@@ -100,14 +103,16 @@ class Taught(Objective):
         which: Tensor,
         ratios: Sequence[float],
         mix: Tensor,
+        noise: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
-        """Terms of a batch as ``Perceptual`` gives them; ``mix`` is the teacher's, too.
+        """Terms of a batch as ``Perceptual`` gives them.
 
-        The teacher sees the clean photo. ``pixel`` is the mean absolute difference in 0..1,
-        ``feature`` the relative squared difference of standardized content features.
+        The teacher has the same ``mix`` and ``noise``, and sees the clean photo. ``pixel`` is the
+        mean absolute difference in 0..1, ``feature`` the relative squared difference of
+        standardized content features.
         """
         with torch.no_grad():
-            wanted = self.teacher(photo, None, mix)
+            wanted = self.teacher(photo, noise, mix)
         terms = self.loss(output, wanted, which)
         terms["feature"] = terms.pop("content")
         terms["pixel"] = (output - wanted).abs().mean()

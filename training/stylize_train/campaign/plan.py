@@ -42,8 +42,8 @@ class Plan:
 
     ``ratio`` says by value how large the style term is beside the content term, as points
     [samples of the style, ratio] with straight lines between: a style begins with a high ratio,
-    so that the painting comes first, and gets its content back later. ``palette`` and ``octaves``
-    are the weights of the errors of ``PixelStatistics``. ``temporal`` is the weight
+    so that the painting comes first, and gets its content back later. ``palette``, ``octaves``
+    and ``weave`` are the weights of the errors of ``PixelStatistics``. ``temporal`` is the weight
     of steadiness from ``temporal_from`` samples of the style on, in every ``temporal_every``-th
     step, because the second view costs as much as the first. With a ``teacher`` (a plan's file
     name) the generator learns the teacher's outputs: ``pixel`` and ``feature`` weigh their
@@ -67,6 +67,7 @@ class Plan:
     lattice: float = 1000.0
     palette: float = 0.0
     octaves: float = 0.0
+    weave: float = 0.0
     ratio: tuple[tuple[float, float], ...] = ((0.0, 1.5), (500.0, 1.5), (1000.0, 0.55))
     temporal: float = 0.0
     temporal_from: int = 0
@@ -141,7 +142,16 @@ def _check(plan: Plan, path: Path) -> None:
     if names != plan.style_names:
         raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
     counts = {"samples": 1, "batch": 1, "crop": 32, "temporal_every": 1, "mixed_every": 2}
-    least = {**counts, "lr": 0, "palette": 0, "octaves": 0, "temporal": 0, "pixel": 0, "feature": 0}
+    least = {
+        **counts,
+        "lr": 0,
+        "palette": 0,
+        "octaves": 0,
+        "weave": 0,
+        "temporal": 0,
+        "pixel": 0,
+        "feature": 0,
+    }
     for name, minimum in least.items():
         if not getattr(plan, name) >= minimum:
             raise UserError(f"{path}: {name} is {getattr(plan, name)}, the least is {minimum}.")

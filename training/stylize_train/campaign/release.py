@@ -71,6 +71,10 @@ def write_card(
         p.numel() for n, p in generator.named_parameters() if not n.endswith((".scale", ".shift"))
     )
     each = (generator.parameter_count() - body) // generator.styles
+    noise = "".join(
+        f"; `{n.name}` float32 [1, {n.channels}, H/{n.divisor}, W/{n.divisor}], standard normal"
+        for n in generator.noise_inputs()
+    )
     source = f"its teacher, {plan.teacher}" if plan.teacher else "paintings and photos"
     lines = [
         f"# {path.stem}",
@@ -85,7 +89,7 @@ def write_card(
         f"{exported:,.0f} as exported |",
         f"| Input, output | `image` RGB in 0..1, float32 [1, 3, H, W], H and W multiples of "
         f"{generator.size_multiple}, at least {generator.minimum_size}; `style_weights` float32 "
-        f"[{generator.styles}] with the sum 1 |",
+        f"[{generator.styles}] with the sum 1{noise} |",
         f"| Licence | {model.license} |",
         f"| Learned from | {source}: {losses_of(plan)} |",
         f"| Training photos | {len(campaign.photos)} |",

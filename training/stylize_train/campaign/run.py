@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,11 @@ class Campaign:
             if teacher is None:
                 raise UserError(f"the plan {plan.name} has a teacher, whose checkpoint is needed.")
             taught_by = averaged_generator(teacher[0], teacher[1]).to(self.device)
+            if taught_by.noise_inputs() != self.generator.noise_inputs():
+                raise UserError(
+                    f"the plan {plan.name} and its teacher {plan.teacher} must read the same "
+                    "noise: give both the same body_noise and noise_channels."
+                )
 
         pictures = [
             read_style(find_painting(paintings, style.file), style.size).to(self.device)
@@ -148,10 +154,16 @@ class Campaign:
         which = torch.multinomial(chance, size, generator=self.photos.random)
         return which.repeat(-(-self.plan.batch // size))[: self.plan.batch]
 
-    def generate(self, image: Tensor, mix: Tensor) -> Tensor:
+    def generate(self, image: Tensor, noise: Sequence[Tensor], mix: Tensor) -> Tensor:
         """Stylize a batch; the output is float32."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            return self.generator(image, None, mix)
+            return self.generator(image, noise, mix)
+
+    def noise(self, image: Tensor) -> list[Tensor]:
+        """What the generator reads beside a batch; the stream does not move if it reads none."""
+        if not self.generator.noise_inputs():
+            return []
+        return self.generator.draw_noise(image, fork(self.photos.random, self.photos.device))
 
     def train_step(self, rate: float | None = None) -> dict[str, float]:
         """One batch, one update; returns the unweighted losses and the total.
@@ -168,17 +180,19 @@ class Campaign:
             plan.ratio_at(s) * plan.styles[names[w]].emphasis
             for s, w in zip(seen, chosen.tolist(), strict=True)
         ]
-        output = self.generate(image, mix)
+        noise = self.noise(image)
+        output = self.generate(image, noise, mix)
         number = self.step + 1
         turn = self.mixed is not None and number % plan.mixed_every == 0
         objective = self.mixed if turn else self.objective
-        terms = objective(output, photo, which, ratios, mix)
+        terms = objective(output, photo, which, ratios, mix, noise)
         steady = plan.temporal > 0 and number % plan.temporal_every == 0
         if steady and min(seen) >= plan.temporal_from:
             view, flow = temporal.second_view(
                 photo, plan.noise, fork(self.photos.random, self.photos.device)
             )
-            second = self.generate(view, mix)
+            # The noise stays where it is when the picture moves, as in a film.
+            second = self.generate(view, noise, mix)
             terms["temporal"] = temporal.temporal_loss(output, second, flow)
             terms["total"] = terms["total"] + plan.temporal * terms["temporal"]
         # One transfer for all: a GPU waits at each.

@@ -140,14 +140,19 @@ def grow(stored: dict[str, Any], generator: Generator) -> dict[str, Any]:
 
     What it computes stays the same until the next step (as in Net2Net of Chen, Goodfellow and
     Shlens, arXiv:1511.05641): new channels begin with random weights into them and zeros out of
-    them, new residual blocks with a scale of zero behind the last convolution. What is smaller
-    than the checkpoint's is left to ``load_small``, which refuses it.
+    them, new residual blocks with a scale of zero behind the last convolution, noise with weights
+    of zero. What is smaller than the checkpoint's is left to ``load_small``, which refuses it.
     """
     held = stored["weights"]
     closing = {
         f"{name}.norm2.scale"
         for name, module in generator.named_modules()
         if isinstance(module, Block) and f"{name}.conv1.weight" not in held
+    }
+    closing |= {
+        f"{name}.noise_conv.weight"
+        for name, module in generator.named_modules()
+        if getattr(module, "noise_conv", None) is not None
     }
     changed = {
         name: parameter

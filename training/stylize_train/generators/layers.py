@@ -8,13 +8,16 @@ subtracted mean would cancel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..norms import Normalization
 from ..onnx_graph import GraphWriter
-from .kernels import array, bias_of, merge_nearest
+from .kernels import Array, array, bias_of, merge_nearest
 
 
 def reflect(x: Tensor, amount: int) -> Tensor:
@@ -36,6 +39,7 @@ class ConvNorm(nn.Module):
         enlarge: nearest x2 first (in place of a transposed convolution, whose uneven
             overlap prints a checkerboard); wants a 3x3 kernel.
         slope: of the ReLU below 0; 0 is the plain one.
+        noise: channels of noise [N, noise, H, W] that the convolution reads besides.
     """
 
     def __init__(
@@ -48,24 +52,35 @@ class ConvNorm(nn.Module):
         stride: int = 1,
         enlarge: bool = False,
         slope: float = 0.0,
+        noise: int = 0,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, bias=normalization.needs_bias)
+        self.noise_conv = noise_convolution(noise, self.conv)
         self.norm = normalization(outputs)
         self.padding = kernel // 2
         self.enlarge = enlarge
         self.slope = slope
 
-    def forward(self, x: Tensor, mix: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mix: Tensor | None = None, noise: Sequence[Tensor] = ()) -> Tensor:
         """Apply the layer."""
-        if self.enlarge:
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
-        return F.leaky_relu(self.norm(self.conv(reflect(x, self.padding)), mix), self.slope)
 
-    def write(self, writer: GraphWriter, x: str, label: str) -> str:
+        def padded(values: Tensor) -> Tensor:
+            if self.enlarge:
+                values = F.interpolate(values, scale_factor=2, mode="nearest")
+            return reflect(values, self.padding)
+
+        y = self.conv(padded(x))
+        if self.noise_conv is not None:
+            y = y + self.noise_conv(padded(*noise))
+        return F.leaky_relu(self.norm(y, mix), self.slope)
+
+    def write(self, writer: GraphWriter, x: str, label: str, noise: Sequence[str] = ()) -> str:
         """Append this layer; an enlarging one as a transposed convolution (``merge_nearest``)."""
-        weight, bias = array(self.conv.weight), bias_of(self.conv)
+        weight, bias = with_noise(self.conv, self.noise_conv), bias_of(self.conv)
         with writer.scoped(label):
+            if noise:
+                x = writer.concat([x, *noise], "noise")
             if self.enlarge:
                 x = writer.pad(x, "pad", 1, mode="edge")
                 kernel = merge_nearest(weight)
@@ -81,35 +96,75 @@ class Block(nn.Module):
 
     No ReLU follows the sum, as in the implementation of Johnson, Alahi and Fei-Fei
     (arXiv:1603.08155) and the work of Gross and Wilber that they cite.
+
+    Args:
+        width: C.
+        dilation: of the first convolution.
+        normalization: makes the norms.
+        noise: channels of noise [N, noise, h, w] that the first convolution reads besides.
     """
 
     def __init__(
-        self, width: int, dilation: int = 1, normalization: Normalization | None = None
+        self,
+        width: int,
+        dilation: int = 1,
+        normalization: Normalization | None = None,
+        noise: int = 0,
     ) -> None:
         super().__init__()
         self.dilation = dilation
         normalize = normalization or Normalization()
         bias = normalize.needs_bias
         self.conv1 = nn.Conv2d(width, width, 3, dilation=dilation, bias=bias)
+        self.noise_conv = noise_convolution(noise, self.conv1)
         self.norm1 = normalize(width)
         self.conv2 = nn.Conv2d(width, width, 3, bias=bias)
         self.norm2 = normalize(width)
 
-    def forward(self, x: Tensor, mix: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mix: Tensor | None = None, noise: Sequence[Tensor] = ()) -> Tensor:
         """Shape is kept: borders are padded by reflection."""
-        y = F.relu(self.norm1(self.conv1(reflect(x, self.dilation)), mix))
+        y = self.conv1(reflect(x, self.dilation))
+        if self.noise_conv is not None:
+            y = y + self.noise_conv(reflect(*noise, self.dilation))
+        y = F.relu(self.norm1(y, mix))
         return x + self.norm2(self.conv2(reflect(y, 1)), mix)
 
-    def write(self, writer: GraphWriter, x: str, label: str) -> str:
+    def write(self, writer: GraphWriter, x: str, label: str, noise: Sequence[str] = ()) -> str:
         """Append this block to ``writer``."""
         with writer.scoped(label):
-            y = writer.pad(x, "pad1", self.dilation)
-            weight, bias = array(self.conv1.weight), bias_of(self.conv1)
+            read = writer.concat([x, *noise], "noise") if noise else x
+            y = writer.pad(read, "pad1", self.dilation)
+            weight, bias = with_noise(self.conv1, self.noise_conv), bias_of(self.conv1)
             y = writer.conv(y, "conv1", weight, bias, dilation=self.dilation)
             y = writer.relu(self.norm1.write(writer, y, "norm1"), "relu")
             y = writer.pad(y, "pad2", 1)
             y = writer.conv(y, "conv2", array(self.conv2.weight), bias_of(self.conv2))
             return writer.node("Add", [x, self.norm2.write(writer, y, "norm2")], "add")
+
+
+def noise_convolution(channels: int, conv: nn.Conv2d) -> nn.Conv2d | None:
+    """A convolution of noise whose result is added to that of ``conv``; None without channels.
+
+    Together they are one convolution of both inputs. Apart, each keeps its weights when the other
+    grows.
+    """
+    if channels == 0:
+        return None
+    return nn.Conv2d(
+        channels,
+        conv.out_channels,
+        conv.kernel_size,
+        conv.stride,
+        dilation=conv.dilation,
+        bias=False,
+    )
+
+
+def with_noise(conv: nn.Conv2d, noise_conv: nn.Conv2d | None) -> Array:
+    """The kernel of the one convolution that reads the features and then the noise."""
+    if noise_conv is None:
+        return array(conv.weight)
+    return np.concatenate([array(conv.weight), array(noise_conv.weight)], 1)
 
 
 def initialize(network: nn.Module) -> None:
