@@ -140,8 +140,10 @@ class Photos(Source):
         exclude: file name patterns to leave out.
         noise: greatest standard deviation of Gaussian noise on the generator's input
             (range 0..1); the losses see the clean crop. Teaches it to ignore grain, which
-            otherwise flickers in video.
+            otherwise flickers in video. Most crops get much less: video is cleaner than photos.
         device: where photos are kept and crops cut.
+        enlarge: how much a crop may be enlarged, 1 and above. Enlarged photos are as smooth as
+            video that was scaled up, and show a generator the flat areas that few photos have.
     """
 
     def __init__(
@@ -152,9 +154,11 @@ class Photos(Source):
         exclude: Sequence[str] = (),
         noise: float = 0.02,
         device: torch.device | str = "cpu",
+        enlarge: float = 1.0,
     ) -> None:
         super().__init__(crop, seed, device)
         self.noise = noise
+        self.enlarge = enlarge
         pictures = read_pictures(list_photos(folder, exclude), short_side=max(512, crop))
         self.images = [image.to(self.device) for _, image in pictures]
         if not self.images:
@@ -168,7 +172,8 @@ class Photos(Source):
         """``size`` crops: (noisy input, clean photo), float32 [size, 3, crop, crop] in 0..1."""
         photo = torch.stack([self._crop() for _ in range(size)])
         random = fork(self.random, self.device)
-        sigma = self.noise * torch.rand(size, 1, 1, 1, generator=random, device=self.device)
+        sigma = torch.rand(size, 1, 1, 1, generator=random, device=self.device)
+        sigma = self.noise * sigma.square()
         noise = torch.randn(photo.shape, generator=random, device=self.device)
         return (photo + sigma * noise).clamp(0, 1), photo
 
@@ -179,11 +184,11 @@ class Photos(Source):
         return int(torch.randint(limit, (), generator=self.random))
 
     def _crop(self) -> Tensor:
-        """A square between the crop size and the whole photo, resized, flipped, jittered."""
+        """A square up to the size of the whole photo, resized, flipped, jittered."""
         image = self.images[self._below(len(self.images))]
         _, height, width = image.shape
         short = min(height, width)
-        side = round(self._uniform(min(self.crop, short), short))
+        side = round(self._uniform(min(self.crop, short) / self.enlarge, short))
         top, left = self._below(height - side + 1), self._below(width - side + 1)
         square = image[:, top : top + side, left : left + side].float().div(255)
         if side != self.crop:

@@ -40,16 +40,16 @@ class Loss:
 class Plan:
     """Everything that decides a campaign.
 
-    ``ratio`` says by value how large the style term is beside the content term, as points
-    [samples of the style, ratio] with straight lines between: a style begins with a high ratio,
-    so that the painting comes first, and gets its content back later. ``palette``, ``octaves``
-    and ``weave`` are the weights of the errors of ``PixelStatistics``. ``temporal`` is the weight
-    of steadiness from ``temporal_from`` samples of the style on, in every ``temporal_every``-th
-    step, because the second view costs as much as the first. With a ``teacher`` (a plan's file
-    name) the generator learns the teacher's outputs: ``pixel`` and ``feature`` weigh their
-    differences, and ``ratio`` the style term beside both. Every ``mixed_every``-th step has the
-    loss ``mixed``, if there is one: a small loss network can be fooled, and a large one now and
-    then tells. ``about`` is a paragraph for the model's card.
+    ``noise`` and ``enlarge`` are those of ``Photos``. ``ratio`` says by value how large the style
+    term is beside the content term, as points [samples of the style, ratio] with straight lines
+    between: a style begins with a high ratio, so that the painting comes first, and gets its
+    content back later. ``palette``, ``octaves`` and ``weave`` are the weights of the errors of
+    ``PixelStatistics``. ``temporal`` is the weight of steadiness from ``temporal_from`` samples of
+    the style on, in every ``temporal_every``-th step, because the second view costs as much as the
+    first. With a ``teacher`` (a plan's file name) the generator learns the teacher's outputs:
+    ``pixel`` and ``feature`` weigh their differences, and ``ratio`` the style term beside both.
+    Every ``mixed_every``-th step has the loss ``mixed``, if there is one: a small loss network can
+    be fooled, and a large one now and then tells. ``about`` is a paragraph for the model's card.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Plan:
     lr: float = 2e-3
     ema: float = 0.998
     noise: float = 0.02
+    enlarge: float = 1.0
     tv: float = 0.05
     lattice: float = 1000.0
     palette: float = 0.0
@@ -142,16 +143,8 @@ def _check(plan: Plan, path: Path) -> None:
     if names != plan.style_names:
         raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
     counts = {"samples": 1, "batch": 1, "crop": 32, "temporal_every": 1, "mixed_every": 2}
-    least = {
-        **counts,
-        "lr": 0,
-        "palette": 0,
-        "octaves": 0,
-        "weave": 0,
-        "temporal": 0,
-        "pixel": 0,
-        "feature": 0,
-    }
+    weights = ("palette", "octaves", "weave", "temporal", "pixel", "feature")
+    least = {**counts, "enlarge": 1, "lr": 0, **dict.fromkeys(weights, 0)}
     for name, minimum in least.items():
         if not getattr(plan, name) >= minimum:
             raise UserError(f"{path}: {name} is {getattr(plan, name)}, the least is {minimum}.")

@@ -97,7 +97,9 @@ class Campaign:
             self.generator.to(memory_format=torch.channels_last)
         self.adam = store.Adam(self.generator)
         self.average = {n: p.detach().clone() for n, p in self.adam.parameters.items()}
-        self.photos = Photos(photos, plan.crop, plan.seed, exclude, plan.noise, self.device)
+        self.photos = Photos(
+            photos, plan.crop, plan.seed, exclude, plan.noise, self.device, plan.enlarge
+        )
         self.balance = Balance(plan.style_names)
         self.samples = dict.fromkeys(plan.style_names, 0)
         self.step = 0
