@@ -3,7 +3,8 @@
 
 Style loss (VGG-19, Gram matrices on the pyramid, as a share of the untouched photo's) and content
 (standardized, relu3_1 of the distilled VGG-19; unrelated pictures have 2) on held-out photos;
-painted share, spectrum and contrast (``stylize_train.painted``) on frames of clips at 1280x720.
+painted share, spectrum and contrast (``stylize_train.painted``) and weave (the concentration of
+short waves relative to the painting's, ``stylize_train.pixels``) on frames of clips at 1280x720.
 Each painting is measured at the size that the campaign's plan trains it with.
 """
 
@@ -28,6 +29,7 @@ from stylize_train.judge import ContentJudge
 from stylize_train.loss_options import LossOptions, load_network, perceptual_loss, read_style
 from stylize_train.losses import LossNetwork
 from stylize_train.painted import measure_painted
+from stylize_train.pixels import concentration
 from stylize_train.render import Model
 
 from .common import on_grid
@@ -76,10 +78,16 @@ class Measures:
                 }
             )
         painted = [
-            measure_painted(frame.float().div(255), render(frame), painting[0])
+            self.on_frame(frame.float().div(255), render(frame), painting)
             for frame in self.frames.values()
         ]
         return {**_mean(rows), **_mean(painted)}
+
+    @staticmethod
+    def on_frame(frame: Tensor, output: Tensor, painting: Tensor) -> dict[str, float]:
+        """What is measured on a frame [3, H, W] of a clip; ``painting`` is [1, 3, H', W']."""
+        weave = concentration(output[None]) / concentration(painting)
+        return {**measure_painted(frame, output, painting[0]), "weave": weave.item()}
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:

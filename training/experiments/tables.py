@@ -290,9 +290,10 @@ def bars(cells: Mapping[str, Cell]) -> str | None:
         "contrast": "contrast",
         "content": "content",
         "spectrum": "spectrum",
+        "weave": "weave",
     }
     heads = markdown(summary, {"gallery": "gallery", "count": "styles", **names})
-    single = {name: names[name] for name in ("share", "painted", "contrast", "content", "spectrum")}
+    single = {name: names[name] for name in names if name != "least"}
     columns = {"gallery": "gallery", "style": "style", **single, "out": "out of bounds"}
     settings = next(iter(cells.values()))["settings"]
     caption = (
@@ -306,7 +307,9 @@ def _bar_values(cell: Cell) -> dict[str, float]:
     names = {"painted": "painted_share", "contrast": "contrast"}
     values = {name: cell[key] for name, key in names.items()}
     values["share"] = cell["style"] / cell["style_photo"]
-    return values | {name: cell[name] for name in ("content", "spectrum")}
+    # Galleries that were measured before there was a measure of the weave stay without.
+    others = [name for name in ("content", "spectrum", "weave") if name in cell]
+    return values | {name: cell[name] for name in others}
 
 
 def _bars_row(label: str, styles: Mapping[str, Cell]) -> dict[str, str | float | None]:

@@ -88,7 +88,7 @@ def test_bars_of_a_gallery(
     printed = capsys.readouterr()
     assert "left out: stranger" in printed.err
     (cell,) = read_cells(tmp_path / "b.json").values()
-    assert 0 < cell["painted_share"] <= 1 and 0 < cell["spectrum"] <= 1
+    assert 0 < cell["painted_share"] <= 1 and 0 < cell["spectrum"] <= 1 and cell["weave"] > 0
     share = cell["style"] / cell["style_photo"]
     assert f"| lite | waves | {share:.3g} | {cell['painted_share']:.3g} |" in printed.out
     assert "≤ 0.09 | ≥ 0.65" in printed.out
@@ -98,16 +98,18 @@ def test_bars_of_a_gallery(
 
 
 def test_what_is_out_of_bounds_is_marked() -> None:
-    def cell(painted: float, contrast: float) -> dict[str, object]:
+    def cell(painted: float, contrast: float, **more: float) -> dict[str, object]:
         values = {"style": 0.1, "style_photo": 1.0, "content": 0.9, "spectrum": 0.2}
         settings = {"photos": 1, "side": 64, "frames_a_clip": 1}
-        measured = {"painted_share": painted, "contrast": contrast, **values}
+        measured = {"painted_share": painted, "contrast": contrast, **values, **more}
         return {"settings": settings, "machine": "m", **measured}
 
     text = tables.bars({"lite/a": cell(0.7, 1), "lite/b": cell(0.4, 1), "lite/c": cell(0.7, 1.3)})
     marked = [line.endswith("| x |") for line in text.splitlines() if line.startswith("| lite | ")]
     assert marked == [False, False, True, True]
     assert "| lite | 3 | 0.1 | 0.6 | 0.4 | 1.00 to 1.30 | 0.9 | 0.2 |" in text
+    text = tables.bars({"old/a": cell(0.7, 1), "lite/a": cell(0.7, 1, weave=1.5)})
+    assert "| 0.9 | 0.2 |  |" in text and "| 0.9 | 0.2 | 1.5 |" in text
 
 
 def foreign(path: Path, scale: float, size: int | str, weights: int = 0) -> Path:
