@@ -314,7 +314,9 @@ def _bar_values(cell: Cell) -> dict[str, float]:
 
 def _bars_row(label: str, styles: Mapping[str, Cell]) -> dict[str, str | float | None]:
     rows = [_bar_values(cell) for cell in styles.values()]
-    mean = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    # A gallery may be measured in part, so that some of its cells are older.
+    names = [name for name in rows[0] if all(name in row for row in rows)]
+    mean = {name: sum(row[name] for row in rows) / len(rows) for name in names}
     # Of the losses the ratio of means, so that no painting near to the photos has all the say.
     cells = styles.values()
     mean["share"] = sum(c["style"] for c in cells) / sum(c["style_photo"] for c in cells)

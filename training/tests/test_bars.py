@@ -108,7 +108,9 @@ def test_what_is_out_of_bounds_is_marked() -> None:
     marked = [line.endswith("| x |") for line in text.splitlines() if line.startswith("| lite | ")]
     assert marked == [False, False, True, True]
     assert "| lite | 3 | 0.1 | 0.6 | 0.4 | 1.00 to 1.30 | 0.9 | 0.2 |" in text
-    text = tables.bars({"old/a": cell(0.7, 1), "lite/a": cell(0.7, 1, weave=1.5)})
+    cells = {"old/a": cell(0.7, 1, weave=1.2), "old/b": cell(0.7, 1)}
+    text = tables.bars({**cells, "lite/a": cell(0.7, 1, weave=1.5)})
+    assert "| old | 2 | 0.1 | 0.7 | 0.7 | 1.00 to 1.00 | 0.9 | 0.2 |  |" in text
     assert "| 0.9 | 0.2 |  |" in text and "| 0.9 | 0.2 | 1.5 |" in text
 
 
