@@ -14,7 +14,7 @@
 use std::cell::Cell;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 
@@ -28,18 +28,37 @@ pub(crate) const RUNTIME: u32 = 31;
 /// Read-locked by every thread inside ONNX Runtime; write-locked for good when the process ends.
 static INSIDE: RwLock<()> = RwLock::new(());
 
-/// How long a thread that ends waits for those that set up a library. With a CPU that takes some 100 ms.
-const SET_UP: Duration = Duration::from_millis(500);
+/// How long a thread that ends waits for those that set up a library. With a CPU that takes some 100 ms, and on a busy
+/// machine sometimes more than half a second.
+const SET_UP: Duration = Duration::from_secs(2);
 
-/// How many threads are setting up a library.
-static SETTING_UP: Mutex<u32> = Mutex::new(0);
+/// How long a set-up waits after the end of a thread, in case that was a call of `exit`, whose handler then has the time
+/// to close the door. Handlers of other libraries may come first.
+const GRACE: Duration = Duration::from_millis(25);
+
+static SETTING_UP: Mutex<SettingUp> = Mutex::new(SettingUp {
+    threads: 0,
+    last_end: None,
+});
 static IS_SET_UP: Condvar = Condvar::new();
+
+struct SettingUp {
+    /// How many threads are setting up a library.
+    threads: u32,
+    /// When a thread that had to do with an element ended, before all was set up.
+    last_end: Option<Instant>,
+}
 
 /// A bit for each number that has been set up.
 static KNOWN: AtomicU32 = AtomicU32::new(0);
 
 fn known(provider: u32) -> bool {
     KNOWN.load(Ordering::SeqCst) & (1 << provider) != 0
+}
+
+/// Whether ONNX Runtime and a provider have been set up. What a second provider registers is little.
+fn settled() -> bool {
+    known(RUNTIME) && KNOWN.load(Ordering::SeqCst).count_ones() > 1
 }
 
 /// Delays process exit for as long as the guard is held. Blocks for ever once the process is ending, so the
@@ -73,9 +92,10 @@ impl Drop for AtEnd {
         // Either the thread calls `exit`, or only the thread ends: then it waits and registers the handler for
         // nothing. So that is not done in all the life of a server but while it may be needed, and not for long.
         let mut setting_up = SETTING_UP.lock();
-        if *setting_up > 0 {
+        if setting_up.threads > 0 || !settled() {
+            setting_up.last_end = Some(Instant::now());
             // Else ONNX Runtime may get something in between this registration and the call of the handler.
-            IS_SET_UP.wait_while_for(&mut setting_up, |threads| *threads > 0, SET_UP);
+            IS_SET_UP.wait_while_for(&mut setting_up, |now| now.threads > 0, SET_UP);
             drop(setting_up);
             register();
         }
@@ -92,13 +112,22 @@ pub(crate) fn set_up<T, E>(provider: u32, work: impl FnOnce() -> Result<T, E>) -
     impl Drop for Busy {
         fn drop(&mut self) {
             register();
-            *SETTING_UP.lock() -= 1;
+            SETTING_UP.lock().threads -= 1;
             IS_SET_UP.notify_all();
         }
     }
+    // A thread that ends after this waits for the set-up; for one that ended before, the set-up waits.
+    let last_end = {
+        let mut setting_up = SETTING_UP.lock();
+        setting_up.threads += 1;
+        setting_up.last_end
+    };
+    let busy = Busy;
+    if let Some(rest) = last_end.and_then(|end| GRACE.checked_sub(end.elapsed())) {
+        std::thread::sleep(rest);
+    }
     let _inside = inside();
-    *SETTING_UP.lock() += 1;
-    let _busy = Busy;
+    let _busy = busy;
     let done = work();
     if done.is_ok() {
         KNOWN.fetch_or(1 << provider, Ordering::SeqCst);
@@ -121,7 +150,7 @@ extern "C" fn ended() {
     static ONCE: AtomicBool = AtomicBool::new(false);
     // The environment is being made, and destructors of what it is made of have run before this: to wait would give
     // the thread inside the time to use them.
-    if !IN_FRONT.get() && !known(RUNTIME) && *SETTING_UP.lock() > 0 {
+    if !IN_FRONT.get() && !known(RUNTIME) && SETTING_UP.lock().threads > 0 {
         return;
     }
     if ONCE.swap(true, Ordering::Relaxed) {
