@@ -93,9 +93,10 @@ impl Drop for AtEnd {
         // nothing. So that is not done in all the life of a server but while it may be needed, and not for long.
         let mut setting_up = SETTING_UP.lock();
         if setting_up.threads > 0 || !settled() {
-            setting_up.last_end = Some(Instant::now());
             // Else ONNX Runtime may get something in between this registration and the call of the handler.
             IS_SET_UP.wait_while_for(&mut setting_up, |now| now.threads > 0, SET_UP);
+            // After the wait: a provider's set-up follows that of ONNX Runtime.
+            setting_up.last_end = Some(Instant::now());
             drop(setting_up);
             register();
         }
