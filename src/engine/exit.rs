@@ -123,12 +123,11 @@ pub(crate) fn set_up<T, E>(provider: u32, work: impl FnOnce() -> Result<T, E>) -
         setting_up.threads += 1;
         setting_up.last_end
     };
-    let busy = Busy;
     if let Some(rest) = last_end.and_then(|end| GRACE.checked_sub(end.elapsed())) {
         std::thread::sleep(rest);
     }
     let _inside = inside();
-    let _busy = busy;
+    let _busy = Busy;
     let done = work();
     if done.is_ok() {
         KNOWN.fetch_or(1 << provider, Ordering::SeqCst);
