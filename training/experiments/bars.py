@@ -77,17 +77,13 @@ class Measures:
                     "content": self.content(output, clean),
                 }
             )
-        painted = [
-            self.on_frame(frame.float().div(255), render(frame), painting)
-            for frame in self.frames.values()
-        ]
+        aim = concentration(painting)
+        painted = []
+        for frame in self.frames.values():
+            output = render(frame)
+            row = measure_painted(frame.float().div(255), output, painting[0])
+            painted.append(row | {"weave": (concentration(output[None]) / aim).item()})
         return {**_mean(rows), **_mean(painted)}
-
-    @staticmethod
-    def on_frame(frame: Tensor, output: Tensor, painting: Tensor) -> dict[str, float]:
-        """What is measured on a frame [3, H, W] of a clip; ``painting`` is [1, 3, H', W']."""
-        weave = concentration(output[None]) / concentration(painting)
-        return {**measure_painted(frame, output, painting[0]), "weave": weave.item()}
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
