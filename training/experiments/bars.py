@@ -29,7 +29,7 @@ from stylize_train.judge import ContentJudge
 from stylize_train.loss_options import LossOptions, load_network, perceptual_loss, read_style
 from stylize_train.losses import LossNetwork
 from stylize_train.painted import measure_painted
-from stylize_train.pixels import concentration
+from stylize_train.pixels import concentration, weave
 from stylize_train.render import Model
 
 from .common import on_grid
@@ -82,7 +82,7 @@ class Measures:
         for frame in self.frames.values():
             output = render(frame)
             row = measure_painted(frame.float().div(255), output, painting[0])
-            painted.append(row | {"weave": (concentration(output[None]) / aim).item()})
+            painted.append(row | {"weave": weave(output[None], aim).mean().item()})
         return {**_mean(rows), **_mean(painted)}
 
 

@@ -9,22 +9,28 @@ taken for texture of the painting.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from .data import LUMA
-from .losses import mean_std
+from .losses import mean_std, refuse_small
 from .painted import octave_energies
 
 LEAST_AMPLITUDE = 1e-3
 """A quarter of a grey level, added in quadrature: the root of 0 has no slope."""
 
-WINDOW = 32
-"""Side in pixels of the windows whose waves are compared."""
+WINDOW = 64
+"""Side in pixels of the windows whose waves are compared; of windows of 32 a cell that repeats
+every 8 pixels fills too few to have peaks."""
 
-LONGEST_WAVE = 6.0
-"""Period in pixels; longer waves are not compared."""
+WAVES = (12.0, 6.0, 3.0, 0.0)
+"""Periods in pixels between which waves are compared, each octave by itself: energy rises with the
+period, and the longest waves would speak for all. The shortest on a diagonal has 1.4 pixels."""
+
+NOISE_CONCENTRATION = 2.0
+"""The ``concentration`` of white noise."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,13 @@ class PixelStatistics:
     """Amplitude of each octave in R, G and B, [N, 3, octaves], the finest first."""
 
     concentration: Tensor
-    """Of the energy of short waves on few of them, [N]; see ``concentration``."""
+    """Of the energy of short waves on few of them, [N, octaves]; see ``concentration``."""
 
     @classmethod
     def of(cls, paintings: list[Tensor]) -> PixelStatistics:
-        """Statistics of paintings [1, 3, H, W] of any sizes."""
+        """Statistics of paintings [1, 3, H, W] of any sizes from ``WINDOW`` pixels."""
+        for painting in paintings:
+            refuse_small(painting, WINDOW)
         count = min(min(p.shape[-2:]).bit_length() - 1 for p in paintings)
         return cls(
             torch.cat([mean_std(p) for p in paintings]),
@@ -80,34 +88,52 @@ class PixelStatistics:
     def weave_error(self, image: Tensor, which: Tensor) -> Tensor:
         """How much more the energy of short waves is concentrated than the painting's; [N].
 
-        Squared logarithm of the ratio, 0 where it is below 1. Arguments as above. Octaves do not
-        tell the regular waves of a weave from the brushwork of a painting: both may have the same
-        energy.
+        Squared logarithm of the ratio, 0 where it is below 1, mean over the octaves of ``WAVES``.
+        Arguments as above. Amplitudes do not tell the regular waves of a weave from the brushwork
+        of a painting: both may have the same energy.
         """
-        ratio = concentration(image) / self.concentration[which]
-        return ratio.clamp_min(1).log().square()
+        ratio = weave(image, self.concentration[which])
+        return ratio.clamp_min(1).log().square().mean(1)
+
+
+def weave(image: Tensor, wanted: Tensor) -> Tensor:
+    """Ratio of an image's ``concentration`` to a painting's, ``wanted``; both [N, octaves].
+
+    A painting without any waves of an octave wants them no more even than noise.
+    """
+    return concentration(image) / wanted.clamp_min(NOISE_CONCENTRATION)
 
 
 def concentration(image: Tensor) -> Tensor:
-    """How few waves hold the energy of fine texture: [N, 3, H, W] to [N], 1 and above.
+    """How few waves hold the energy of fine texture: [N, 3, H, W] to [N, octaves], 1 and above.
 
-    Of the luma's power spectra in Hann windows, half of their side apart, at periods of at most
-    ``LONGEST_WAVE``: the number of frequencies times the sum of squared powers by the square of
-    the sum of powers (the inverse of the participation ratio), mean over the windows by their
-    energy. White noise has 2, a single wave a quarter of the number of frequencies.
+    Of the luma's power spectra in Hann windows, half of their side apart, in each octave of
+    ``WAVES``: the number of frequencies times the sum of squared powers by the square of the sum of
+    powers (the inverse of the participation ratio), mean over the windows by their energy. White
+    noise has 2, a single wave a quarter of the number of frequencies, a flat image 1.
     """
     luma = (image * image.new_tensor(LUMA).view(3, 1, 1)).sum(1)
     step = WINDOW // 2
     windows = luma.unfold(1, WINDOW, step).unfold(2, WINDOW, step).flatten(1, 2)
     hann = torch.hann_window(WINDOW, device=image.device)
     windows = (windows - windows.mean((-2, -1), keepdim=True)) * hann * hann[:, None]
+    power = torch.fft.rfft2(windows).abs().square()
+    power = power + LEAST_AMPLITUDE**2 * hann.square().sum() ** 2
+    octaves = []
+    for band in wave_bands().to(image.device):
+        powers = power[..., band]
+        energy = powers.sum(-1)
+        peaks = powers.square().sum(-1) / energy
+        octaves.append(band.sum() * peaks.sum(-1) / energy.sum(-1))
+    return torch.stack(octaves, 1)
+
+
+def wave_bands() -> Tensor:
+    """Which of a window's frequencies each octave of ``WAVES`` has, [octaves, rows, columns]."""
     rows, columns = torch.fft.fftfreq(WINDOW)[:, None], torch.fft.rfftfreq(WINDOW)
-    short = (rows.square() + columns.square()).sqrt() >= 1 / LONGEST_WAVE
-    power = torch.fft.rfft2(windows)[..., short.to(image.device)].abs().square()
-    energy = power.sum(-1)
-    least = (LEAST_AMPLITUDE**2) * WINDOW**2
-    peaks = power.square().sum(-1) / (energy + least)
-    return short.sum() * peaks.sum(-1) / (energy.sum(-1) + least)
+    frequency = (rows.square() + columns.square()).sqrt()
+    limits = [1 / wave if wave else 1.0 for wave in WAVES]
+    return torch.stack([(low <= frequency) & (frequency < high) for low, high in pairwise(limits)])
 
 
 def _amplitudes(image: Tensor, octaves: int) -> Tensor:

@@ -34,6 +34,7 @@ from .loss_options import (
 )
 from .losses import LossNetwork
 from .norms import ConditionalNorm
+from .precision import autocast_helps
 from .styles import turns
 
 COMPILED_TOLERANCE = 0.01
@@ -348,13 +349,6 @@ def _last_row_only(gradient: Tensor) -> Tensor:
     kept = torch.zeros_like(gradient)
     kept[-1] = gradient[-1]
     return kept
-
-
-def autocast_helps(device: torch.device) -> bool:
-    """Whether bfloat16 convolutions are native: on CUDA, or a CPU with AVX512-BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from test_judge import distilled_weights
 
 from stylize_train.balance import GREATEST_WEIGHT, Balance
+from stylize_train.campaign import run as run_module
 from stylize_train.campaign import store
 from stylize_train.campaign.plan import Loss, Plan, Style, read_plan
 from stylize_train.campaign.release import release
@@ -31,17 +33,17 @@ BODY = {"width": 8, "edges": [6, 6, 4], "dilations": [1]}
 STYLES = """
 [first]
 file = "first.png"
-size = 64
+size = 88
 [second]
 file = "second.png"
-size = 80
+size = 96
 """
 PLAN = """
 generator = "eighth"
 styles = "styles.toml"
 samples = 6
 batch = 2
-crop = 32
+crop = 64
 [options]
 width = 8
 edges = [6, 6, 4]
@@ -181,7 +183,7 @@ def test_styles_may_come_and_go(folder: Path, photos: Path, tmp_path: Path) -> N
     run = campaign(folder, photos)
     run.train_step()
     write_checkpoint(tmp_path / "two.pt", run.state())
-    styles = {"third": Style("third.png", 64), "second": Style("second.png", 80)}
+    styles = {"third": Style("third.png", 90), "second": Style("second.png", 96)}
     changed = campaign(folder, photos, styles=styles)
     changed.restore(store.load(tmp_path / "two.pt"))
     table, before = changed.generator.down_norm.scale, run.generator.down_norm.scale
@@ -209,7 +211,7 @@ def test_a_generator_that_grows_first_paints_as_before(
     for _ in range(3):
         run.train_step()
     write_checkpoint(tmp_path / "small.pt", run.state())
-    table = {"third": Style("third.png", 64), **run.plan.styles}
+    table = {"third": Style("third.png", 90), **run.plan.styles}
     grown = campaign(folder, photos, options={**BODY, **larger}, styles=table)
     stored = store.load(tmp_path / "small.pt")
     grown.restore(stored)
@@ -264,7 +266,7 @@ def test_a_release_decays_plays_and_leaves_the_campaign_alone(
     card = (tmp_path / "gallery.md").read_text()
     assert "--release gallery.onnx --decay 2" in card
     assert "`noise8` float32 [1, 3, H/8, W/8], standard normal" in card
-    assert "A gallery." in card and "| `second` | second.png | 80 |" in card
+    assert "A gallery." in card and "| `second` | second.png | 96 |" in card
 
 
 def test_outputs_take_on_the_paintings_palettes(folder: Path, photos: Path) -> None:
@@ -303,6 +305,44 @@ def test_teacher_and_pupil_read_the_same_noise(folder: Path, photos: Path) -> No
     # The pupil is its teacher, and differs by the grain on what it sees.
     assert values["pixel"] < 0.01
     assert pupil.noise(torch.zeros(2, 3, 32, 32))[0].shape == (2, 2, 4, 4)
+
+
+def test_each_network_runs_in_the_faster_type(
+    folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = Loss(style_layers=("conv1_1",), scales=(1.0,), style_statistics="gram")
+    teacher = campaign(folder, photos)
+    plan = dataclasses.replace(read_plan(folder / "small.toml"), mixed=mixed, mixed_every=2)
+    weights = folder / "distilled.safetensors"
+    taught_by = (teacher.plan, teacher.state())
+
+    def made(fastest: bool) -> Campaign:
+        return Campaign(
+            *(plan, photos, [folder], weights),
+            teacher=taught_by,
+            mixed_weights=weights,
+            fastest=fastest,
+        )
+
+    tried: list[int] = []
+
+    def faster(forward: Callable[[], Iterable[torch.Tensor]], inputs: Sequence = ()) -> bool:
+        assert all(result.isfinite().all() for result in forward())
+        tried.append(len(inputs))
+        return len(tried) != 1
+
+    monkeypatch.setattr(run_module, "faster_in_bfloat16", faster)
+    plain = made(fastest=False)
+    assert plain.precisions() == "" and not tried
+    half = made(fastest=True)
+    assert half.precisions() == "loss, teacher, mixed loss"
+    # The generator with its parameters, the teacher, which does not learn, and two losses.
+    assert tried == [len(half.adam.parameters), 0, 1, 1]
+    for _ in range(2):
+        expected, values = plain.train_step(), half.train_step()
+        assert values.keys() == expected.keys()
+        assert values["feature"] == pytest.approx(expected["feature"], rel=0.1)
+    assert values != expected
 
 
 def test_the_command_goes_on_where_it_was(

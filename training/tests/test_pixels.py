@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
-from stylize_train.pixels import PixelStatistics, concentration
+from stylize_train.errors import UserError
+from stylize_train.pixels import PixelStatistics, concentration, wave_bands
 
 FIRST = torch.tensor([0, 0])
 
 
 def test_palettes_are_compared_in_units_of_the_paintings_contrast() -> None:
-    painting, other = torch.rand(1, 3, 40, 50), torch.rand(1, 3, 33, 70).square()
+    painting, other = torch.rand(1, 3, 80, 100), torch.rand(1, 3, 66, 140).square()
     statistics = PixelStatistics.of([other, painting])
     second = torch.tensor([1])
     assert statistics.palette_error(painting, second).item() == pytest.approx(0, abs=1e-9)
@@ -39,27 +42,53 @@ def test_waves_that_the_painting_does_not_have_are_seen() -> None:
 
 def test_concentration_is_2_of_noise_and_a_quarter_of_the_frequencies_of_a_wave() -> None:
     torch.manual_seed(0)
-    noise = torch.rand(1, 1, 512, 512).expand(1, 3, 512, 512)
-    assert concentration(noise).item() == pytest.approx(2.0, abs=0.05)
+    noise = torch.rand(1, 1, 1024, 1024).expand(1, 3, 1024, 1024)
+    torch.testing.assert_close(concentration(noise), torch.full((1, 3), 2.0), rtol=0, atol=0.05)
+    # A wave for each octave. It tells nothing of the others, where next to nothing is.
+    bands = wave_bands()
+    assert not bands.sum(0).gt(1).any() and bands.sum() == (bands.any(0)).sum()
     rows, columns = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
-    wave = (torch.sin(2 * torch.pi * (4 * rows + 10 * columns) / 32) / 4 + 0.5).expand(1, 3, -1, -1)
-    frequencies = 32 * 17 * (1 - torch.pi / 36)
-    assert concentration(wave).item() == pytest.approx(frequencies / 4, rel=0.05)
+    for octave, (down, across) in enumerate([(4, 6), (5, 12), (10, 26)]):
+        wave = torch.sin(2 * torch.pi * (down * rows + across * columns) / 64) / 4 + 0.5
+        value = concentration(wave.expand(1, 3, -1, -1))[0, octave].item()
+        assert value == pytest.approx(bands[octave].sum().item() / 4, rel=0.06)
+
+
+def test_the_octaves_of_waves_are_12_to_6_to_3_pixels_and_less() -> None:
+    frequencies = wave_bands().sum((1, 2)) / (64 * 33)
+    areas = torch.tensor([(high**2 - low**2) for low, high in pairwise((1 / 12, 1 / 6, 1 / 3))])
+    torch.testing.assert_close(frequencies[:2], torch.pi * areas, rtol=0.06, atol=0)
+    assert frequencies.sum() == pytest.approx(1 - torch.pi / 144, rel=0.01)
 
 
 def test_a_weave_is_told_from_noise_of_its_energy() -> None:
     torch.manual_seed(0)
-    noise = torch.rand(1, 1, 96, 128).expand(1, 3, 96, 128) - 0.5
-    columns = torch.arange(128)
-    weave = ((columns // 2 % 2).float() - 0.5).expand(1, 3, 96, 128) * noise.std() * 2
+    noise = torch.rand(1, 1, 192, 256).expand(1, 3, 192, 256) - 0.5
+    columns = torch.arange(256)
+    weave = ((columns // 2 % 2).float() - 0.5).expand(1, 3, 192, 256) * noise.std() * 2
     statistics = PixelStatistics.of([0.5 + noise])
     errors = statistics.weave_error(torch.cat([0.5 + noise.flip(3), 0.5 + weave]), FIRST)
-    assert errors[0] < 0.01 and errors[1] > 5
+    assert errors[0] < 0.01 and errors[1] > 3
     # Longer waves are the painting's business, and fewer peaks than it has are no fault.
-    wide = (columns // 8 % 2).float().expand(1, 3, 96, 128)
-    assert PixelStatistics.of([0.5 + weave]).weave_error(0.5 + noise, FIRST[:1]).item() == 0
-    blurred = torch.nn.functional.avg_pool2d(wide, 9, 1, 4)
-    assert statistics.weave_error(0.5 + 0.02 * blurred + noise, FIRST[:1]).item() < 0.05
+    assert PixelStatistics.of([0.5 + weave]).weave_error(0.5 + noise, FIRST[:1]).item() < 0.1
+    wide = torch.sin(columns * 2 * torch.pi / 24).expand(1, 3, 192, 256)
+    assert statistics.weave_error(0.5 + 0.2 * wide + noise, FIRST[:1]).item() < 0.01
+
+
+def test_cells_that_repeat_every_8_pixels_are_seen() -> None:
+    """Their energy is on all multiples of 1/8, two to three of which an octave has."""
+    torch.manual_seed(0)
+    noise = torch.rand(1, 3, 192, 256) - 0.5
+    cells = (torch.rand(1, 3, 8, 8) - 0.5).repeat(1, 1, 24, 32)
+    statistics = PixelStatistics.of([0.5 + noise])
+    mixed = torch.cat([0.5 + noise.flip(2), 0.5 + 0.5 * cells + 0.5 * noise])
+    errors = statistics.weave_error(mixed, FIRST)
+    assert errors[0] < 0.01 and errors[1] > 0.2
+
+
+def test_thin_paintings_are_refused() -> None:
+    with pytest.raises(UserError, match=r"the painting is 90 x 63 pixels.*at least 64"):
+        PixelStatistics.of([torch.rand(1, 3, 63, 90)])
 
 
 def test_a_flat_picture_has_a_slope() -> None:

@@ -55,7 +55,10 @@ def _run(args: argparse.Namespace) -> None:
         teacher=teacher,
         device=device,
         mixed_weights=args.mixed_vgg,
+        fastest=True,
     )
+    if half := campaign.precisions():
+        print(f"bfloat16 is faster here for: {half}", flush=True)
     checkpoint = args.checkpoint or args.plan.with_suffix(".pt")
     if checkpoint.exists():
         campaign.restore(store.load(checkpoint))

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ..balance import Balance
-from ..generators import Generator
 from ..losses import PerceptualLoss
 from ..pixels import PixelStatistics
 from .plan import Plan
 
 WEIGHED = ("tv", "lattice", "palette", "octaves", "weave")
 """Terms whose weights are the plan's values of these names."""
+
+
+Generate = Callable[[Tensor, Sequence[Tensor], Tensor], Tensor]
+"""From photos, noise and mixes of styles to pictures."""
 
 
 class Objective:
@@ -91,10 +94,10 @@ class Taught(Objective):
         loss: PerceptualLoss,
         balance: Balance,
         pixels: PixelStatistics,
-        teacher: Generator,
+        teach: Generate,
     ) -> None:
         super().__init__(plan, loss, balance, pixels)
-        self.teacher = teacher.eval().requires_grad_(False)
+        self.teach = teach
 
     def __call__(
         self,
@@ -112,7 +115,7 @@ class Taught(Objective):
         standardized content features.
         """
         with torch.no_grad():
-            wanted = self.teacher(photo, noise, mix)
+            wanted = self.teach(photo, noise, mix)
         terms = self.loss(output, wanted, which)
         terms["feature"] = terms.pop("content")
         terms["pixel"] = (output - wanted).abs().mean()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..pixels import WINDOW
 from ..styles import style_names
 
 
@@ -142,7 +143,7 @@ def _check(plan: Plan, path: Path) -> None:
     names = style_names([f"{name}.png" for name in plan.styles])
     if names != plan.style_names:
         raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
-    counts = {"samples": 1, "batch": 1, "crop": 32, "temporal_every": 1, "mixed_every": 2}
+    counts = {"samples": 1, "batch": 1, "crop": WINDOW, "temporal_every": 1, "mixed_every": 2}
     weights = ("palette", "octaves", "weave", "temporal", "pixel", "feature")
     least = {**counts, "enlarge": 1, "lr": 0, **dict.fromkeys(weights, 0)}
     for name, minimum in least.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..generators import Generator, create
 from ..loss_options import LossOptions, load_network, perceptual_loss, read_style
 from ..losses import PerceptualLoss
 from ..pixels import PixelStatistics
+from ..precision import autocast_helps, faster_in_bfloat16
 from . import store
 from .objective import Perceptual, Taught
 from .plan import Loss, Plan
@@ -72,8 +73,11 @@ class Campaign:
         weights: of the loss network (.safetensors).
         exclude: patterns of photo names to leave out.
         teacher: the teacher's plan and checkpoint, if the plan has one.
-        device: where to compute. On a GPU convolutions are in bfloat16.
+        device: where to compute. On a GPU convolutions are in bfloat16; on a CPU see
+            ``fastest``.
         mixed_weights: of the plan's ``mixed`` loss network, if it has one.
+        fastest: try on a CPU whether bfloat16 is faster, for each network by itself. Otherwise all
+            are in float32, and results do not depend on a measurement.
     """
 
     def __init__(
@@ -86,11 +90,11 @@ class Campaign:
         teacher: tuple[Plan, dict[str, Any]] | None = None,
         device: str = "cpu",
         mixed_weights: Path | None = None,
+        fastest: bool = False,
     ) -> None:
         self.plan = plan
         self.device = torch.device(device)
-        # Not on a CPU, even if it has bfloat16: there it was seen to take longer.
-        self.autocast = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self.fastest = fastest
         torch.manual_seed(plan.seed)
         self.generator = new_generator(plan).to(self.device)
         if self.device.type == "cuda":
@@ -104,16 +108,24 @@ class Campaign:
         self.samples = dict.fromkeys(plan.style_names, 0)
         self.step = 0
         self.recent: deque[dict[str, float]] = deque(maxlen=100)
-        taught_by = None
+        sample = self._sample()
+        read = (sample, self.generator.draw_noise(sample), self._mix(torch.tensor([0])))
+        self.autocast = self._bfloat16(
+            lambda: [self.generator(*read)], list(self.adam.parameters.values())
+        )
+        self.teacher: Generator | None = None
+        self.teacher_autocast = False
         if plan.teacher is not None:
             if teacher is None:
                 raise UserError(f"the plan {plan.name} has a teacher, whose checkpoint is needed.")
-            taught_by = averaged_generator(teacher[0], teacher[1]).to(self.device)
+            taught_by = averaged_generator(*teacher).to(self.device).eval().requires_grad_(False)
             if taught_by.noise_inputs() != self.generator.noise_inputs():
                 raise UserError(
                     f"the plan {plan.name} and its teacher {plan.teacher} must read the same "
                     "noise: give both the same body_noise and noise_channels."
                 )
+            self.teacher = taught_by
+            self.teacher_autocast = self._bfloat16(lambda: [taught_by(*read)])
 
         pictures = [
             read_style(find_painting(paintings, style.file), style.size).to(self.device)
@@ -123,9 +135,9 @@ class Campaign:
 
         def objective(options: Loss, file: Path, balance: Balance) -> Perceptual | Taught:
             loss = self._loss(options, pictures, file)
-            if taught_by is None:
+            if self.teacher is None:
                 return Perceptual(plan, loss, balance, pixels)
-            return Taught(plan, loss, balance, pixels, taught_by)
+            return Taught(plan, loss, balance, pixels, self.teach)
 
         self.objective = objective(plan.loss, weights, self.balance)
         self.mixed_balance = Balance(plan.style_names)
@@ -139,9 +151,37 @@ class Campaign:
         """A loss of the plan, with each painting at its own size."""
         named = LossOptions(vgg=str(weights), **asdict(options))
         network = load_network(named).to(self.device)
-        loss = perceptual_loss(named, network, pictures, self.autocast)
+        sample = self._sample().requires_grad_()
+        half = self._bfloat16(lambda: network(sample, network.names[-1:]).values(), [sample])
+        loss = perceptual_loss(named, network, pictures, half)
         loss.weights.periods = self.generator.lattice_periods
         return loss
+
+    def _sample(self) -> Tensor:
+        """Something of a crop's size, [1, 3, crop, crop] in 0..1."""
+        side = self.plan.crop
+        return torch.linspace(0, 1, 3 * side * side, device=self.device).view(1, 3, side, side)
+
+    def _bfloat16(
+        self, forward: Callable[[], Iterable[Tensor]], inputs: Sequence[Tensor] = ()
+    ) -> bool:
+        """Whether a network runs in bfloat16; the arguments are ``faster_in_bfloat16``'s."""
+        if self.device.type == "cpu":
+            return self.fastest and faster_in_bfloat16(forward, inputs)
+        return self.device.type == "cuda" and autocast_helps(self.device)
+
+    def _mix(self, which: Tensor) -> Tensor:
+        """Styles [N] as one-hot rows [N, styles]."""
+        return one_hot(which.to(self.device), len(self.plan.styles)).float()
+
+    def precisions(self) -> str:
+        """What is in bfloat16, for a person: ``generator, mixed loss``; empty if nothing is."""
+        parts = {"generator": self.autocast, "loss": self.objective.loss.autocast}
+        if self.teacher is not None:
+            parts["teacher"] = self.teacher_autocast
+        if self.mixed is not None:
+            parts["mixed loss"] = self.mixed.loss.autocast
+        return ", ".join(name for name, half in parts.items() if half)
 
     @property
     def done(self) -> bool:
@@ -161,6 +201,11 @@ class Campaign:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             return self.generator(image, noise, mix)
 
+    def teach(self, photo: Tensor, noise: Sequence[Tensor], mix: Tensor) -> Tensor:
+        """The teacher's pictures of a batch, float32."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.teacher_autocast):
+            return self.teacher(photo, noise, mix)
+
     def noise(self, image: Tensor) -> list[Tensor]:
         """What the generator reads beside a batch; the stream does not move if it reads none."""
         if not self.generator.noise_inputs():
@@ -175,7 +220,7 @@ class Campaign:
         plan, names = self.plan, self.plan.style_names
         chosen = self.choose()
         which = chosen.to(self.device)
-        mix = one_hot(which, len(names)).float()
+        mix = self._mix(which)
         image, photo = self.photos.batch(plan.batch)
         seen = [self.samples[names[w]] for w in chosen.tolist()]
         ratios = [
