@@ -93,7 +93,7 @@ class Learner:
             ratio=((0.0, 1.5), (0.35 * end, 1.5), (0.7 * end, 0.55), (end + 1, 0.55)),
             palette=6.0,
             octaves=4.0,
-            weave=1.0,
+            weave=3.0,
         )
         self.plan = plan
         pixels = PixelStatistics.of([painting.to(device)])
