@@ -8,11 +8,13 @@ taken for texture of the painting.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .data import LUMA
 from .losses import mean_std, refuse_small
@@ -28,6 +30,12 @@ every 8 pixels fills too few to have peaks."""
 WAVES = (12.0, 6.0, 3.0, 0.0)
 """Periods in pixels between which waves are compared, each octave by itself: energy rises with the
 period, and the longest waves would speak for all. The shortest on a diagonal has 1.4 pixels."""
+
+REPEATED_WAVES = (24.0, *WAVES)
+"""As ``WAVES``, for ``repetition``, which sees longer waves in the same windows."""
+
+AREA = 256
+"""Side in pixels of the areas over which windows are compared with one another."""
 
 NOISE_CONCENTRATION = 2.0
 """The ``concentration`` of white noise."""
@@ -46,6 +54,9 @@ class PixelStatistics:
     concentration: Tensor
     """Of the energy of short waves on few of them, [N, octaves]; see ``concentration``."""
 
+    repetition: Tensor
+    """Of the same waves all over an area, [N, octaves]; see ``repetition``."""
+
     @classmethod
     def of(cls, paintings: list[Tensor]) -> PixelStatistics:
         """Statistics of paintings [1, 3, H, W] of any sizes from ``WINDOW`` pixels."""
@@ -56,6 +67,7 @@ class PixelStatistics:
             torch.cat([mean_std(p) for p in paintings]),
             torch.cat([_amplitudes(p, count) for p in paintings]),
             torch.cat([concentration(p) for p in paintings]),
+            torch.cat([repetition(p) for p in paintings]),
         )
 
     def palette_error(self, image: Tensor, which: Tensor) -> Tensor:
@@ -95,6 +107,17 @@ class PixelStatistics:
         ratio = weave(image, self.concentration[which])
         return ratio.clamp_min(1).log().square().mean(1)
 
+    def repetition_error(self, image: Tensor, which: Tensor) -> Tensor:
+        """How much more the same texture repeats all over the picture than in the painting; [N].
+
+        Squared logarithm of the ratio of ``repetition``, 0 where it is below 1, mean over the
+        octaves of ``REPEATED_WAVES``. Arguments as above. Brushwork has a direction in one place
+        and another one beside it. A generator makes the same hatching wherever the photo is flat,
+        however irregular it is within a window.
+        """
+        ratio = repetition(image) / self.repetition[which]
+        return ratio.clamp_min(1).log().square().mean(1)
+
 
 def weave(image: Tensor, wanted: Tensor) -> Tensor:
     """Ratio of an image's ``concentration`` to a painting's, ``wanted``; both [N, octaves].
@@ -112,13 +135,7 @@ def concentration(image: Tensor) -> Tensor:
     powers (the inverse of the participation ratio), mean over the windows by their energy. White
     noise has 2, a single wave a quarter of the number of frequencies, a flat image 1.
     """
-    luma = (image * image.new_tensor(LUMA).view(3, 1, 1)).sum(1)
-    step = WINDOW // 2
-    windows = luma.unfold(1, WINDOW, step).unfold(2, WINDOW, step).flatten(1, 2)
-    hann = torch.hann_window(WINDOW, device=image.device)
-    windows = (windows - windows.mean((-2, -1), keepdim=True)) * hann * hann[:, None]
-    power = torch.fft.rfft2(windows).abs().square()
-    power = power + LEAST_AMPLITUDE**2 * hann.square().sum() ** 2
+    power = _power_spectra(image).flatten(1, 2)
     octaves = []
     for band in wave_bands().to(image.device):
         powers = power[..., band]
@@ -128,11 +145,45 @@ def concentration(image: Tensor) -> Tensor:
     return torch.stack(octaves, 1)
 
 
-def wave_bands() -> Tensor:
-    """Which of a window's frequencies each octave of ``WAVES`` has, [octaves, rows, columns]."""
+def repetition(image: Tensor) -> Tensor:
+    """How alike the texture of different places is: [N, 3, H, W] to [N, octaves], 1 and above.
+
+    Power spectra as in ``concentration``, in each octave of ``REPEATED_WAVES`` divided by their
+    sum, so that flat places count as much as others; of their mean over an area of ``AREA`` pixels
+    (less, if the image has less) the same quotient, mean over areas that overlap by half. A wave
+    that differs from place to place has little above 1, as noise has; one all over has what
+    ``concentration`` has.
+    """
+    power = _power_spectra(image)
+    rows, columns = (min(AREA // (WINDOW // 2) - 1, count) for count in power.shape[1:3])
+    octaves = []
+    for band in wave_bands(REPEATED_WAVES).to(image.device):
+        powers = power[..., band]
+        shares = (powers / powers.sum(-1, keepdim=True)).permute(0, 3, 1, 2)
+        step = (-(-rows // 2), -(-columns // 2))
+        mean = F.avg_pool2d(shares, (rows, columns), step)
+        octaves.append(band.sum() * mean.square().sum(1).mean((1, 2)))
+    return torch.stack(octaves, 1)
+
+
+def _power_spectra(image: Tensor) -> Tensor:
+    """Of the luma in Hann windows, half of their side apart: [N, rows, columns, *frequencies].
+
+    White noise of ``LEAST_AMPLITUDE`` is added, so that a flat window has a spectrum.
+    """
+    luma = (image * image.new_tensor(LUMA).view(3, 1, 1)).sum(1)
+    windows = luma.unfold(1, WINDOW, WINDOW // 2).unfold(2, WINDOW, WINDOW // 2)
+    hann = torch.hann_window(WINDOW, device=image.device)
+    windows = (windows - windows.mean((-2, -1), keepdim=True)) * hann * hann[:, None]
+    power = torch.fft.rfft2(windows).abs().square()
+    return power + LEAST_AMPLITUDE**2 * hann.square().sum() ** 2
+
+
+def wave_bands(waves: Sequence[float] = WAVES) -> Tensor:
+    """Which of a window's frequencies each octave of ``waves`` has, [octaves, rows, columns]."""
     rows, columns = torch.fft.fftfreq(WINDOW)[:, None], torch.fft.rfftfreq(WINDOW)
     frequency = (rows.square() + columns.square()).sqrt()
-    limits = [1 / wave if wave else 1.0 for wave in WAVES]
+    limits = [1 / wave if wave else 1.0 for wave in waves]
     return torch.stack([(low <= frequency) & (frequency < high) for low, high in pairwise(limits)])
 
 

@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from stylize_train.errors import UserError
-from stylize_train.pixels import PixelStatistics, concentration, wave_bands
+from stylize_train.pixels import (
+    REPEATED_WAVES,
+    PixelStatistics,
+    concentration,
+    repetition,
+    wave_bands,
+)
 
 FIRST = torch.tensor([0, 0])
 
@@ -86,6 +92,32 @@ def test_cells_that_repeat_every_8_pixels_are_seen() -> None:
     assert errors[0] < 0.01 and errors[1] > 0.2
 
 
+def test_repetition_is_of_the_same_waves_everywhere() -> None:
+    """Waves whose direction changes from place to place are as local as those of one direction."""
+    torch.manual_seed(0)
+    rows, columns = torch.meshgrid(torch.arange(256.0), torch.arange(384.0), indexing="ij")
+    wave = 0.5 + torch.sin(2 * torch.pi * (rows + columns) / 12) / 4
+    turning = 0.5 + torch.sin(2 * torch.pi * (rows**2 + columns**2) / (12 * 256)) / 4
+    pictures = [picture.expand(1, 3, -1, -1) for picture in (wave, turning)]
+    same, changing = (repetition(picture)[0] for picture in pictures)
+    octave = REPEATED_WAVES.index(12.0)  # The wave is 8.5 pixels long.
+    bands = wave_bands(REPEATED_WAVES)
+    assert same[octave] == pytest.approx(bands[octave].sum().item() / 4, rel=0.25)
+    assert changing[octave] < same[octave] / 3
+    statistics = PixelStatistics.of([pictures[1]])
+    errors = statistics.repetition_error(torch.cat(pictures), FIRST)
+    assert errors[0] > 0.2 and errors[1] == 0
+
+
+def test_noise_and_flat_pictures_do_not_repeat() -> None:
+    torch.manual_seed(0)
+    noise = torch.rand(1, 1, 512, 512).expand(1, 3, 512, 512)
+    # Of 49 windows that overlap by half.
+    assert (repetition(noise) - 1).abs().max() < 0.08
+    flat = torch.full((1, 3, 64, 96), 0.5)
+    torch.testing.assert_close(repetition(flat), torch.ones(1, 4), rtol=0, atol=1e-3)
+
+
 def test_thin_paintings_are_refused() -> None:
     with pytest.raises(UserError, match=r"the painting is 90 x 63 pixels.*at least 64"):
         PixelStatistics.of([torch.rand(1, 3, 63, 90)])
@@ -93,7 +125,7 @@ def test_thin_paintings_are_refused() -> None:
 
 def test_a_flat_picture_has_a_slope() -> None:
     statistics = PixelStatistics.of([torch.rand(1, 3, 64, 80)])
-    for error in (statistics.octave_error, statistics.weave_error):
+    for error in (statistics.octave_error, statistics.weave_error, statistics.repetition_error):
         image = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
         error(image, FIRST[:1]).sum().backward()
         assert image.grad is not None and torch.isfinite(image.grad).all()

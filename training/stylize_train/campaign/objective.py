@@ -13,7 +13,7 @@ from ..losses import PerceptualLoss
 from ..pixels import PixelStatistics
 from .plan import Plan
 
-WEIGHED = ("tv", "lattice", "palette", "octaves", "weave")
+WEIGHED = ("tv", "lattice", "palette", "octaves", "weave", "repetition")
 """Terms whose weights are the plan's values of these names."""
 
 
@@ -54,6 +54,7 @@ class Objective:
         terms["palette"] = self.pixels.palette_error(output, which).mean()
         terms["octaves"] = self.pixels.octave_error(output, which).mean()
         terms["weave"] = self.pixels.weave_error(output, which).mean()
+        terms["repetition"] = self.pixels.repetition_error(output, which).mean()
         others = sum(getattr(plan, name) * terms[name] for name in WEIGHED)
         terms["total"] = (weights * each).mean() + main + others
         return terms

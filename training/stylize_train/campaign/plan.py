@@ -44,13 +44,14 @@ class Plan:
     ``noise`` and ``enlarge`` are those of ``Photos``. ``ratio`` says by value how large the style
     term is beside the content term, as points [samples of the style, ratio] with straight lines
     between: a style begins with a high ratio, so that the painting comes first, and gets its
-    content back later. ``palette``, ``octaves`` and ``weave`` are the weights of the errors of
-    ``PixelStatistics``. ``temporal`` is the weight of steadiness from ``temporal_from`` samples of
-    the style on, in every ``temporal_every``-th step, because the second view costs as much as the
-    first. With a ``teacher`` (a plan's file name) the generator learns the teacher's outputs:
-    ``pixel`` and ``feature`` weigh their differences, and ``ratio`` the style term beside both.
-    Every ``mixed_every``-th step has the loss ``mixed``, if there is one: a small loss network can
-    be fooled, and a large one now and then tells. ``about`` is a paragraph for the model's card.
+    content back later. ``palette``, ``octaves``, ``weave`` and ``repetition`` are the weights of
+    the errors of ``PixelStatistics``. ``temporal`` is the weight of steadiness from
+    ``temporal_from`` samples of the style on, in every ``temporal_every``-th step, because the
+    second view costs as much as the first. With a ``teacher`` (a plan's file name) the generator
+    learns the teacher's outputs: ``pixel`` and ``feature`` weigh their differences, and ``ratio``
+    the style term beside both. Every ``mixed_every``-th step has the loss ``mixed``, if there is
+    one: a small loss network can be fooled, and a large one now and then tells. ``about`` is a
+    paragraph for the model's card.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Plan:
     palette: float = 0.0
     octaves: float = 0.0
     weave: float = 0.0
+    repetition: float = 0.0
     ratio: tuple[tuple[float, float], ...] = ((0.0, 1.5), (500.0, 1.5), (1000.0, 0.55))
     temporal: float = 0.0
     temporal_from: int = 0
@@ -144,7 +146,7 @@ def _check(plan: Plan, path: Path) -> None:
     if names != plan.style_names:
         raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
     counts = {"samples": 1, "batch": 1, "crop": WINDOW, "temporal_every": 1, "mixed_every": 2}
-    weights = ("palette", "octaves", "weave", "temporal", "pixel", "feature")
+    weights = ("palette", "octaves", "weave", "repetition", "temporal", "pixel", "feature")
     least = {**counts, "enlarge": 1, "lr": 0, **dict.fromkeys(weights, 0)}
     for name, minimum in least.items():
         if not getattr(plan, name) >= minimum:
