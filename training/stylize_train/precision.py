@@ -30,7 +30,7 @@ def faster_in_bfloat16(
         inputs: tensors, whose gradients belong to the work; without any, one pass forward is all.
         rounds: passes of each kind, in turn, of which the fastest counts.
     """
-    if not torch.cpu._is_avx512_bf16_supported():
+    if not autocast_helps(torch.device("cpu")):
         return False
     fastest = dict.fromkeys((True, False), float("inf"))
     for _ in range(rounds):
