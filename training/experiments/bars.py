@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
 """How good the styles of a gallery are: ``python -m experiments.bars LABEL=MODEL.onnx``.
 
-Style loss (VGG-19, Gram matrices on the pyramid, as a share of the untouched photo's) and content
-(standardized, relu3_1 of the distilled VGG-19; unrelated pictures have 2) on held-out photos;
-painted share, spectrum and contrast (``stylize_train.painted``) and weave (the concentration of
-short waves relative to the painting's, ``stylize_train.pixels``) on frames of clips at 1280x720.
+Style loss (VGG-19, Gram matrices on the pyramid, as a share of the untouched photo's; beside it
+that of crops of the painting, as large as the photos, which differ from the whole as well) and
+content (standardized, relu3_1 of the distilled VGG-19; unrelated pictures have 2) on held-out
+photos; painted share, spectrum and contrast (``stylize_train.painted``) on frames of clips at
+1280x720, and there weave and repetition (how concentrated short waves are, and how alike all over
+the picture, relative to the painting; ``stylize_train.pixels``).
 Each painting is measured at the size that the campaign's plan trains it with.
 """
 
@@ -29,7 +31,7 @@ from stylize_train.judge import ContentJudge
 from stylize_train.loss_options import LossOptions, load_network, perceptual_loss, read_style
 from stylize_train.losses import LossNetwork
 from stylize_train.painted import measure_painted
-from stylize_train.pixels import concentration, weave
+from stylize_train.pixels import concentration, power_spectra, repetition, weave
 from stylize_train.render import Model
 
 from .common import on_grid
@@ -66,24 +68,41 @@ class Measures:
         painting = read_style(file, entry.size)
         loss = perceptual_loss(self.loss_options, self.vgg, painting)
         rows = []
+        random = torch.Generator().manual_seed(0)
         for photo in self.photos:
             clean = photo[None].float().div(255)
             output = render(photo)[None]
+            crop = _random_crop(painting, clean, random)
             target = loss.content_target(clean)
             rows.append(
                 {
                     "style": loss.against(output, target)["style"].item(),
                     "style_photo": loss.against(clean, target)["style"].item(),
+                    "style_crops": loss.against(crop, loss.content_target(crop))["style"].item(),
                     "content": self.content(output, clean),
                 }
             )
-        aim = concentration(painting)
+        spectra = power_spectra(painting)
+        woven, repeated = concentration(spectra), repetition(spectra)
         painted = []
         for frame in self.frames.values():
             output = render(frame)
             row = measure_painted(frame.float().div(255), output, painting[0])
-            painted.append(row | {"weave": weave(output[None], aim).mean().item()})
+            spectra = power_spectra(output[None])
+            row["weave"] = weave(spectra, woven).mean().item()
+            row["repetition"] = (repetition(spectra) / repeated).mean().item()
+            painted.append(row)
         return {**_mean(rows), **_mean(painted)}
+
+
+def _random_crop(painting: Tensor, photo: Tensor, random: torch.Generator) -> Tensor:
+    """A part of a painting as high and wide as a photo, or as the painting if that is less."""
+    height, width = (min(pair) for pair in zip(painting.shape[2:], photo.shape[2:], strict=True))
+    top, left = (
+        int(torch.randint(whole - part + 1, (1,), generator=random))
+        for whole, part in zip(painting.shape[2:], (height, width), strict=True)
+    )
+    return painting[..., top : top + height, left : left + width]
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:

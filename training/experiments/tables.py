@@ -285,12 +285,14 @@ def bars(cells: Mapping[str, Cell]) -> str | None:
             table.append(row | {"out": "x" if bad and label in BARS else None})
     names = {
         "share": "style loss, share of the photo's",
+        "crops": "the painting's crops",
         "painted": "painted share",
         "least": "least of a style",
         "contrast": "contrast",
         "content": "content",
         "spectrum": "spectrum",
         "weave": "weave",
+        "repetition": "repetition",
     }
     heads = markdown(summary, {"gallery": "gallery", "count": "styles", **names})
     single = {name: names[name] for name in names if name != "least"}
@@ -307,8 +309,10 @@ def _bar_values(cell: Cell) -> dict[str, float]:
     names = {"painted": "painted_share", "contrast": "contrast"}
     values = {name: cell[key] for name, key in names.items()}
     values["share"] = cell["style"] / cell["style_photo"]
-    # Galleries that were measured before there was a measure of the weave stay without.
-    others = [name for name in ("content", "spectrum", "weave") if name in cell]
+    # Galleries that were measured before there was a measure stay without.
+    if "style_crops" in cell:
+        values["crops"] = cell["style_crops"] / cell["style_photo"]
+    others = [name for name in ("content", "spectrum", "weave", "repetition") if name in cell]
     return values | {name: cell[name] for name in others}
 
 
@@ -320,6 +324,8 @@ def _bars_row(label: str, styles: Mapping[str, Cell]) -> dict[str, str | float |
     # Of the losses the ratio of means, so that no painting near to the photos has all the say.
     cells = styles.values()
     mean["share"] = sum(c["style"] for c in cells) / sum(c["style_photo"] for c in cells)
+    if "crops" in mean:
+        mean["crops"] = sum(c["style_crops"] for c in cells) / sum(c["style_photo"] for c in cells)
     contrasts = [row["contrast"] for row in rows]
     return {
         "gallery": label,

@@ -63,11 +63,12 @@ class PixelStatistics:
         for painting in paintings:
             refuse_small(painting, WINDOW)
         count = min(min(p.shape[-2:]).bit_length() - 1 for p in paintings)
+        spectra = [power_spectra(p) for p in paintings]
         return cls(
             torch.cat([mean_std(p) for p in paintings]),
             torch.cat([_amplitudes(p, count) for p in paintings]),
-            torch.cat([concentration(p) for p in paintings]),
-            torch.cat([repetition(p) for p in paintings]),
+            torch.cat([concentration(s) for s in spectra]),
+            torch.cat([repetition(s) for s in spectra]),
         )
 
     def palette_error(self, image: Tensor, which: Tensor) -> Tensor:
@@ -97,17 +98,21 @@ class PixelStatistics:
         error = (amplitudes - target).square().sum(-1)
         return (error / target.square().sum(-1)).mean(1)
 
-    def weave_error(self, image: Tensor, which: Tensor) -> Tensor:
+    def weave_error(self, spectra: Tensor, which: Tensor) -> Tensor:
         """How much more the energy of short waves is concentrated than the painting's; [N].
 
         Squared logarithm of the ratio, 0 where it is below 1, mean over the octaves of ``WAVES``.
-        Arguments as above. Amplitudes do not tell the regular waves of a weave from the brushwork
-        of a painting: both may have the same energy.
+        Amplitudes do not tell the regular waves of a weave from the brushwork of a painting: both
+        may have the same energy.
+
+        Args:
+            spectra: of the images, from ``power_spectra``.
+            which: the painting of each sample, [N].
         """
-        ratio = weave(image, self.concentration[which])
+        ratio = weave(spectra, self.concentration[which])
         return ratio.clamp_min(1).log().square().mean(1)
 
-    def repetition_error(self, image: Tensor, which: Tensor) -> Tensor:
+    def repetition_error(self, spectra: Tensor, which: Tensor) -> Tensor:
         """How much more the same texture repeats all over the picture than in the painting; [N].
 
         Squared logarithm of the ratio of ``repetition``, 0 where it is below 1, mean over the
@@ -115,29 +120,29 @@ class PixelStatistics:
         and another one beside it. A generator makes the same hatching wherever the photo is flat,
         however irregular it is within a window.
         """
-        ratio = repetition(image) / self.repetition[which]
+        ratio = repetition(spectra) / self.repetition[which]
         return ratio.clamp_min(1).log().square().mean(1)
 
 
-def weave(image: Tensor, wanted: Tensor) -> Tensor:
-    """Ratio of an image's ``concentration`` to a painting's, ``wanted``; both [N, octaves].
+def weave(spectra: Tensor, wanted: Tensor) -> Tensor:
+    """Ratio of ``concentration`` to a painting's, ``wanted``; both [N, octaves].
 
     A painting without any waves of an octave wants them no more even than noise.
     """
-    return concentration(image) / wanted.clamp_min(NOISE_CONCENTRATION)
+    return concentration(spectra) / wanted.clamp_min(NOISE_CONCENTRATION)
 
 
-def concentration(image: Tensor) -> Tensor:
-    """How few waves hold the energy of fine texture: [N, 3, H, W] to [N, octaves], 1 and above.
+def concentration(spectra: Tensor) -> Tensor:
+    """How few waves hold the energy of fine texture: ``power_spectra`` to [N, octaves], from 1.
 
-    Of the luma's power spectra in Hann windows, half of their side apart, in each octave of
-    ``WAVES``: the number of frequencies times the sum of squared powers by the square of the sum of
-    powers (the inverse of the participation ratio), mean over the windows by their energy. White
-    noise has 2, a single wave a quarter of the number of frequencies, a flat image 1.
+    In each octave of ``WAVES``: the number of frequencies times the sum of squared powers by the
+    square of the sum of powers (the inverse of the participation ratio), mean over the windows by
+    their energy. White noise has 2, a single wave a quarter of the number of frequencies, a flat
+    image 1.
     """
-    power = _power_spectra(image).flatten(1, 2)
+    power = spectra.flatten(1, 2)
     octaves = []
-    for band in wave_bands().to(image.device):
+    for band in wave_bands().to(spectra.device):
         powers = power[..., band]
         energy = powers.sum(-1)
         peaks = powers.square().sum(-1) / energy
@@ -145,20 +150,19 @@ def concentration(image: Tensor) -> Tensor:
     return torch.stack(octaves, 1)
 
 
-def repetition(image: Tensor) -> Tensor:
-    """How alike the texture of different places is: [N, 3, H, W] to [N, octaves], 1 and above.
+def repetition(spectra: Tensor) -> Tensor:
+    """How alike the texture of different places is: ``power_spectra`` to [N, octaves], from 1.
 
-    Power spectra as in ``concentration``, in each octave of ``REPEATED_WAVES`` divided by their
+    The spectra of the windows, in each octave of ``REPEATED_WAVES`` divided by their
     sum, so that flat places count as much as others; of their mean over an area of ``AREA`` pixels
     (less, if the image has less) the same quotient, mean over areas that overlap by half. A wave
     that differs from place to place has little above 1, as noise has; one all over has what
     ``concentration`` has.
     """
-    power = _power_spectra(image)
-    rows, columns = (min(AREA // (WINDOW // 2) - 1, count) for count in power.shape[1:3])
+    rows, columns = (min(AREA // (WINDOW // 2) - 1, count) for count in spectra.shape[1:3])
     octaves = []
-    for band in wave_bands(REPEATED_WAVES).to(image.device):
-        powers = power[..., band]
+    for band in wave_bands(REPEATED_WAVES).to(spectra.device):
+        powers = spectra[..., band]
         shares = (powers / powers.sum(-1, keepdim=True)).permute(0, 3, 1, 2)
         step = (-(-rows // 2), -(-columns // 2))
         mean = F.avg_pool2d(shares, (rows, columns), step)
@@ -166,8 +170,11 @@ def repetition(image: Tensor) -> Tensor:
     return torch.stack(octaves, 1)
 
 
-def _power_spectra(image: Tensor) -> Tensor:
-    """Of the luma in Hann windows, half of their side apart: [N, rows, columns, *frequencies].
+def power_spectra(image: Tensor) -> Tensor:
+    """Of an image's luma in Hann windows, half of their side apart.
+
+    [N, 3, H, W] in 0..1, at least ``WINDOW`` pixels high and wide, to [N, rows of windows, columns,
+    *frequencies].
 
     White noise of ``LEAST_AMPLITUDE`` is added, so that a flat window has a spectrum.
     """

@@ -88,10 +88,14 @@ def test_bars_of_a_gallery(
     printed = capsys.readouterr()
     assert "left out: stranger" in printed.err
     (cell,) = read_cells(tmp_path / "b.json").values()
-    assert 0 < cell["painted_share"] <= 1 and 0 < cell["spectrum"] <= 1 and cell["weave"] > 0
+    assert 0 < cell["painted_share"] <= 1 and 0 < cell["spectrum"] <= 1
+    assert cell["weave"] > 0 and cell["repetition"] > 0
+    crops = cell["style_crops"] / cell["style_photo"]
+    assert 0 < crops < 1
     share = cell["style"] / cell["style_photo"]
-    assert f"| lite | waves | {share:.3g} | {cell['painted_share']:.3g} |" in printed.out
-    assert "≤ 0.09 | ≥ 0.65" in printed.out
+    shares = f"| lite | waves | {share:.3g} | {crops:.3g} | {cell['painted_share']:.3g} |"
+    assert shares in printed.out
+    assert "≤ 0.09 |  | ≥ 0.65" in printed.out
     again = [*words, "--styles", "stranger"]
     with pytest.raises(UserError, match="'stranger'"):
         bars.experiment(bars.parser().parse_args([str(word) for word in again]))
@@ -109,9 +113,9 @@ def test_what_is_out_of_bounds_is_marked() -> None:
     assert marked == [False, False, True, True]
     assert "| lite | 3 | 0.1 | 0.6 | 0.4 | 1.00 to 1.30 | 0.9 | 0.2 |" in text
     cells = {"old/a": cell(0.7, 1, weave=1.2), "old/b": cell(0.7, 1)}
-    text = tables.bars({**cells, "lite/a": cell(0.7, 1, weave=1.5)})
-    assert "| old | 2 | 0.1 | 0.7 | 0.7 | 1.00 to 1.00 | 0.9 | 0.2 |  |" in text
-    assert "| 0.9 | 0.2 |  |" in text and "| 0.9 | 0.2 | 1.5 |" in text
+    text = tables.bars({**cells, "lite/a": cell(0.7, 1, weave=1.5, repetition=1.1)})
+    assert "| old | 2 | 0.1 | 0.7 | 0.7 | 1.00 to 1.00 | 0.9 | 0.2 |  |  |" in text
+    assert "| 0.9 | 0.2 |  |  |" in text and "| 0.9 | 0.2 | 1.5 | 1.1 |" in text
 
 
 def foreign(path: Path, scale: float, size: int | str, weights: int = 0) -> Path:

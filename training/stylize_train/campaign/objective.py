@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..balance import Balance
 from ..losses import PerceptualLoss
-from ..pixels import PixelStatistics
+from ..pixels import PixelStatistics, power_spectra
 from .plan import Plan
 
 WEIGHED = ("tv", "lattice", "palette", "octaves", "weave", "repetition")
@@ -53,8 +53,9 @@ class Objective:
         weights = torch.tensor(self.balance.weights(styles, ratios), device=each.device)
         terms["palette"] = self.pixels.palette_error(output, which).mean()
         terms["octaves"] = self.pixels.octave_error(output, which).mean()
-        terms["weave"] = self.pixels.weave_error(output, which).mean()
-        terms["repetition"] = self.pixels.repetition_error(output, which).mean()
+        spectra = power_spectra(output)
+        terms["weave"] = self.pixels.weave_error(spectra, which).mean()
+        terms["repetition"] = self.pixels.repetition_error(spectra, which).mean()
         others = sum(getattr(plan, name) * terms[name] for name in WEIGHED)
         terms["total"] = (weights * each).mean() + main + others
         return terms
