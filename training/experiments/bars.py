@@ -4,9 +4,10 @@
 Style loss (VGG-19, Gram matrices on the pyramid, as a share of the untouched photo's; beside it
 that of crops of the painting, as large as the photos, which differ from the whole as well) and
 content (standardized, relu3_1 of the distilled VGG-19; unrelated pictures have 2) on held-out
-photos; painted share, spectrum and contrast (``stylize_train.painted``) on frames of clips at
-1280x720, and there weave and repetition (how concentrated short waves are, and how alike all over
-the picture, relative to the painting; ``stylize_train.pixels``).
+photos, and there the temporal error (``stylize_train.temporal``); painted share, spectrum and
+contrast (``stylize_train.painted``) on frames of clips at 1280x720, and on those weave and
+repetition (how concentrated short waves are, and how alike all over the picture, relative to the
+painting; ``stylize_train.pixels``).
 Each painting is measured at the size that the campaign's plan trains it with.
 """
 
@@ -33,6 +34,7 @@ from stylize_train.losses import LossNetwork
 from stylize_train.painted import measure_painted
 from stylize_train.pixels import concentration, power_spectra, repetition, weave
 from stylize_train.render import Model
+from stylize_train.temporal import temporal_error
 
 from .common import on_grid
 from .frames import clip_frames, find_clips
@@ -92,7 +94,8 @@ class Measures:
             row["weave"] = weave(spectra, woven).mean().item()
             row["repetition"] = (repetition(spectra) / repeated).mean().item()
             painted.append(row)
-        return {**_mean(rows), **_mean(painted)}
+        steady = {"temporal": temporal_error(render, self.photos)["temporal"]}
+        return {**_mean(rows), **_mean(painted), **steady}
 
 
 def _random_crop(painting: Tensor, photo: Tensor, random: torch.Generator) -> Tensor:

@@ -293,6 +293,7 @@ def bars(cells: Mapping[str, Cell]) -> str | None:
         "spectrum": "spectrum",
         "weave": "weave",
         "repetition": "repetition",
+        "temporal": "temporal error",
     }
     heads = markdown(summary, {"gallery": "gallery", "count": "styles", **names})
     single = {name: names[name] for name in names if name != "least"}
@@ -312,8 +313,8 @@ def _bar_values(cell: Cell) -> dict[str, float]:
     # Galleries that were measured before there was a measure stay without.
     if "style_crops" in cell:
         values["crops"] = cell["style_crops"] / cell["style_photo"]
-    others = [name for name in ("content", "spectrum", "weave", "repetition") if name in cell]
-    return values | {name: cell[name] for name in others}
+    others = ("content", "spectrum", "weave", "repetition", "temporal")
+    return values | {name: cell[name] for name in others if name in cell}
 
 
 def _bars_row(label: str, styles: Mapping[str, Cell]) -> dict[str, str | float | None]:

@@ -89,7 +89,7 @@ def test_bars_of_a_gallery(
     assert "left out: stranger" in printed.err
     (cell,) = read_cells(tmp_path / "b.json").values()
     assert 0 < cell["painted_share"] <= 1 and 0 < cell["spectrum"] <= 1
-    assert cell["weave"] > 0 and cell["repetition"] > 0
+    assert cell["weave"] > 0 and cell["repetition"] > 0 and cell["temporal"] > 0
     crops = cell["style_crops"] / cell["style_photo"]
     assert 0 < crops < 1
     share = cell["style"] / cell["style_photo"]
