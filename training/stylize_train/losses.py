@@ -23,6 +23,10 @@ CONTENT_LAYER = "conv3_1"
 SCALES = (1.0, 0.8, 0.5)
 """Weights of the image pyramid: full size, a half, a quarter, ..."""
 
+LEAST_CONTENT = 0.5
+"""Mean square of a photo's standardized features that content errors are relative to, at least.
+Photos have 0.7 to 0.8, a crop of one colour has none or next to none."""
+
 
 def gram(features: Tensor) -> Tensor:
     """Gram matrix per sample: [N, C, H, W] to float32 [N, C, C], divided by H*W.
@@ -53,12 +57,15 @@ def pyramid(image: Tensor, levels: int) -> list[Tensor]:
     return images
 
 
-def relative_errors(value: Tensor, target: Tensor) -> Tensor:
-    """|value - target|^2 / |target|^2 of each sample: [N, ...] to [N]; ``target`` may broadcast."""
+def relative_errors(value: Tensor, target: Tensor, least: float = 1e-12) -> Tensor:
+    """|value - target|^2 / |target|^2 of each sample: [N, ...] to [N]; ``target`` may broadcast.
+
+    A target's energy counts as ``least`` at least.
+    """
     dims = tuple(range(1, value.dim()))
     error = (value - target).square().sum(dims)
     energy = target.square().sum(dims)
-    return error / energy.clamp_min(1e-12)
+    return error / energy.clamp_min(least)
 
 
 def relative_error(value: Tensor, target: Tensor) -> Tensor:
@@ -80,9 +87,12 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
     """Squared difference of standardized features relative to the photo's: 0 is a perfect copy.
 
     Standardizing leaves brightness and contrast to the style term: a photo duller than the
-    painting would otherwise hold the output's contrast down. Unrelated features give 2.
+    painting would otherwise hold the output's contrast down. Unrelated features give 2. A photo
+    of one colour has no energy; ``LEAST_CONTENT`` takes its place, so the value stays below 2.
     """
-    return relative_error(standardized(features), standardized(target))
+    wanted = standardized(target)
+    least = LEAST_CONTENT * wanted[0].numel()
+    return relative_errors(standardized(features), wanted, least).mean()
 
 
 def plain_content_loss(features: Tensor, target: Tensor) -> Tensor:

@@ -91,6 +91,16 @@ def test_content_ignores_brightness_and_contrast() -> None:
     assert content_loss(other, photo).item() == pytest.approx(2, rel=0.1)
 
 
+def test_content_of_a_photo_of_one_colour_is_bounded() -> None:
+    """A crop of a white sky had an error of 1e14, and nothing else counted for long after."""
+    torch.manual_seed(0)
+    output, flat = torch.rand(1, 8, 16, 16), torch.full((1, 8, 16, 16), 0.7)
+    assert 0 < content_loss(output, flat).item() < 2
+    assert 0 < content_loss(output, flat + 1e-6 * torch.rand(1, 8, 16, 16)).item() < 2
+    both = torch.cat([output, output]), torch.cat([flat, output])
+    assert content_loss(*both).item() == pytest.approx(content_loss(output, flat).item() / 2)
+
+
 def test_total_variation_of_a_ramp() -> None:
     ramp = torch.arange(8.0).div(8).expand(1, 3, 5, 8)
     assert total_variation(ramp).item() == pytest.approx(1 / 8)
