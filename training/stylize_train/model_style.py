@@ -94,7 +94,6 @@ class Learner:
             palette=6.0,
             octaves=4.0,
             weave=3.0,
-            repetition=3.0,
         )
         self.plan = plan
         pixels = PixelStatistics.of([painting.to(device)])
