@@ -306,13 +306,17 @@ def bars(cells: Mapping[str, Cell]) -> str | None:
     return f"\n{heads}\n{_block(table, columns, caption, cells)}"
 
 
+STYLE_SHARES = {"share": "style", "crops": "style_crops"}
+"""Columns of style losses as a share of the photo's, and whose losses they are."""
+
+
 def _bar_values(cell: Cell) -> dict[str, float]:
     names = {"painted": "painted_share", "contrast": "contrast"}
     values = {name: cell[key] for name, key in names.items()}
-    values["share"] = cell["style"] / cell["style_photo"]
     # Galleries that were measured before there was a measure stay without.
-    if "style_crops" in cell:
-        values["crops"] = cell["style_crops"] / cell["style_photo"]
+    for name, key in STYLE_SHARES.items():
+        if key in cell:
+            values[name] = cell[key] / cell["style_photo"]
     others = ("content", "spectrum", "weave", "repetition", "temporal")
     return values | {name: cell[name] for name in others if name in cell}
 
@@ -324,9 +328,8 @@ def _bars_row(label: str, styles: Mapping[str, Cell]) -> dict[str, str | float |
     mean = {name: sum(row[name] for row in rows) / len(rows) for name in names}
     # Of the losses the ratio of means, so that no painting near to the photos has all the say.
     cells = styles.values()
-    mean["share"] = sum(c["style"] for c in cells) / sum(c["style_photo"] for c in cells)
-    if "crops" in mean:
-        mean["crops"] = sum(c["style_crops"] for c in cells) / sum(c["style_photo"] for c in cells)
+    of_photos = sum(c["style_photo"] for c in cells)
+    mean |= {n: sum(c[k] for c in cells) / of_photos for n, k in STYLE_SHARES.items() if n in mean}
     contrasts = [row["contrast"] for row in rows]
     return {
         "gallery": label,
