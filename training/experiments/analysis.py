@@ -106,14 +106,13 @@ Pair = tuple[str, str]
 
 
 def models(cells: Mapping[str, Cell]) -> dict[str, Equivalence]:
-    """Finished models by name, each on the curve of Gatys for its own painting."""
+    """Finished models by name, each on the mean curve of Gatys for its own paintings."""
     found = {}
-    for key in cells:
-        if key.startswith(MODEL):
-            of_this = {k: c for k, c in cells.items() if k.startswith("gatys/") or k == key}
-            place = _equivalence({k.removeprefix(MODEL): c for k, c in of_this.items()})
-            if place is not None:
-                found[key.removeprefix(MODEL).split("/")[0]] = place
+    for name in {k.removeprefix(MODEL).split("/")[0] for k in cells if k.startswith(MODEL)}:
+        kept = (f"{MODEL}{name}/", "gatys/")
+        of_this = {k.removeprefix(MODEL): c for k, c in cells.items() if k.startswith(kept)}
+        if place := _equivalence(of_this):
+            found[name] = place
     return found
 
 

@@ -14,7 +14,6 @@ Each painting is measured at the size that the campaign's plan trains it with.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,7 +35,7 @@ from stylize_train.pixels import concentration, power_spectra, repetition, weave
 from stylize_train.render import Model
 from stylize_train.temporal import temporal_error
 
-from .common import on_grid
+from .common import PLAN, digest, on_grid
 from .frames import clip_frames, find_clips
 from .gallery import split
 from .results import FOLDER, Cell, Results, read_cells
@@ -44,8 +43,6 @@ from .tables import bars as table
 
 HEIGHT = 720
 """Of the frames."""
-
-PLAN = Path(__file__).resolve().parents[1] / "campaign" / "full.toml"
 
 Render = Callable[[Tensor], Tensor]
 
@@ -123,7 +120,7 @@ def experiment(args: argparse.Namespace) -> None:
         for style in styles_of(file, plan, args.styles):
             settings = {
                 "model": label,
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+                "sha256": digest(file),
                 "painting": plan.styles[style].file,
                 "style_size": plan.styles[style].size,
                 "side": args.side,

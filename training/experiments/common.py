@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ from stylize_train.train import Trainer, run
 from .results import FOLDER, Cell, Results
 
 NORMS = ("instance", "batch", "none")
+
+PLAN = Path(__file__).resolve().parents[1] / "campaign" / "full.toml"
+"""The styles of the galleries, and their sizes."""
 
 GRID = 32
 """Held-out photos are cut to multiples of it, so that no generator pads them."""
@@ -204,6 +208,11 @@ def _refuse_other(config: Config, folder: Path) -> None:
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
+
+
+def digest(file: Path) -> str:
+    """The first 16 hexadecimal digits of a file's SHA-256, to tell models of one name apart."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def on_grid(photo: Tensor) -> Tensor:

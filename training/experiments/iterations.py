@@ -15,12 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stylize_train.campaign.plan import read_plan
+from stylize_train.errors import UserError
 from stylize_train.evaluate import measure
 from stylize_train.gatys import OPTIMIZERS, STARTS, Gatys
 from stylize_train.judge import Judge
 from stylize_train.render import Model
 
-from .common import Study, Variant, arguments, main
+from .common import PLAN, Study, Variant, arguments, digest, main
 from .results import Cell
 
 COLUMNS = ("iteration", "style", "content", "total", "judge_4_1", "judge_5_1")
@@ -42,11 +44,11 @@ def experiment(study: Study) -> None:
                 study.training_settings(),
                 lambda v=variant, p=painting: measure_generator(study, v, p),
             )
-        for model in study.args.models:
+        for file in study.args.models:
             study.results.cell(
-                f"{MODEL}{model.stem}/{painting.stem}",
-                studied | study.settings("held_out_count"),
-                lambda m=model, p=painting: measure_model(study, Model(m), p),
+                f"{MODEL}{file.stem}/{painting.stem}",
+                studied | study.settings("held_out_count") | {"sha256": digest(file)},
+                lambda f=file, p=painting: measure_model(study, finished(f, p), p),
             )
         for name, photo in study.photos.items():
             study.results.cell(
@@ -66,6 +68,18 @@ def squared(photo: Tensor) -> Tensor:
 def measure_generator(study: Study, variant: Variant, painting: Path) -> Cell:
     """Losses of a trained generator."""
     return measure_model(study, study.train(variant, painting).model, painting)
+
+
+def finished(file: Path, painting: Path) -> Model:
+    """A finished model; of one with several styles, that of the painting in the campaigns' plan."""
+    held = Model.names(file)
+    if not held:
+        return Model(file)
+    styles = read_plan(PLAN).styles
+    for name in held:
+        if name in styles and styles[name].file == painting.name:
+            return Model(file, mix=name)
+    raise UserError(f"no style of {file} was learned from {painting.name}: {', '.join(held)}.")
 
 
 def measure_model(study: Study, model: Model, painting: Path) -> Cell:
@@ -137,7 +151,11 @@ if __name__ == "__main__":
     parser = arguments("iterations", __doc__.splitlines()[0])
     parser.add_argument("--generators", nargs="*", default=["residual-16", "lite-32", "pyramid"])
     parser.add_argument(
-        "--models", type=Path, nargs="*", default=[], help="finished models of the same painting"
+        "--models",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="finished models of the painting, or galleries that hold a style of each",
     )
     parser.add_argument("--iterations", type=int, default=500, help="of Gatys")
     parser.add_argument("--optimizer", default="lbfgs", choices=OPTIMIZERS)

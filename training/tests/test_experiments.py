@@ -20,6 +20,7 @@ from stylize_train.checkpoint import read_checkpoint
 from stylize_train.config import Config
 from stylize_train.errors import UserError
 from stylize_train.export import About, export
+from stylize_train.generators import create
 from stylize_train.train import Trainer, run
 
 NARROW = ((4, 4), (6, 6), (8, 8, 8, 8))
@@ -213,6 +214,33 @@ def test_iterations_experiment(study_arguments: list[str], tmp_path: Path) -> No
     assert analysis.models(cells)["model"].places["model"] == found.places["lite-8"]
     table = tables.iterations(cells)
     assert table is not None and "| `model` |" in table
+
+
+def test_a_gallery_on_the_curve_is_the_mean_over_its_paintings() -> None:
+    cells: dict[str, Cell] = {}
+    for painting, start in [("a", 1.0), ("b", 3.0), ("c", 9.0)]:
+        points = [[i, start / 2**i, start / 2**i] for i in range(3)]
+        columns = ["iteration", "style", "total"]
+        cells[f"gatys/{painting}/photo"] = {"columns": columns, "points": points}
+        photos = {"photo": [start / 2, start / 2]}
+        cell = {"columns": columns[1:], "photos": photos}
+        if painting != "c":
+            cells[f"{iterations.MODEL}gallery/{painting}"] = cell
+    found = analysis.models(cells)["gallery"]
+    assert (found.pairs, found.paintings) == (2, 2)
+    assert found.generators["gallery"]["style"] == pytest.approx(1.0)
+    assert found.places["gallery"]["style"] == pytest.approx(1.0)
+
+
+def test_a_gallery_paints_in_the_style_of_the_painting(tmp_path: Path) -> None:
+    generator = create("lite", {"width": 4, "dilations": [1], "norm": "conditional", "styles": 2})
+    file = tmp_path / "two.onnx"
+    export(generator, About("two", styles=("stranger", "starry-night")), file)
+    model = iterations.finished(file, Path("any/starry_night_vivid.jpg"))
+    (row,) = model.style_feeds.values()
+    assert row.ravel().tolist() == [0, 1]
+    with pytest.raises(UserError, match=r"no style of .*two.onnx was learned from wave.jpg"):
+        iterations.finished(file, Path("wave.jpg"))
 
 
 def test_gallery_experiment(study_arguments: list[str], tmp_path: Path) -> None:
