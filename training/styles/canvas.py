@@ -60,22 +60,25 @@ def sample(field: Array, x: Array, y: Array) -> Array:
     return field[row, column]
 
 
-def scatter(random: np.random.Generator, apart: float, margin: float = 0.0) -> Array:
+def scatter(
+    random: np.random.Generator, apart: float, margin: float = 0.0, stray: float = 0.3
+) -> Array:
     """Points [N, 2] (x, y) about ``apart`` pixels from one another, in random order.
 
     Args:
         random: source of the numbers.
         apart: side of a cell of the hexagonal grid that each point strays in.
         margin: how far beyond the picture's edges points are wanted.
+        stray: how far each may be from its place on the grid along x and y, in cells.
     """
     points = []
     rows = math.ceil((HEIGHT + 2 * margin) / (apart * 0.866)) + 1
     columns = math.ceil((WIDTH + 2 * margin) / apart) + 1
     for row in range(rows):
         for column in range(columns):
-            stray = random.uniform(-0.3, 0.3, 2) * apart
-            x = (column + row % 2 / 2) * apart - margin + stray[0]
-            points.append((x, row * apart * 0.866 - margin + stray[1]))
+            off = random.uniform(-stray, stray, 2) * apart
+            x = (column + row % 2 / 2) * apart - margin + off[0]
+            points.append((x, row * apart * 0.866 - margin + off[1]))
     return random.permutation(np.array(points, np.float32))
 
 

@@ -9,23 +9,23 @@ from PIL import Image
 from .canvas import Array, cells, colours, finished, grid, mix, noise, scatter, step
 
 INKS = colours("00a0dc", "e5187e", "ffe014", "15121c")
-ANGLES = (15.0, 75.0, 0.0)
-PITCH = 19.0
+APART = 27.0
 """Pixels from one dot to the next."""
 
-# Shares of cyan, magenta and yellow.
+# Shares of cyan, magenta and yellow. At most one of each is a screen of dots; where two screens
+# overlap, neither is seen as dots.
 TINTS = np.float32(
     [
         (0.0, 0.0, 1.0),
-        (0.0, 0.9, 0.9),
-        (0.85, 0.2, 0.0),
+        (0.0, 1.0, 1.0),
         (0.0, 0.0, 0.0),
-        (0.0, 0.45, 0.0),
-        (0.6, 0.0, 0.9),
-        (0.9, 0.75, 0.0),
-        (0.0, 0.35, 1.0),
         (0.4, 0.0, 0.0),
-        (0.35, 0.75, 0.0),
+        (0.25, 0.0, 0.0),
+        (0.0, 0.4, 0.0),
+        (0.0, 0.25, 0.0),
+        (0.0, 0.4, 1.0),
+        (0.35, 0.0, 1.0),
+        (1.0, 0.4, 0.0),
     ]
 )
 
@@ -33,26 +33,33 @@ TINTS = np.float32(
 def draw(random: np.random.Generator) -> Image.Image:
     """The picture."""
     x, y = grid()
-    points = scatter(random, 270, 250)
-    shape, border = cells(points, x + noise(random, 150) * 30, y + noise(random, 150) * 30, 420)
+    points = scatter(random, 330, 250)
+    shape, border = cells(points, x + noise(random, 150) * 20, y + noise(random, 150) * 20, 500)
     tint, edge = _shapes(random, shape, points, x, y)
-    tint = tint + 0.22 * noise(random, 70)[..., None] * (tint > 0.02)
+    near = _dot_distance(random, x, y)
     paper = np.ones((*x.shape, 3), np.float32) * np.float32([1, 0.985, 0.94])
-    for ink, angle, share in zip(INKS[:3], ANGLES, np.moveaxis(tint, -1, 0), strict=True):
-        paper = paper * mix(np.ones(3, np.float32), ink, _dots(x, y, angle, share))
+    for ink, share in zip(INKS[:3], np.moveaxis(tint, -1, 0), strict=True):
+        paper = paper * mix(np.ones(3, np.float32), ink, _dots(near, share))
     edge = np.minimum(edge, border)
-    return finished(mix(paper, INKS[3], step(5.0 - edge, 1.5)))
+    return finished(mix(paper, INKS[3], step(6.0 - edge, 1.5)))
 
 
-def _dots(x: Array, y: Array, angle: float, share: Array) -> Array:
-    """Round dots that cover ``share`` of the paper, on a grid that is turned by degrees."""
-    turn = np.deg2rad(angle)
-    u = (x * np.cos(turn) + y * np.sin(turn)) / PITCH
-    v = (y * np.cos(turn) - x * np.sin(turn)) / PITCH
-    off = np.hypot(u - np.floor(u) - 0.5, v - np.floor(v) - 0.5)
-    radius = np.sqrt(np.clip(share, 0, 1) / np.pi)
-    radius = np.where(share > 0.98, 1.0, np.where(share < 0.02, -1.0, radius))
-    return step((radius - off) * PITCH, 1.2)
+def _dot_distance(random: np.random.Generator, x: Array, y: Array) -> Array:
+    """Pixels to the middle of the nearest dot.
+
+    The dots stray from a hexagonal grid, as in stochastic screening: a generator sees where the
+    neighbours of a dot are, but not where in the whole picture it is, so it cannot print a grid.
+    """
+    points = scatter(random, APART, APART, stray=0.12)
+    owner, _ = cells(points, x, y, APART)
+    return np.hypot(x - points[owner, 0], y - points[owner, 1])
+
+
+def _dots(near: Array, share: Array) -> Array:
+    """Round dots that cover about ``share`` of the paper; nothing at 0, and all of it at 1."""
+    radius = APART * np.sqrt(np.clip(share, 0, 1) * 0.866 / np.pi)
+    radius = np.where(share > 0.98, 2 * APART, np.where(share < 0.02, -1.0, radius))
+    return step(radius - near, 1.2)
 
 
 def _shapes(
@@ -63,7 +70,8 @@ def _shapes(
     dx, dy = x - points[shape, 0], y - points[shape, 1]
     radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
     kind = np.arange(count)[shape] % 3
-    rays = random.integers(8, 13, count)[shape]
+    # An even number, so that colours alternate all the way around.
+    rays = 2 * random.integers(4, 7, count)[shape]
     spin = random.uniform(0, 6.28, count).astype(np.float32)[shape]
     ray = (angle + spin) * rays / (2 * np.pi)
     ray_edge = _to_step(ray) * 2 * np.pi * radius / rays
