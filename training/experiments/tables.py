@@ -97,7 +97,7 @@ def iterations(cells: Mapping[str, Cell]) -> str | None:
     finished = analysis.models(cells)
     if finished:
         rows = [_placed(f"`{name}`", name, place) for name, place in sorted(finished.items())]
-        heading = "Finished models, each on the curve for its own painting:"
+        heading = "Finished models, each on the mean curve for its own paintings:"
         block += f"\n{heading}\n\n{markdown(rows, columns)}\n"
     return block
 

@@ -12,8 +12,8 @@ INKS = colours("00a0dc", "e5187e", "ffe014", "15121c")
 APART = 27.0
 """Pixels from one dot to the next."""
 
-# Shares of cyan, magenta and yellow. At most one of each is a screen of dots; where two screens
-# overlap, neither is seen as dots.
+# Shares of cyan, magenta and yellow. At most one ink of a tint is a screen of dots, since two
+# screens that overlap are no dots any more.
 TINTS = np.float32(
     [
         (0.0, 0.0, 1.0),
