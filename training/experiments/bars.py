@@ -64,7 +64,7 @@ class Measures:
         """Means over the photos, and over the frames, of one style."""
         entry = self.plan.styles[style]
         file = find_painting(self.args.paintings, entry.file)
-        painting = read_style(file, entry.size)
+        painting = read_style(file, entry.size, entry.part)
         loss = perceptual_loss(self.loss_options, self.vgg, painting)
         rows = []
         random = torch.Generator().manual_seed(0)

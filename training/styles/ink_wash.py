@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Ink wash: washes with wet edges, dry strokes of a broad brush, splashes; a little vermilion."""
+"""Ink wash: grey washes with wet edges, dry strokes of a broad brush, splashes, a few seals."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ from .canvas import (
     step,
 )
 
-PAPER = colours("f4ead6")[0]
-INDIGO, BLACK, VERMILION, SEA, GOLD = colours("1b459c", "0b0a10", "e2341a", "1c9ca6", "e0a63a")
+PAPER = colours("f3ead8")[0]
+BLACK, SLATE, MIST, VERMILION = colours("0b0a10", "4a5a70", "8fa3b4", "d8361c")
 
-LAYERS = ((INDIGO, 165, 50), (VERMILION, 230, 44), (BLACK, 165, 46), (BLACK, 95, 11))
+WASHES = ((MIST, 0.2), (MIST, 0.7), (SLATE, 0.7), (SLATE, 1.1))
+"""Ink of the washes, and the level of the field above which each lies: higher for smaller ones."""
+
+LAYERS = ((SLATE, 190, 52), (BLACK, 190, 48), (BLACK, 120, 22), (BLACK, 80, 8))
 """Ink of the strokes, pixels between them, and their width."""
 
 
 def draw(random: np.random.Generator) -> Image.Image:
     """The picture."""
     picture = np.ones((HEIGHT * FINE, WIDTH * FINE, 3), np.float32) * PAPER
-    for ink, level in ((SEA, 0.75), (GOLD, 0.85), (INDIGO, 1.05), (VERMILION, 1.05)):
+    for ink, level in WASHES:
         picture = _stain(picture, ink, _wash(random, level))
     # Along the contours of a field, which do not run into one another.
     down, across = np.gradient(noise(random, 150) + 0.12 * noise(random, 60))
@@ -43,7 +46,7 @@ def draw(random: np.random.Generator) -> Image.Image:
     for ink, apart, width in LAYERS:
         picture = _stain(picture, ink, _strokes(random, apart, width, lean))
     picture = _stain(picture, BLACK, _splashes(random, 75))
-    picture = _stain(picture, VERMILION, _splashes(random, 130))
+    picture = _stain(picture, VERMILION, _seals(random))
     fibre = 0.02 * noise(random, 14, 2) + 0.02 * noise(random, 2, 12) + 0.015 * noise(random, 2)
     return finished(picture * (1 + fibre)[..., None])
 
@@ -97,6 +100,20 @@ def _bristles(
         shade = int(255 * random.uniform(0.78, 1.0) * (0.9 + 0.3 * abs(place)))
         thick = max(1, round(random.uniform(1.0, 2.0) * FINE * (0.6 + width / 90)))
         brush.line(scaled(line[first:last]), min(255, shade), thick, "curve")
+
+
+def _seals(random: np.random.Generator) -> Array:
+    """Square stamps with a few lines left out, none upright."""
+    image, brush = stencil()
+    for at in scatter(random, 290, 40):
+        lean, half = random.uniform(-0.15, 0.15), random.uniform(13, 19)
+        turn = np.float32([[math.cos(lean), math.sin(lean)], [-math.sin(lean), math.cos(lean)]])
+        corners = np.float32([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
+        brush.polygon(scaled(at + corners @ turn), 235)
+        for place in np.linspace(-0.55, 0.55, 4):
+            ends = np.float32([(-0.7, place), (random.uniform(-0.2, 0.7), place)]) * half
+            brush.line(scaled(at + ends @ turn), 0, 2 * FINE)
+    return as_mask(image)
 
 
 def _splashes(random: np.random.Generator, apart: float) -> Array:

@@ -23,13 +23,23 @@ LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of R, G, B in BT.709 luma."""
 
 
-def read_image(
-    path: Path, long_side: int | None = None, short_side: int | None = None, least: int = 1
-) -> Tensor:
-    """Read a picture as uint8 [3, H, W], RGB, upright.
+Part = tuple[float, float, float, float]
+"""A part of a picture: its left, upper, right and lower edge, from 0 to 1."""
 
-    ``long_side`` resizes to that longer side; ``short_side`` only shrinks. A picture whose
-    shorter side is below ``least`` as it comes is refused. All in pixels.
+WHOLE: Part = (0.0, 0.0, 1.0, 1.0)
+
+
+def read_image(
+    path: Path,
+    long_side: int | None = None,
+    short_side: int | None = None,
+    least: int = 1,
+    part: Part = WHOLE,
+) -> Tensor:
+    """Read a picture, or a part of it, as uint8 [3, H, W], RGB, upright.
+
+    ``long_side`` resizes to that longer side; ``short_side`` only shrinks. What has a shorter side
+    below ``least`` before that is refused. All in pixels.
     """
     try:
         with Image.open(path) as opened:
@@ -38,6 +48,9 @@ def read_image(
         raise UserError(f"{path} does not exist.") from None
     except Exception:  # decoders raise whatever a damaged file makes them stumble over
         raise UserError(f"{path} is not a picture that can be read.") from None
+    if part != WHOLE:
+        edges = zip(part, (image.width, image.height) * 2, strict=True)
+        image = image.crop([round(edge * side) for edge, side in edges])
     if min(image.size) < least:
         raise UserError(
             f"{path} is {image.width} x {image.height} pixels, and its shorter side must be at "

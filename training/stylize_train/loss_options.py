@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import distilled, vgg
 from .arguments import separated
-from .data import read_image
+from .data import WHOLE, Part, read_image
 from .errors import UserError
 from .losses import (
     CONTENT_LAYER,
@@ -144,9 +144,12 @@ def _load_distilled(options: LossOptions, path: Path | None) -> distilled.Distil
     return distilled.DistilledVgg(weights, wanted, options.loss_heads)
 
 
-def read_style(path: Path, size: int) -> Tensor:
-    """A painting at its stroke-setting size: [1, 3, H, W], RGB in 0..1, longer side ``size``."""
-    return read_image(path, long_side=size, least=LEAST_PAINTING)[None].float().div(255)
+def read_style(path: Path, size: int, part: Part = WHOLE) -> Tensor:
+    """A painting at its stroke-setting size: [1, 3, H, W], RGB in 0..1, longer side ``size``.
+
+    With ``part`` only that part of it, whose longer side is ``size`` then.
+    """
+    return read_image(path, long_side=size, least=LEAST_PAINTING, part=part)[None].float().div(255)
 
 
 def perceptual_loss(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import picture
+from PIL import Image
 from safetensors.torch import save_file
 from test_judge import distilled_weights
 
@@ -26,7 +27,9 @@ from stylize_train.checkpoint import write_checkpoint
 from stylize_train.cli import main
 from stylize_train.errors import UserError
 from stylize_train.generators import create
+from stylize_train.loss_options import read_style
 from stylize_train.losses import StandardizedMoments, gram
+from stylize_train.pixels import PixelStatistics
 from stylize_train.render import Model
 
 BODY = {"width": 8, "edges": [6, 6, 4], "dilations": [1]}
@@ -90,6 +93,29 @@ def test_a_ratio_goes_in_straight_lines() -> None:
     assert [plan.ratio_at(s) for s in (0, 100, 150, 200, 900)] == [1.5, 1.5, 1.0, 0.5, 0.5]
 
 
+def part_of_first(edges: str) -> str:
+    """The plan with a part of the first painting."""
+    first = f"styles.first = {{ file = 'first.png', part = {edges} }}"
+    return PLAN.replace('styles = "styles.toml"', first)
+
+
+def test_a_style_may_be_a_part_of_its_painting(folder: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(part_of_first("[0.25, 0.1, 1, 1]"))
+    style = read_plan(tmp_path / "plan.toml").styles["first"]
+    assert style.part == (0.25, 0.1, 1, 1)
+    with Image.open(folder / style.file) as painting:
+        assert painting.size == (96, 72)
+        painting.crop((24, 7, 96, 72)).save(tmp_path / "cut.png")
+    cut = read_style(tmp_path / "cut.png", style.size)
+    assert torch.equal(read_style(folder / style.file, style.size, style.part), cut)
+
+    run = campaign(folder, photos, styles={"first": style, "second": Style("second.png", 96)})
+    assert torch.equal(run.objective.pixels.palette[:1], PixelStatistics.of([cut]).palette)
+    release(run, tmp_path / "gallery.onnx", 0)
+    card = (tmp_path / "gallery.md").read_text()
+    assert "| `first` | first.png, 25 to 100 % across and 10 to 100 % down | 768 |" in card
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -99,6 +125,15 @@ def test_a_ratio_goes_in_straight_lines() -> None:
         (PLAN.replace("samples = 6", "speed = 6"), "speed"),
         (PLAN.replace("samples = 6", "ratio = [[5, 1], [5, 2]]"), "rising"),
         (PLAN.replace("samples = 6", "teacher = 'x.toml'"), "pixel or feature"),
+        (part_of_first("[0, 0.5, 1]"), r"part of first is \[0, 0.5, 1\]"),
+        (part_of_first("[0.5, 0, 0.5, 1]"), "part of first is"),
+        (part_of_first("[0, 0, 1, 1.1]"), "from 0 to 1"),
+        (part_of_first("[0, 0, 1, nan]"), "from 0 to 1"),
+        (part_of_first("['a', 0, 1, 1]"), "from 0 to 1"),
+        (part_of_first("1"), "from 0 to 1"),
+        (PLAN.replace("samples = 6", "samples = 'six'"), "samples is 'six', and a number"),
+        (PLAN.replace("samples = 6", "about = 6"), "about is 6, and text"),
+        (PLAN.replace('"styles.toml"', "{ a = { file = 'a.png', size = '9' } }"), "a: size is '9'"),
     ],
 )
 def test_plans_that_cannot_work_are_refused(

@@ -41,6 +41,7 @@ def test_every_part_is_drawn_on(picture: NDArray[np.float64]) -> None:
     assert parts.mean(1).std() < 0.5 * parts.std(1).mean()
 
 
+@pytest.mark.parametrize("picture", sorted(set(styles.STYLES) - {"ink-wash"}), indirect=True)
 def test_many_colours(picture: NDArray[np.float64]) -> None:
     chroma = picture.max(2) - picture.min(2)
     assert chroma.mean() > 0.12
@@ -48,6 +49,15 @@ def test_many_colours(picture: NDArray[np.float64]) -> None:
     assert len(vivid) > 0.2 * chroma.size
     strongest = np.bincount(vivid.argmax(1), minlength=3) / len(vivid)
     assert strongest.max() < 0.9, "all of one hue"
+
+
+@pytest.mark.parametrize("picture", ["ink-wash"], indirect=True)
+def test_ink_is_grey_but_for_the_seals(picture: NDArray[np.float64]) -> None:
+    chroma = picture.max(2) - picture.min(2)
+    assert np.median(chroma) < 0.1
+    vivid = picture[chroma > 0.4]
+    assert 0.003 < len(vivid) / chroma.size < 0.03
+    assert (vivid.argmax(1) == 0).all(), "vermilion alone"
 
 
 def test_structure_at_all_scales(picture: NDArray[np.float64]) -> None:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..data import WHOLE, Part
 from ..errors import UserError
 from ..pixels import WINDOW
 from ..styles import style_names
@@ -18,12 +19,15 @@ from ..styles import style_names
 class Style:
     """One style: its painting's file name, and the longer side it is looked at with, in pixels.
 
-    A larger side makes larger strokes. ``emphasis`` multiplies the style term's share of the loss.
+    A larger side makes larger strokes. With ``part`` the rest of the painting is left out: a style
+    has the colours of a painting's areas in their proportions. ``emphasis`` multiplies the style
+    term's share of the loss.
     """
 
     file: str
     size: int = 768
     emphasis: float = 1.0
+    part: Part = WHOLE
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def read_plan(path: Path) -> Plan:
     if not isinstance(styles, dict) or not styles:
         raise UserError(f"{path} has no styles: a table, or the name of a file that holds one.")
     try:
-        table = {name: Style(**entry) for name, entry in styles.items()}
+        table = {name: Style(**_tuples(entry)) for name, entry in styles.items()}
         losses = {k: Loss(**_tuples(values.pop(k))) for k in ("loss", "mixed") if k in values}
         plan = Plan(name=path.stem, styles=table, **losses, **_tuples(values))
     except TypeError as error:
@@ -141,10 +145,36 @@ def _unknown(error: TypeError) -> str:
     return text.partition("() ")[2] or text
 
 
+def _check_types(entry: Plan | Style, where: str) -> None:
+    """Refuse text where a number is wanted, and the other way round."""
+    for wanted in fields(entry):
+        value = getattr(entry, wanted.name)
+        for kind, name in (((int, float), "a number"), (str, "text")):
+            if isinstance(wanted.default, kind) and not isinstance(value, kind):
+                raise UserError(f"{where}: {wanted.name} is {value!r}, and {name} is wanted.")
+
+
+def _is_part(value: object) -> bool:
+    match value:
+        case (int() | float(), int() | float(), int() | float(), int() | float()):
+            left, upper, right, lower = value
+            return bool(0 <= left < right <= 1 and 0 <= upper < lower <= 1)
+    return False
+
+
 def _check(plan: Plan, path: Path) -> None:
     names = style_names([f"{name}.png" for name in plan.styles])
     if names != plan.style_names:
         raise UserError(f"{path}: names of styles have '-' in the place of '_' and no blanks.")
+    _check_types(plan, str(path))
+    for name, style in plan.styles.items():
+        _check_types(style, f"{path}: {name}")
+        if not _is_part(style.part):
+            given = list(style.part) if isinstance(style.part, tuple) else repr(style.part)
+            raise UserError(
+                f"{path}: the part of {name} is {given}; wanted are its left, upper, right and "
+                "lower edge, from 0 to 1."
+            )
     counts = {"samples": 1, "batch": 1, "crop": WINDOW, "temporal_every": 1, "mixed_every": 2}
     weights = ("palette", "octaves", "weave", "repetition", "temporal", "pixel", "feature")
     least = {**counts, "enlarge": 1, "lr": 0, **dict.fromkeys(weights, 0)}

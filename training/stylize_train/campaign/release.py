@@ -9,9 +9,10 @@ import torch
 
 from ..card import write_page
 from ..cost import macs_per_pixel
+from ..data import WHOLE
 from ..export import About, export, to_onnx
 from ..generators import Generator
-from .plan import Plan
+from .plan import Plan, Style
 from .run import Campaign
 
 
@@ -41,6 +42,14 @@ def release(campaign: Campaign, path: Path, steps: int) -> float:
     difference = export(generator, model, path)
     write_card(campaign, generator, model, path.with_suffix(".md"), difference, steps)
     return difference
+
+
+def part_of(style: Style) -> str:
+    """Which part of its painting a style has, for its card; nothing if it has the whole."""
+    if style.part == WHOLE:
+        return ""
+    left, upper, right, lower = (f"{100 * edge:.0f}" for edge in style.part)
+    return f", {left} to {right} % across and {upper} to {lower} % down"
 
 
 def losses_of(plan: Plan) -> str:
@@ -106,9 +115,8 @@ def write_card(
     for name, style in plan.styles.items():
         value = campaign.balance.style.get(name)
         shown = "" if value is None else f"{value:.3g}"
-        lines.append(
-            f"| `{name}` | {style.file} | {style.size} | {campaign.samples[name]:,} | {shown} |"
-        )
+        painting, samples = style.file + part_of(style), campaign.samples[name]
+        lines.append(f"| `{name}` | {painting} | {style.size} | {samples:,} | {shown} |")
     mixed = "--mixed-vgg VGG19.safetensors " if plan.mixed else ""
     command = (
         f"stylize-train campaign {plan.name}.toml --content PHOTOS --paintings PAINTINGS "

@@ -128,7 +128,7 @@ class Campaign:
             self.teacher_autocast = self._bfloat16(lambda: [taught_by(*read)])
 
         pictures = [
-            read_style(find_painting(paintings, style.file), style.size).to(self.device)
+            read_style(find_painting(paintings, style.file), style.size, style.part).to(self.device)
             for style in plan.styles.values()
         ]
         pixels = PixelStatistics.of(pictures)
