@@ -20,7 +20,7 @@ from stylize_train.balance import GREATEST_WEIGHT, Balance
 from stylize_train.campaign import run as run_module
 from stylize_train.campaign import store
 from stylize_train.campaign.plan import Loss, Plan, Style, read_plan
-from stylize_train.campaign.release import release
+from stylize_train.campaign.release import release, source_of
 from stylize_train.campaign.run import Campaign
 from stylize_train.campaign.sitting import train
 from stylize_train.checkpoint import write_checkpoint
@@ -324,6 +324,22 @@ def test_a_pupil_learns_its_teachers_pictures(folder: Path, photos: Path) -> Non
     assert values[0].keys() >= {"pixel", "feature", "style", "temporal", "total"}
     pixel = [v["pixel"] for v in values]
     assert sum(pixel[-5:]) < 0.6 * sum(pixel[:5])
+
+
+def test_a_pupil_goes_on_without_its_teacher(folder: Path, photos: Path) -> None:
+    teacher = campaign(folder, photos)
+    plan = dataclasses.replace(read_plan(folder / "small.toml"), taught_until=2.0)
+    given = (teacher.plan, teacher.state())
+    pupil = Campaign(plan, photos, [folder], folder / "distilled.safetensors", teacher=given)
+    assert source_of(pupil) == "its teacher, wide.toml"
+    for _ in range(6):
+        taught = min(pupil.samples.values()) < 2
+        values = pupil.train_step()
+        assert ("feature" in values) == taught and ("content" in values) != taught
+    assert not taught
+    assert source_of(pupil).endswith(
+        "wide.toml, up to 2 samples a style; then paintings and photos"
+    )
 
 
 def test_teacher_and_pupil_read_the_same_noise(folder: Path, photos: Path) -> None:

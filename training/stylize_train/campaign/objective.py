@@ -86,6 +86,10 @@ class Perceptual(Objective):
         terms = self.loss(output, photo, which)
         return self.balanced(terms, output, which, ratios, terms["content"])
 
+    def taught(self, teach: Generate) -> Taught:
+        """The same for a step that learns a teacher's pictures."""
+        return Taught(self.plan, self.loss, self.balance, self.pixels, teach)
+
 
 class Taught(Objective):
     """A teacher's pictures: the difference in pixels and in features, beside a style term."""

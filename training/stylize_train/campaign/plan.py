@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -53,8 +54,9 @@ class Plan:
     ``temporal_from`` samples of the style on, in every ``temporal_every``-th step, because the
     second view costs as much as the first. With a ``teacher`` (a plan's file name) the generator
     learns the teacher's outputs: ``pixel`` and ``feature`` weigh their differences, and ``ratio``
-    the style term beside both. Every ``mixed_every``-th step has the loss ``mixed``, if there is
-    one: a small loss network can be fooled, and a large one now and then tells. ``about`` is a
+    the style term beside both; from ``taught_until`` samples of the style on it learns from the
+    paintings, as without a teacher. Every ``mixed_every``-th step has the loss ``mixed``, if there
+    is one: a small loss network can be fooled, and a large one now and then tells. ``about`` is a
     paragraph for the model's card.
     """
 
@@ -81,6 +83,7 @@ class Plan:
     temporal_from: int = 0
     temporal_every: int = 1
     teacher: str | None = None
+    taught_until: float = math.inf
     pixel: float = 0.0
     feature: float = 0.0
     loss: Loss = field(default_factory=Loss)

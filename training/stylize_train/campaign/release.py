@@ -52,6 +52,18 @@ def part_of(style: Style) -> str:
     return f", {left} to {right} % across and {upper} to {lower} % down"
 
 
+def source_of(campaign: Campaign) -> str:
+    """What the generator has learned from, for its card."""
+    plan, own = campaign.plan, "paintings and photos"
+    if plan.teacher is None:
+        return own
+    if min(campaign.samples.values()) < plan.taught_until:
+        return f"its teacher, {plan.teacher}"
+    return (
+        f"its teacher, {plan.teacher}, up to {plan.taught_until:,.0f} samples a style; then {own}"
+    )
+
+
 def losses_of(plan: Plan) -> str:
     """Which networks and statistics a plan's loss has, for its card."""
     text = f"{plan.loss.loss_network} loss network, {plan.loss.style_statistics} statistics"
@@ -84,7 +96,6 @@ def write_card(
         f"; `{n.name}` float32 [1, {n.channels}, H/{n.divisor}, W/{n.divisor}], standard normal"
         for n in generator.noise_inputs()
     )
-    source = f"its teacher, {plan.teacher}" if plan.teacher else "paintings and photos"
     lines = [
         f"# {path.stem}",
         "",
@@ -100,7 +111,7 @@ def write_card(
         f"{generator.size_multiple}, at least {generator.minimum_size}; `style_weights` float32 "
         f"[{generator.styles}] with the sum 1{noise} |",
         f"| Licence | {model.license} |",
-        f"| Learned from | {source}: {losses_of(plan)} |",
+        f"| Learned from | {source_of(campaign)}: {losses_of(plan)} |",
         f"| Training photos | {len(campaign.photos)} |",
         f"| Steps | {campaign.step:,} of {plan.batch} crops of {plan.crop} px, the last {steps} "
         "with a falling rate |",

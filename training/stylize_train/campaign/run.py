@@ -24,7 +24,7 @@ from ..losses import PerceptualLoss
 from ..pixels import PixelStatistics
 from ..precision import autocast_helps, faster_in_bfloat16
 from . import store
-from .objective import Perceptual, Taught
+from .objective import Perceptual
 from .plan import Loss, Plan
 
 WARM_UP = 50
@@ -133,15 +133,12 @@ class Campaign:
         ]
         pixels = PixelStatistics.of(pictures)
 
-        def objective(options: Loss, file: Path, balance: Balance) -> Perceptual | Taught:
-            loss = self._loss(options, pictures, file)
-            if self.teacher is None:
-                return Perceptual(plan, loss, balance, pixels)
-            return Taught(plan, loss, balance, pixels, self.teach)
+        def objective(options: Loss, file: Path, balance: Balance) -> Perceptual:
+            return Perceptual(plan, self._loss(options, pictures, file), balance, pixels)
 
         self.objective = objective(plan.loss, weights, self.balance)
         self.mixed_balance = Balance(plan.style_names)
-        self.mixed: Perceptual | Taught | None = None
+        self.mixed: Perceptual | None = None
         if plan.mixed is not None:
             if mixed_weights is None:
                 raise UserError(f"the plan {plan.name} mixes losses: give --mixed-vgg, too.")
@@ -231,7 +228,9 @@ class Campaign:
         output = self.generate(image, noise, mix)
         number = self.step + 1
         turn = self.mixed is not None and number % plan.mixed_every == 0
-        objective = self.mixed if turn else self.objective
+        own = self.mixed if turn else self.objective
+        taught = self.teacher is not None and min(seen) < plan.taught_until
+        objective = own.taught(self.teach) if taught else own
         terms = objective(output, photo, which, ratios, mix, noise)
         steady = plan.temporal > 0 and number % plan.temporal_every == 0
         if steady and min(seen) >= plan.temporal_from:
