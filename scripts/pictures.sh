@@ -21,7 +21,7 @@ convert() { ffmpeg -v error -y "$@"; }
 convert -ss 2.5 -i "$clip" -frames:v 1 "$work/frame.png"
 target/release/stylize styles "$work/frame.png" --sheet "$work/gallery.png" --film "$clip" --clip "$work/film.mp4" --seconds 12
 convert -i "$work/gallery.png" -q:v 4 "$out/gallery.jpg"
-convert -i "$work/film.mp4" -vf fps=12,scale=480:-2:flags=lanczos -c:v libwebp_anim -quality 50 -compression_level 6 -loop 0 \
+convert -i "$work/film.mp4" -vf fps=12,scale=480:-2:flags=lanczos -c:v libwebp_anim -quality 46 -compression_level 6 -loop 0 \
     "$out/film.webp"
 if [ -z "${1:-}" ]; then  # What tests/clip.rs compares with.
     for quality in quick lite full; do

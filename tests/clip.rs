@@ -6,6 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::fixture::{self, last, png};
 use common::picture::Picture;
 use gst::prelude::*;
 
@@ -123,27 +124,6 @@ fn the_real_clip_keeps_frames_size_duration_and_sound() {
     );
 }
 
-/// Reads a PNG as RGB.
-fn png(file: &Path) -> Picture {
-    let pipeline = play(&format!(
-        "filesrc location={} ! pngdec ! videoconvert ! video/x-raw,format=RGB ! fakesink name=sink",
-        file.display()
-    ));
-    let sink = pipeline.by_name("sink").expect("a sink");
-    let picture = last(&sink);
-    pipeline.set_state(gst::State::Null).expect("stopped");
-    picture
-}
-
-fn last(sink: &gst::Element) -> Picture {
-    let sample = sink
-        .property::<Option<gst::Sample>>("last-sample")
-        .expect("a sample");
-    let caps = sample.caps().expect("caps");
-    let info = gst_video::VideoInfo::from_caps(caps).expect("video");
-    Picture::read(&sample.buffer_owned().expect("a buffer"), &info, "RGB")
-}
-
 /// Mean structural similarity of the luma over 8x8 windows (Wang et al. 2004, eq. 13).
 fn ssim(a: &Picture, b: &Picture) -> f64 {
     let luma = |p: &Picture, x: usize, y: usize| {
@@ -175,8 +155,7 @@ fn ssim(a: &Picture, b: &Picture) -> f64 {
 #[test]
 fn the_shipped_generators_paint_their_pictures() {
     common::init();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let source = png(&fixtures.join("frame.png"));
+    let source = png("frame.png");
     let cases = [
         ("quick", "cpu"),
         ("lite", "cpu"),
@@ -184,7 +163,7 @@ fn the_shipped_generators_paint_their_pictures() {
         ("full", "cpu"),
     ];
     for (quality, provider) in cases {
-        let golden = png(&fixtures.join(format!("starry-night-{quality}.png")));
+        let golden = png(&format!("starry-night-{quality}.png"));
         let unlike = ssim(&source, &golden);
         assert!(
             unlike < 0.8,
@@ -193,7 +172,7 @@ fn the_shipped_generators_paint_their_pictures() {
         let pipeline = play(&format!(
             "filesrc location={} ! pngdec ! videoconvert ! video/x-raw,format=RGB \
              ! stylize quality={quality} execution-provider={provider} ! fakesink name=sink",
-            fixtures.join("frame.png").display()
+            fixture::path("frame.png").display()
         ));
         let painted = last(&pipeline.by_name("sink").expect("a sink"));
         pipeline.set_state(gst::State::Null).expect("stopped");

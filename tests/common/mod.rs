@@ -4,6 +4,7 @@
 #![allow(dead_code)] // Every test file uses its own part.
 
 pub mod conventions;
+pub mod fixture;
 pub mod generators;
 pub mod memory;
 pub mod picture;
