@@ -24,7 +24,7 @@ from torch import Tensor
 
 from stylize_train.campaign.plan import Plan, read_plan
 from stylize_train.campaign.run import find_painting
-from stylize_train.data import read_image
+from stylize_train.data import WHOLE, read_image
 from stylize_train.errors import UserError
 from stylize_train.evaluate import choose_photos
 from stylize_train.judge import ContentJudge
@@ -118,11 +118,13 @@ def experiment(args: argparse.Namespace) -> None:
     measures: Measures | None = None
     for label, file in map(split, args.models):
         for style in styles_of(file, plan, args.styles):
+            entry = plan.styles[style]
             settings = {
                 "model": label,
                 "sha256": digest(file),
-                "painting": plan.styles[style].file,
-                "style_size": plan.styles[style].size,
+                "painting": entry.file,
+                "style_size": entry.size,
+                **({"part": list(entry.part)} if entry.part != WHOLE else {}),
                 "side": args.side,
                 "photos": args.photo_count,
                 "frames_a_clip": args.frames,

@@ -133,6 +133,8 @@ def test_a_style_may_be_a_part_of_its_painting(folder: Path, photos: Path, tmp_p
         (part_of_first("1"), "from 0 to 1"),
         (PLAN.replace("samples = 6", "samples = 'six'"), "samples is 'six', and a number"),
         (PLAN.replace("samples = 6", "about = 6"), "about is 6, and text"),
+        (PLAN.replace('"styles.toml"', "{ a = 5 }"), "5 is where a table is wanted"),
+        (PLAN.replace("samples = 6", "mixed = 'x'"), "'x' is where a table is wanted"),
         (PLAN.replace('"styles.toml"', "{ a = { file = 'a.png', size = '9' } }"), "a: size is '9'"),
     ],
 )

@@ -134,8 +134,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not TOML: {error}.") from None
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Lists as tuples, and lists of lists likewise; tables stay as they are."""
+def _tuples(values: object) -> dict[str, Any]:
+    """A table with lists as tuples, and lists of lists likewise; tables in it stay as they are."""
+    if not isinstance(values, dict):
+        raise TypeError(f"{values!r} is where a table is wanted")
 
     def convert(value: object) -> object:
         return tuple(map(convert, value)) if isinstance(value, list) else value
