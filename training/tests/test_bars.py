@@ -96,6 +96,14 @@ def test_bars_of_a_gallery(
     shares = f"| lite | waves | {share:.3g} | {crops:.3g} | {cell['painted_share']:.3g} |"
     assert shares in printed.out
     assert "≤ 0.09 |  | ≥ 0.65" in printed.out
+    assert "part" not in cell["settings"]
+    with (tmp_path / "plan.toml").open("a") as plan:
+        plan.write("part = [0, 0, 1, 0.9]\n")
+    with pytest.raises(UserError, match="part"):
+        bars.experiment(bars.parser().parse_args([str(word) for word in words]))
+    bars.experiment(bars.parser().parse_args([str(word) for word in [*words, "--again"]]))
+    (other,) = read_cells(tmp_path / "b.json").values()
+    assert other["settings"]["part"] == [0, 0, 1, 0.9] and other["style"] != cell["style"]
     again = [*words, "--styles", "stranger"]
     with pytest.raises(UserError, match="'stranger'"):
         bars.experiment(bars.parser().parse_args([str(word) for word in again]))
