@@ -22,18 +22,8 @@ fn clip() -> PathBuf {
 }
 
 fn play(line: &str) -> gst::Pipeline {
-    let pipeline = gst::parse::launch(line)
-        .expect("a pipeline")
-        .downcast::<gst::Pipeline>()
-        .expect("a pipeline");
-    pipeline.set_state(gst::State::Playing).expect("playing");
-    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = pipeline
-        .bus()
-        .expect("a bus")
-        .timed_pop_filtered(gst::ClockTime::from_seconds(300), &ends)
-        .expect("an end");
-    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    let pipeline = fixture::pipeline(line);
+    fixture::play_to_end(&pipeline);
     pipeline
 }
 
