@@ -6,7 +6,7 @@ function of the source that is nearest to it (least squares): a palette, a contr
 laid over the photo adds next to nothing, strokes and flat areas of their own do.
 
 - ``painted_share``: the share of the output's variance that is added, 1 - r^2 for the correlation
-  r of source and output.
+  r of source and output. r^2 is the ``explained_share``.
 - ``spectrum_distance``: half the sum of absolute differences between the octave shares of what is
   added and of the painting, that is the total variation distance of two spectra; 0 is the
   painting's stroke sizes, 1 has none of them. The energy of an octave is the variance that is lost
@@ -44,12 +44,42 @@ def added(source: Tensor, output: Tensor) -> Tensor:
     return y - slope * x
 
 
+def explained_share(source: Tensor, output: Tensor) -> Tensor:
+    """Share of the variance of the outputs' lumas that is *not* added: r^2, 0..1.
+
+    Args:
+        source: lumas [..., H, W].
+        output: the same pictures painted, [..., H, W].
+
+    Returns:
+        [...], with a gradient; 0 where one of the two is flat.
+    """
+    x, y = (luma - luma.mean((-2, -1), keepdim=True) for luma in (source, output))
+    variances = [plane.square().mean((-2, -1)) for plane in (x, y)]
+    flat = (variances[0] < LEAST_VARIANCE) | (variances[1] < LEAST_VARIANCE)
+    product = variances[0] * variances[1] + LEAST_VARIANCE**2 * flat
+    return ((x * y).mean((-2, -1)).square() / product).masked_fill(flat, 0.0)
+
+
 def painted_share(source: Tensor, output: Tensor) -> float:
     """Share of the variance of the output's luma [H, W] that is ``added``; 0 of a flat output."""
-    variance = output.var(correction=0).item()
-    if variance < LEAST_VARIANCE:
+    if output.var(correction=0) < LEAST_VARIANCE:
         return 0.0
-    return added(source, output).square().mean().item() / variance
+    return 1.0 - explained_share(source, output).item()
+
+
+def photo_error(output: Tensor, photo: Tensor, most: float) -> Tensor:
+    """How much more of each output's luma is ``explained_share`` of the photo's than ``most``; [N].
+
+    A loss for what style terms miss: a painting with few strokes is content with the photo in
+    another palette, because statistics do not tell the photo's edges from the painter's.
+
+    Args:
+        output: [N, 3, H, W] in 0..1.
+        photo: that it came from.
+        most: the share of the variance, 0..1, that costs nothing.
+    """
+    return (explained_share(luma(photo), luma(output)) - most).clamp_min(0).float()
 
 
 def octave_energies(picture: Tensor, octaves: int = OCTAVES) -> Tensor:

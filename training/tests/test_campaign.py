@@ -88,6 +88,14 @@ def test_a_second_view_costs_every_so_many_steps(folder: Path, photos: Path) -> 
     assert run.mean_losses()["temporal"] == pytest.approx(sum(seen) / 2)
 
 
+def test_the_photo_in_the_output_costs_what_the_plan_says(folder: Path, photos: Path) -> None:
+    runs = [campaign(folder, photos, photo=w, photo_most=0.0) for w in (0.0, 2.0)]
+    free, dear = (run.train_step() for run in runs)
+    assert 0 < free["photo"] <= 1 and dear["photo"] == free["photo"]
+    assert dear["total"] == pytest.approx(free["total"] + 2 * free["photo"])
+    assert campaign(folder, photos, photo=2.0, photo_most=1.0).train_step()["photo"] == 0
+
+
 def test_a_ratio_goes_in_straight_lines() -> None:
     plan = Plan("p", "eighth", {}, {"a": Style("a.png")}, ratio=((100, 1.5), (200, 0.5)))
     assert [plan.ratio_at(s) for s in (0, 100, 150, 200, 900)] == [1.5, 1.5, 1.0, 0.5, 0.5]
@@ -123,6 +131,7 @@ def test_a_style_may_be_a_part_of_its_painting(folder: Path, photos: Path, tmp_p
         ("generator = \n", "not TOML"),
         (PLAN.replace("samples = 6", "samples = 0"), "samples is 0"),
         (PLAN.replace("samples = 6", "speed = 6"), "speed"),
+        (PLAN.replace("samples = 6", "photo_most = -0.1"), "photo_most is -0.1"),
         (PLAN.replace("samples = 6", "ratio = [[5, 1], [5, 2]]"), "rising"),
         (PLAN.replace("samples = 6", "teacher = 'x.toml'"), "pixel or feature"),
         (part_of_first("[0, 0.5, 1]"), r"part of first is \[0, 0.5, 1\]"),

@@ -38,6 +38,30 @@ def test_a_flat_output_is_not_painted() -> None:
     assert painted.painted_share(grain(1), torch.full((256, 256), 0.5).double()) == 0
 
 
+def test_explained_shares_of_a_batch() -> None:
+    source = torch.stack([grain(1)] * 4)
+    flat = torch.full_like(source[0], 0.5)
+    output = torch.stack([1 - source[0], grain(2), source[0] + grain(2), flat]).requires_grad_()
+    shares = painted.explained_share(source, output)
+    assert shares.tolist() == pytest.approx([1, 0, 0.5, 0], abs=0.01)
+    shares.sum().backward()
+    assert output.grad is not None and output.grad.isfinite().all()
+    assert output.grad[3].abs().max() == 0
+
+
+def test_the_photo_in_another_palette_is_an_error_down_to_what_is_allowed() -> None:
+    photo = grain(1).expand(1, 3, -1, -1).float()
+    texture = grain(2).expand(1, 3, -1, -1).float()
+    output = torch.cat([1 - photo, 0.5 * (photo + texture), texture]).requires_grad_()
+    errors = painted.photo_error(output, photo.expand(3, -1, -1, -1), 0.4)
+    assert errors.tolist() == pytest.approx([0.6, 0.1, 0], abs=0.01)
+    errors.sum().backward()
+    assert output.grad is not None
+    downhill = output.detach() - 100 * output.grad
+    assert painted.photo_error(downhill[1:2], photo, 0.4).item() < 0.9 * errors[1].item()
+    assert output.grad[2].abs().max() == 0
+
+
 @pytest.mark.parametrize("octave", range(7))
 def test_checks_have_all_their_energy_in_one_octave(octave: int) -> None:
     cell = 2**octave

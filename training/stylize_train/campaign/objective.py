@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ..balance import Balance
 from ..losses import PerceptualLoss
+from ..painted import photo_error
 from ..pixels import PixelStatistics, power_spectra
 from .plan import Plan
 
-WEIGHED = ("tv", "lattice", "palette", "octaves", "weave", "repetition")
+WEIGHED = ("tv", "lattice", "palette", "octaves", "weave", "repetition", "photo")
 """Terms whose weights are the plan's values of these names."""
 
 
@@ -40,6 +41,7 @@ class Objective:
         self,
         terms: Mapping[str, Tensor],
         output: Tensor,
+        photo: Tensor,
         which: Tensor,
         ratios: Sequence[float],
         main: Tensor,
@@ -56,6 +58,7 @@ class Objective:
         spectra = power_spectra(output)
         terms["weave"] = self.pixels.weave_error(spectra, which).mean()
         terms["repetition"] = self.pixels.repetition_error(spectra, which).mean()
+        terms["photo"] = photo_error(output, photo, plan.photo_most).mean()
         others = sum(getattr(plan, name) * terms[name] for name in WEIGHED)
         terms["total"] = (weights * each).mean() + main + others
         return terms
@@ -84,7 +87,7 @@ class Perceptual(Objective):
             noise: what the generator read besides; not read.
         """
         terms = self.loss(output, photo, which)
-        return self.balanced(terms, output, which, ratios, terms["content"])
+        return self.balanced(terms, output, photo, which, ratios, terms["content"])
 
     def taught(self, teach: Generate) -> Taught:
         """The same for a step that learns a teacher's pictures."""
@@ -126,4 +129,4 @@ class Taught(Objective):
         terms["feature"] = terms.pop("content")
         terms["pixel"] = (output - wanted).abs().mean()
         guided = self.plan.pixel * terms["pixel"] + self.plan.feature * terms["feature"]
-        return self.balanced(terms, output, which, ratios, guided)
+        return self.balanced(terms, output, photo, which, ratios, guided)

@@ -50,7 +50,8 @@ class Plan:
     term is beside the content term, as points [samples of the style, ratio] with straight lines
     between: a style begins with a high ratio, so that the painting comes first, and gets its
     content back later. ``palette``, ``octaves``, ``weave`` and ``repetition`` are the weights of
-    the errors of ``PixelStatistics``. ``temporal`` is the weight of steadiness from
+    the errors of ``PixelStatistics``, and ``photo`` of the ``photo_error`` of outputs that are more
+    than ``photo_most`` the photo in another palette. ``temporal`` is the weight of steadiness from
     ``temporal_from`` samples of the style on, in every ``temporal_every``-th step, because the
     second view costs as much as the first. With a ``teacher`` (a plan's file name) the generator
     learns the teacher's outputs: ``pixel`` and ``feature`` weigh their differences, and ``ratio``
@@ -78,6 +79,8 @@ class Plan:
     octaves: float = 0.0
     weave: float = 0.0
     repetition: float = 0.0
+    photo: float = 0.0
+    photo_most: float = 0.4
     ratio: tuple[tuple[float, float], ...] = ((0.0, 1.5), (500.0, 1.5), (1000.0, 0.55))
     temporal: float = 0.0
     temporal_from: int = 0
@@ -181,7 +184,8 @@ def _check(plan: Plan, path: Path) -> None:
                 "lower edge, from 0 to 1."
             )
     counts = {"samples": 1, "batch": 1, "crop": WINDOW, "temporal_every": 1, "mixed_every": 2}
-    weights = ("palette", "octaves", "weave", "repetition", "temporal", "pixel", "feature")
+    pixels = ("palette", "octaves", "weave", "repetition", "photo", "photo_most")
+    weights = (*pixels, "temporal", "pixel", "feature")
     least = {**counts, "enlarge": 1, "lr": 0, **dict.fromkeys(weights, 0)}
     for name, minimum in least.items():
         if not getattr(plan, name) >= minimum:
