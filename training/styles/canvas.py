@@ -21,6 +21,9 @@ WIDTH, HEIGHT = 1280, 1024
 FINE = 2
 """Pixels that are drawn for each finished one along each side, and averaged at the end."""
 
+ROW = 0.866
+"""Distance of the rows of a hexagonal grid, in distances of its points: half the root of 3."""
+
 Array = NDArray[np.float32]
 Points = Sequence[tuple[float, float]]
 
@@ -72,13 +75,13 @@ def scatter(
         stray: how far each may be from its place on the grid along x and y, in cells.
     """
     points = []
-    rows = math.ceil((HEIGHT + 2 * margin) / (apart * 0.866)) + 1
+    rows = math.ceil((HEIGHT + 2 * margin) / (apart * ROW)) + 1
     columns = math.ceil((WIDTH + 2 * margin) / apart) + 1
     for row in range(rows):
         for column in range(columns):
             off = random.uniform(-stray, stray, 2) * apart
             x = (column + row % 2 / 2) * apart - margin + off[0]
-            points.append((x, row * apart * 0.866 - margin + off[1]))
+            points.append((x, row * apart * ROW - margin + off[1]))
     return random.permutation(np.array(points, np.float32))
 
 

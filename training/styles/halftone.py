@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from .canvas import Array, cells, colours, finished, grid, mix, noise, scatter, step
+from .canvas import ROW, Array, cells, colours, finished, grid, mix, noise, scatter, step
 
 INKS = colours("00a0dc", "e5187e", "ffe014", "15121c")
 APART = 27.0
@@ -57,7 +57,7 @@ def _dot_distance(random: np.random.Generator, x: Array, y: Array) -> Array:
 
 def _dots(near: Array, share: Array) -> Array:
     """Round dots that cover about ``share`` of the paper; nothing at 0, and all of it at 1."""
-    radius = APART * np.sqrt(np.clip(share, 0, 1) * 0.866 / np.pi)
+    radius = APART * np.sqrt(np.clip(share, 0, 1) * ROW / np.pi)
     radius = np.where(share > 0.98, 2 * APART, np.where(share < 0.02, -1.0, radius))
     return step(radius - near, 1.2)
 
