@@ -14,7 +14,10 @@ cd "$(dirname "$0")/../training"
 ./setup.sh
 mkdir -p runs/drawn
 .venv/bin/python -m styles --out runs/drawn >runs/drawn.log
-nohup nice -n 10 .venv/bin/stylize-train campaign "campaign/$plan.toml" --content "$photos" \
+# Where sched_autogroup_enabled is 1, sessions share the processor equally and nice counts within one only (sched(7)),
+# so the training is a session of its own, with a low priority as a whole.
+low='{ echo 10 >/proc/self/autogroup; } 2>/dev/null || true; exec nohup nice -n 10 "$@"'
+setsid bash -c "$low" campaign .venv/bin/stylize-train campaign "campaign/$plan.toml" --content "$photos" \
     --paintings runs/drawn "$paintings" --vgg "$vgg" ${mixed:+--mixed-vgg "$mixed"} \
     --exclude 'kodak-*' --sheet "runs/$plan.jpg" ${minutes:+--minutes "$minutes"} >>"runs/$plan.log" 2>&1 </dev/null &
 echo "campaign: $plan goes on as process $!; stop it with kill $!"
