@@ -104,16 +104,21 @@ class Learner:
     def _nearest(self) -> Tensor:
         """The row to begin with: of the old styles, or their mean, the one nearest to the painting.
 
-        By the style term, on one batch.
+        By the product of the style and palette terms on one batch, so that neither's scale matters.
+        By the style term alone it may begin far from the painting's colours, and lose some of them.
         """
         image, photo = self.photos.batch(2)
+        which = torch.zeros(len(image), dtype=torch.long, device=image.device)
         rows = [*self.graph.table, self.graph.table.mean(0)]
         target = self.objective.loss.content_target(photo)
-        losses = [
-            self.objective.loss.against(self._paint(image, row), target)["style"].item()
-            for row in rows
-        ]
-        return rows[int(np.argmin(losses))]
+
+        def distance(row: Tensor) -> float:
+            output = self._paint(image, row)
+            style = self.objective.loss.against(output, target)["style"]
+            palette = self.objective.pixels.palette_error(output, which).mean()
+            return (style * palette).item()
+
+        return min(rows, key=distance)
 
     def _paint(self, image: Tensor, row: Tensor) -> Tensor:
         noise = {

@@ -19,8 +19,10 @@ from stylize_train.cli import main
 from stylize_train.errors import UserError
 from stylize_train.export import About, session, to_onnx
 from stylize_train.generators import create
+from stylize_train.losses import PerceptualLoss
 from stylize_train.norms import ConditionalNorm
 from stylize_train.onnx_torch import Graph
+from stylize_train.pixels import PixelStatistics
 from stylize_train.render import Model
 
 SMALL = {
@@ -148,6 +150,20 @@ def test_only_the_row_learns_and_the_loss_falls(
     assert not torch.equal(learner.row, first)
     for name, value in learner.graph.weights.items():
         assert torch.equal(value, held[name]), name
+
+
+def test_a_row_begins_where_both_style_and_palette_are_near(
+    distilled: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_style, "CROP", 64)
+    options = model_style.loss_options(str(distilled), 96)
+    painting = torch.from_numpy(np.array(picture(5, 96, 128))).permute(2, 0, 1)[None] / 255
+    # Waves have the least style term of the three rows, their mean the least palette term.
+    style, palette = (iter(values) for values in ((1.0, 2.0, 5.0), (6.0, 2.0, 1.0)))
+    monkeypatch.setattr(PerceptualLoss, "against", lambda *_: {"style": torch.tensor(next(style))})
+    monkeypatch.setattr(PixelStatistics, "palette_error", lambda *_: torch.tensor([next(palette)]))
+    learner = model_style.Learner(model("lite"), "new", painting, photos, options)
+    assert torch.equal(learner.row.detach(), learner.graph.table[1])
 
 
 def test_models_that_cannot_learn_are_refused(
