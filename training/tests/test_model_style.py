@@ -125,13 +125,18 @@ def test_a_model_gets_one_style_more(
     assert "holds a style sea-shore already" in capsys.readouterr().err
 
 
+def learner_of(distilled: Path, photos: Path) -> model_style.Learner:
+    """Of a painting of 96 pixels, for 40 steps, with the small model."""
+    options = model_style.loss_options(str(distilled), 96)
+    painting = torch.from_numpy(np.array(picture(5, 96, 128))).permute(2, 0, 1)[None] / 255
+    return model_style.Learner(model("lite"), "new", painting, photos, options, 40)
+
+
 def test_only_the_row_learns_and_the_loss_falls(
     distilled: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_style, "CROP", 64)
-    options = model_style.loss_options(str(distilled), 96)
-    painting = torch.from_numpy(np.array(picture(5, 96, 128))).permute(2, 0, 1)[None] / 255
-    learner = model_style.Learner(model("lite"), "new", painting, photos, options, 40)
+    learner = learner_of(distilled, photos)
     # The style has all the say: of what the untrained network calls content nothing is wanted.
     learner.plan = replace(learner.plan, ratio=((0.0, 50.0),))
     held = {name: value.clone() for name, value in learner.graph.weights.items()}
@@ -156,13 +161,11 @@ def test_a_row_begins_where_both_style_and_palette_are_near(
     distilled: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_style, "CROP", 64)
-    options = model_style.loss_options(str(distilled), 96)
-    painting = torch.from_numpy(np.array(picture(5, 96, 128))).permute(2, 0, 1)[None] / 255
     # Waves have the least style term of the three rows, their mean the least palette term.
     style, palette = (iter(values) for values in ((1.0, 2.0, 5.0), (6.0, 2.0, 1.0)))
     monkeypatch.setattr(PerceptualLoss, "against", lambda *_: {"style": torch.tensor(next(style))})
     monkeypatch.setattr(PixelStatistics, "palette_error", lambda *_: torch.tensor([next(palette)]))
-    learner = model_style.Learner(model("lite"), "new", painting, photos, options)
+    learner = learner_of(distilled, photos)
     assert torch.equal(learner.row.detach(), learner.graph.table[1])
 
 
