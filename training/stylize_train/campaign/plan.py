@@ -80,7 +80,7 @@ class Plan:
     weave: float = 0.0
     repetition: float = 0.0
     photo: float = 0.0
-    photo_most: float = 0.4
+    photo_most: float = 0.55
     ratio: tuple[tuple[float, float], ...] = ((0.0, 1.5), (500.0, 1.5), (1000.0, 0.55))
     temporal: float = 0.0
     temporal_from: int = 0
