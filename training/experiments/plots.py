@@ -134,6 +134,7 @@ def _plain(axis: Axis) -> None:
 
 PLOTS: dict[str, Callable[[Mapping[str, Cell]], Figure | None]] = {
     "norms": norms,
+    "norms-long": norms,
     "iterations": iterations,
     "timing": timing,
     "sweep": sweep,

@@ -374,6 +374,7 @@ def _block(
 
 TABLES: dict[str, Fragment] = {
     "norms": norms,
+    "norms-long": norms,
     "iterations": iterations,
     "timing": timing,
     "sweep": sweep,
@@ -381,4 +382,4 @@ TABLES: dict[str, Fragment] = {
     "gallery": gallery,
     "bars": bars,
 }
-"""By the name of the experiment."""
+"""By the name of the results; ``norms-long`` has more steps of fewer generators."""
