@@ -20,7 +20,7 @@ from stylize_train.balance import GREATEST_WEIGHT, Balance
 from stylize_train.campaign import run as run_module
 from stylize_train.campaign import store
 from stylize_train.campaign.plan import Loss, Plan, Style, read_plan
-from stylize_train.campaign.release import release, source_of
+from stylize_train.campaign.release import losses_of, release, source_of
 from stylize_train.campaign.run import Campaign
 from stylize_train.campaign.sitting import train
 from stylize_train.checkpoint import write_checkpoint
@@ -442,3 +442,19 @@ def test_every_second_step_may_have_another_loss(folder: Path, photos: Path) -> 
     again = Campaign(plan, photos, [folder], weights, mixed_weights=weights)
     again.restore(run.state())
     assert again.mixed_balance.style == run.mixed_balance.style
+
+
+def test_every_step_may_have_the_other_loss(folder: Path, photos: Path) -> None:
+    mixed = Loss(style_layers=("conv1_1",), scales=(1.0,), style_statistics="gram")
+    plan = dataclasses.replace(read_plan(folder / "wide.toml"), mixed=mixed, mixed_every=1)
+    weights = folder / "distilled.safetensors"
+    run = Campaign(plan, photos, [folder], weights, mixed_weights=weights)
+    run.train_step()
+    assert run.mixed_balance.style and not run.balance.style
+    assert len(run.recent) == 1 and run.usual.balance is run.mixed_balance
+    assert losses_of(plan) == "distilled loss network, gram statistics"
+    other = dataclasses.replace(plan, mixed_every=2)
+    assert losses_of(other) == (
+        "distilled loss network, standardized statistics; one step in 2 with distilled, "
+        "gram statistics"
+    )

@@ -57,8 +57,8 @@ class Plan:
     learns the teacher's outputs: ``pixel`` and ``feature`` weigh their differences, and ``ratio``
     the style term beside both; from ``taught_until`` samples of the style on it learns from the
     paintings, as without a teacher. Every ``mixed_every``-th step has the loss ``mixed``, if there
-    is one: a small loss network can be fooled, and a large one now and then tells. ``about`` is a
-    paragraph for the model's card.
+    is one: a small loss network can be fooled, and a large one now and then tells. With 1, no step
+    has ``loss`` any more. ``about`` is a paragraph for the model's card.
     """
 
     name: str
@@ -93,6 +93,11 @@ class Plan:
     mixed: Loss | None = None
     mixed_every: int = 8
     about: str = ""
+
+    @property
+    def usual_loss(self) -> Loss:
+        """The loss of most steps: ``mixed`` if every step has it."""
+        return self.mixed if self.mixed and self.mixed_every == 1 else self.loss
 
     @property
     def style_names(self) -> tuple[str, ...]:
@@ -183,7 +188,7 @@ def _check(plan: Plan, path: Path) -> None:
                 f"{path}: the part of {name} is {given}; wanted are its left, upper, right and "
                 "lower edge, from 0 to 1."
             )
-    counts = {"samples": 1, "batch": 1, "crop": WINDOW, "temporal_every": 1, "mixed_every": 2}
+    counts = {"samples": 1, "batch": 1, "crop": WINDOW, "temporal_every": 1, "mixed_every": 1}
     pixels = ("palette", "octaves", "weave", "repetition", "photo", "photo_most")
     weights = (*pixels, "temporal", "pixel", "feature")
     least = {**counts, "enlarge": 1, "lr": 0, **dict.fromkeys(weights, 0)}

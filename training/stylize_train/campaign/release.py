@@ -66,8 +66,9 @@ def source_of(campaign: Campaign) -> str:
 
 def losses_of(plan: Plan) -> str:
     """Which networks and statistics a plan's loss has, for its card."""
-    text = f"{plan.loss.loss_network} loss network, {plan.loss.style_statistics} statistics"
-    if plan.mixed:
+    usual = plan.usual_loss
+    text = f"{usual.loss_network} loss network, {usual.style_statistics} statistics"
+    if plan.mixed and usual is not plan.mixed:
         text += (
             f"; one step in {plan.mixed_every} with {plan.mixed.loss_network}, "
             f"{plan.mixed.style_statistics} statistics"
@@ -124,7 +125,7 @@ def write_card(
         "|---|---|---:|---:|---:|",
     ]
     for name, style in plan.styles.items():
-        value = campaign.balance.style.get(name)
+        value = campaign.usual.balance.style.get(name)
         shown = "" if value is None else f"{value:.3g}"
         painting, samples = style.file + part_of(style), campaign.samples[name]
         lines.append(f"| `{name}` | {painting} | {style.size} | {samples:,} | {shown} |")

@@ -29,7 +29,7 @@ def note(campaign: Campaign, curve: Path, rate: float) -> None:
         "samples_least": min(counts),
         "images_per_s": round(rate, 2),
         **losses,
-        "styles": {name: float(f"{v:.3g}") for name, v in campaign.balance.style.items()},
+        "styles": {name: float(f"{v:.3g}") for name, v in campaign.usual.balance.style.items()},
     }
     curve.parent.mkdir(parents=True, exist_ok=True)
     append_json(curve, line)

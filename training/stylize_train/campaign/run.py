@@ -181,6 +181,12 @@ class Campaign:
         return ", ".join(name for name, half in parts.items() if half)
 
     @property
+    def usual(self) -> Perceptual:
+        """The loss of most steps, whose values the curve and the card have."""
+        mixed = self.mixed if self.plan.usual_loss is self.plan.mixed else None
+        return mixed or self.objective
+
+    @property
     def done(self) -> bool:
         """Whether every style had its samples."""
         return min(self.samples.values()) >= self.plan.samples
@@ -255,7 +261,7 @@ class Campaign:
         self._update_average()
         for style in chosen.tolist():
             self.samples[names[style]] += 1
-        if not turn:  # Values of two losses cannot be averaged.
+        if own is self.usual:  # Values of two losses cannot be averaged.
             self.recent.append(values)
         return values
 
