@@ -183,8 +183,8 @@ class Campaign:
     @property
     def usual(self) -> Perceptual:
         """The loss of most steps, whose values the curve and the card have."""
-        mixed = self.mixed if self.plan.usual_loss is self.plan.mixed else None
-        return mixed or self.objective
+        always = self.plan.usual_loss is self.plan.mixed
+        return self.mixed if self.mixed and always else self.objective
 
     @property
     def done(self) -> bool:
