@@ -38,8 +38,21 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(provider: &str, net: &Net, stability: f64, (width, height): (usize, usize)) -> Self {
+    fn new(provider: &str, net: &Net, stability: f64, size: (usize, usize)) -> Self {
+        Self::in_precision("fp32", provider, net, stability, size)
+    }
+
+    /// The precision is set before the caps: later it would be loaded in the background, and the past be forgotten when
+    /// it is there.
+    fn in_precision(
+        precision: &str,
+        provider: &str,
+        net: &Net,
+        stability: f64,
+        (width, height): (usize, usize),
+    ) -> Self {
         let (dir, element) = common::element_on(provider, &net.bytes());
+        element.set_property_from_str("precision", precision);
         element.set_property("stability", stability);
         let info =
             gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width as u32, height as u32)
@@ -153,8 +166,7 @@ fn stability_in_low_precision() {
     for provider in common::PROVIDERS {
         let [with, without] = [0.8, 0.0].map(|stability| {
             let mut random = Random(7);
-            let mut stream = Stream::new(provider, &identity(13), stability, SIZE);
-            stream.element.set_property_from_str("precision", "auto");
+            let mut stream = Stream::in_precision("auto", provider, &identity(13), stability, SIZE);
             let scene = scene(SIZE, 0);
             let frames: Vec<Picture> = (0..200)
                 .map(|_| stream.play(&noisy(&scene, 4.0, &mut random)))
